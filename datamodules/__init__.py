@@ -1,0 +1,34 @@
+"""Datamodules: the data that the zoo's models train on, as in-memory tensors in natural units.
+
+The names below are loaded when first used, so ``import datamodules`` alone costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "BooleanDataModule": "datamodules.boolean",
+    "BreastCancerDataModule": "datamodules.embedded",
+    "DigitsDataModule": "datamodules.embedded",
+    "FashionMNISTDataModule": "datamodules.mnist",
+    "ImageFolderDataModule": "datamodules.image_folder",
+    "MNISTDataModule": "datamodules.mnist",
+    "TensorDataModule": "datamodules.base",
+    "create_datamodule": "datamodules.registry",
+    "list_datamodules": "datamodules.registry",
+    "register_datamodule": "datamodules.registry",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'datamodules' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,262 @@
+"""``TensorDataModule``: splits in memory, batches on the device, natural units for the model."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import platformdirs
+import torch
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from datamodules.augment import augment, check_augmentation
+from datamodules.loader import EpochSampler, TensorLoader
+
+EVALUATION_BATCH = 2048
+RESIDENT_SHARE = 0.5
+"""Share of a CUDA device's free memory that data may fill under ``device_resident="auto"``."""
+
+
+class Split(NamedTuple):
+    """Aligned tensors and, for each row, the number of the group (patient, sentence, ...) it belongs to."""
+
+    tensors: tuple[Tensor, ...]
+    groups: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Split:
+        """Return the rows of the given numbers."""
+        index = torch.from_numpy(np.sort(rows))
+        return Split(tuple(tensor.index_select(0, index) for tensor in self.tensors), self.groups[np.sort(rows)])
+
+
+def data_root(root: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of the data: as given, else ``$ZOO_DATA``, else a per-user cache folder."""
+    chosen = root or os.environ.get("ZOO_DATA")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lightning-zoo")
+
+
+def stratified(labels: Tensor, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row numbers of the rest and of ``size`` rows with each label in proportion.
+
+    Raises:
+        ValueError: If ``size`` leaves nothing, or too little for one row a class.
+    """
+    n, classes = len(labels), len(labels.unique())
+    if not classes <= size <= n - classes:
+        raise ValueError(f"val_size={size} does not fit: choose from {classes} to {n - classes} of {n} rows")
+    rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
+    return rest, taken
+
+
+class TensorDataModule(L.LightningDataModule):
+    """Base of every datamodule: the whole set in memory as compact tensors.
+
+    A subclass gives ``spec`` and ``load``; the rest is here. Storage may be compact (bytes for pixels); batches reach
+    the model in natural units, made on its device by ``to_natural``.
+
+    Args:
+        root: Folder of the data; ``$ZOO_DATA`` or a per-user cache folder if None.
+        batch_size: Rows an update.
+        val_size: Rows of the training split set aside for validation, drawn with each class in proportion.
+        seed: Seed of the validation split, of the order of the rows and of the augmentation.
+        batches_per_step: Batches handed to the model at a time; it updates its weights after each all the same.
+        augment: Names and strengths of random changes of the training pictures; see ``AUGMENTATIONS``.
+        device_resident: Whether the data live on a CUDA device in training: ``yes``, ``no`` or ``auto``, which is yes
+            when they fill at most half of its free memory. Elsewhere they are pinned and prefetched.
+    """
+
+    name: str
+    scale: float = 255.0
+    generalises = True
+    """Whether the splits are disjoint; only a truth table, whose rows are all there is, has none to set aside."""
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        batch_size: int = 128,
+        val_size: int = 0,
+        seed: int = 0,
+        batches_per_step: int = 1,
+        augment: dict[str, float] | None = None,
+        device_resident: str = "auto",
+    ) -> None:
+        super().__init__()
+        for key, value in {"batch_size": batch_size, "batches_per_step": batches_per_step}.items():
+            if value < 1:
+                raise ValueError(f"{key} must be at least 1, not {value}")
+        if val_size < 0 or seed < 0:
+            raise ValueError(f"val_size and seed must be at least 0, not {val_size} and {seed}")
+        if device_resident not in ("auto", "yes", "no"):
+            raise ValueError(f"unknown device_resident {device_resident!r}: choose from auto, yes, no")
+        check_augmentation(augment or {})
+        self.root = data_root(root)
+        self.batch_size, self.batches_per_step = batch_size, batches_per_step
+        self.val_size, self.seed = val_size, seed
+        self.augment, self.device_resident = dict(augment or {}), device_resident
+        self.splits: dict[str, Split] = {}
+        self._resident: dict[str, tuple[Tensor, ...]] = {}
+        self._draws: tuple[int, torch.Generator] | None = None
+
+    # ---- what a source gives ----
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What a model may need to know: ``input_shape``, ``num_classes``, ``class_names``, ``mean``, ``std``, ..."""
+        raise NotImplementedError(f"{type(self).__name__} gives no spec")
+
+    def load(self) -> dict[str, Split]:
+        """Read the splits ``train`` and ``test``, and ``val`` where the source defines one."""
+        raise NotImplementedError(f"{type(self).__name__} loads nothing")
+
+    def to_natural(self, x: Tensor) -> Tensor:
+        """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""
+        return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
+
+    def read(self, source: str) -> Tensor:
+        """Read one input of a user's, a file or a string, into a batch in natural units."""
+        raise ValueError(f"{self.name} takes no input {source!r}: its model has no files or strings to answer")
+
+    # ---- splits ----
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the data once and set the validation rows aside."""
+        if self.splits:
+            return
+        splits = self.load()
+        if "val" not in splits:
+            train = splits["train"]
+            rest, taken = stratified(train.tensors[1], self.val_size, self.seed)
+            splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
+        n = len(splits["train"].groups)
+        if self.batch_size > n:
+            raise ValueError(f"batch_size={self.batch_size} is larger than the training split of {n} rows")
+        self.splits = splits
+
+    def sha256(self) -> str:
+        """Return the checksum of training and test data as loaded, whatever the seed of the validation split."""
+        self.setup()
+        digest = hashlib.sha256()
+        for split in self.load().values():
+            for tensor in split.tensors:
+                digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        return digest.hexdigest()
+
+    def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return a split as numpy arrays, x in natural units and flattened to (N, features), y as it is."""
+        self.setup()
+        x, y = self.splits[split].tensors[:2]
+        return self.to_natural(x).flatten(1).numpy(), y.numpy()
+
+    # ---- batches ----
+
+    @property
+    def train_batches(self) -> int:
+        """Number of training batches an epoch in each process."""
+        return self._loader("train").batches
+
+    def train_dataloader(self) -> TensorLoader:
+        """Return the training batches."""
+        return self._loader("train")
+
+    def val_dataloader(self) -> TensorLoader:
+        """Return the validation batches."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> TensorLoader:
+        """Return the test batches."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> TensorLoader:
+        """Return the test batches, to predict on."""
+        return self._loader("test")
+
+    def _loader(self, name: str) -> TensorLoader:
+        training, trainer = name == "train", self.trainer
+        tensors = self._on_device(name)
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        sampler = EpochSampler(len(tensors[0]), training, self.seed, rank, world)
+        limit = trainer.limit_train_batches if trainer and training else None
+        return TensorLoader(
+            tensors,
+            sampler,
+            self.batch_size if training else max(self.batch_size, EVALUATION_BATCH),
+            self.batches_per_step if training else 1,
+            max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
+            prefetch=self._on_cuda() and not tensors[0].is_cuda,
+        )
+
+    def _on_cuda(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+
+    def _on_device(self, name: str) -> tuple[Tensor, ...]:
+        """Return a split's tensors, moved to a CUDA device if they may stay there."""
+        tensors = self.splits[name].tensors
+        if not self._on_cuda() or self.device_resident == "no":
+            return tensors
+        if name not in self._resident:
+            device = self.trainer.strategy.root_device  # type: ignore[union-attr]
+            free, _ = torch.cuda.mem_get_info(device)
+            size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            if self.device_resident == "auto" and size > RESIDENT_SHARE * free:
+                return tensors
+            if size > free:
+                raise ValueError(
+                    f"device_resident=yes: {name} takes {size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on "
+                    f"{device}: use device_resident=auto or no"
+                )
+            self._resident[name] = tuple(tensor.to(device) for tensor in tensors)
+        return self._resident[name]
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Turn a batch into natural units; in training augment it and divide it into its batches."""
+        if not isinstance(batch, (tuple, list)):
+            return batch
+        x, *rest = batch
+        x = self.to_natural(x)
+        if not (self.trainer and self.trainer.training):
+            return (x, *rest)
+        if self.augment:
+            x = augment(x, self.augment, self._generator())
+        if self.batches_per_step == 1:
+            return (x, *rest)
+        return list(zip(*(tensor.split(self.batch_size) for tensor in (x, *rest))))
+
+    def _generator(self) -> torch.Generator:
+        """Return the random numbers of the epoch's augmentation, a function of seed and epoch alone."""
+        epoch = self.trainer.current_epoch  # type: ignore[union-attr]
+        if self._draws is None or self._draws[0] != epoch:
+            rank = self.trainer.global_rank  # type: ignore[union-attr]
+            seed = (self.seed * 1_000_003 + epoch) * 4_099 + rank + 1
+            self._draws = (epoch, torch.Generator().manual_seed(seed))
+        return self._draws[1]
+
+
+def spec_of_images(
+    shape: tuple[int, int, int], class_names: list[str], mean: float | list[float], std: float | list[float]
+) -> dict[str, Any]:
+    """Return the ``spec`` of labelled pictures of a shape (C, H, W)."""
+    return {
+        "input_shape": list(shape),
+        "in_features": shape[0] * shape[1] * shape[2],
+        "in_channels": shape[0],
+        "num_classes": len(class_names),
+        "class_names": class_names,
+        "mean": mean,
+        "std": std,
+    }
+
+
+def rows_as_groups(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Number the rows of all splits on, for sources in which each row stands for itself."""
+    groups, start = {}, 0
+    for name, size in sizes.items():
+        groups[name] = np.arange(start, start + size)
+        start += size
+    return groups

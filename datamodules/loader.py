@@ -1,0 +1,109 @@
+"""Whole batches out of tensors: one permutation an epoch, one indexing operation a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+
+class EpochSampler:
+    """Row numbers of one process for one epoch.
+
+    Process r of w takes the rows r, r + w, ... of the epoch's order, so that batch i of all processes together is
+    batch i of a single process with w times the batch size. In training every process must take the same number of
+    steps: the last ``n mod w`` rows of the order are left out of that epoch (other rows in the next). Evaluation
+    leaves nothing out.
+
+    Args:
+        n: Number of rows.
+        shuffle: Whether the order is a permutation, a new one each epoch, or 0, 1, ... .
+        seed: Seed of the permutations; epoch e of a seed has the same order on every machine.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, n: int, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1) -> None:
+        self.n, self.shuffle, self.seed = n, shuffle, seed
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is drawn next; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        rest = 0 if self.shuffle else int(self.rank < self.n % self.world_size)
+        return self.n // self.world_size + rest
+
+    def rows(self) -> Tensor | None:
+        """Return the row numbers (int64), or None for all rows in their own order."""
+        if not self.shuffle:
+            return None if self.world_size == 1 else torch.arange(self.rank, self.n, self.world_size)
+        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch))
+        return order[: self.n - self.n % self.world_size][self.rank :: self.world_size]
+
+
+class TensorLoader:
+    """Iterate over aligned tensors in batches.
+
+    Args:
+        tensors: Tensors of the same length, on any device, also memory-mapped ones.
+        sampler: Which rows, in which order.
+        batch_size: Rows a batch.
+        batches_per_step: Batches handed out together, as one tuple of tensors.
+        max_batches: Number of batches after which an epoch ends; all if None.
+        prefetch: Whether the next rows are gathered, into pinned memory, by a thread while the last are used: for
+            rows on the host and a model on a CUDA device.
+    """
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...],
+        sampler: EpochSampler,
+        batch_size: int,
+        batches_per_step: int = 1,
+        max_batches: int | None = None,
+        prefetch: bool = False,
+    ) -> None:
+        self.tensors, self.sampler = tensors, sampler
+        self.batch_sampler = None  # Lightning asks every loader that has a sampler
+        self.batch_size, self.batches_per_step = batch_size, batches_per_step
+        self.max_batches, self.prefetch = max_batches, prefetch
+
+    @property
+    def batches(self) -> int:
+        """Number of batches an epoch, whether handed out one by one or several together."""
+        batches = -(-len(self.sampler) // self.batch_size)
+        return batches if self.max_batches is None else min(batches, self.max_batches)
+
+    def __len__(self) -> int:
+        return -(-self.batches // self.batches_per_step)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        rows = self.sampler.rows()
+        end = min(self.batches * self.batch_size, len(self.sampler))
+        if rows is not None:
+            rows = rows.to(self.tensors[0].device)
+        size = self.batch_size * self.batches_per_step
+        spans = [slice(start, min(start + size, end)) for start in range(0, end, size)]
+        if not self.prefetch:
+            for span in spans:
+                yield self._gather(rows, span)
+            return
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(self._gather, rows, spans[0]) if spans else None
+            for following in [*spans[1:], None]:
+                assert coming is not None
+                batch = coming.result()
+                coming = thread.submit(self._gather, rows, following) if following is not None else None
+                yield batch
+
+    def _gather(self, rows: Tensor | None, span: slice) -> tuple[Tensor, ...]:
+        if rows is None:
+            batch = tuple(tensor[span] for tensor in self.tensors)
+        else:
+            batch = tuple(tensor.index_select(0, rows[span]) for tensor in self.tensors)
+        return tuple(tensor.pin_memory() for tensor in batch) if self.prefetch else batch

@@ -1,0 +1,171 @@
+"""MNIST and Fashion-MNIST from torchvision's files, raw or packed."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.base import Split, TensorDataModule, rows_as_groups, spec_of_images
+from datamodules.download import fetch
+from datamodules.pictures import centred_digit, read_picture, upright_garment
+from datamodules.registry import register_datamodule
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", 10_000),
+}
+
+
+def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
+    """Read an IDX file of bytes, raw or gzipped, into a uint8 tensor.
+
+    Args:
+        path: The file; the ending ``.gz`` marks a gzipped one.
+        expected: Shape the tensor must have.
+
+    Raises:
+        ValueError: If the file is truncated or no IDX file of this shape.
+    """
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path}: damaged gzip file ({error}); delete it and it is downloaded again") from error
+    header = 4 + 4 * len(expected)
+    magic = struct.pack(f">BBBB{len(expected)}I", 0, 0, 8, len(expected), *expected)
+    wanted = header + int(np.prod(expected))
+    if len(raw) != wanted or raw[:header] != magic:
+        shape = " x ".join(map(str, expected))
+        raise ValueError(f"{path}: {len(raw)} bytes, expected an IDX file of {shape} bytes ({wanted}); is it truncated?")
+    return torch.frombuffer(bytearray(raw[header:]), dtype=torch.uint8).reshape(expected)
+
+
+class _IdxDataModule(TensorDataModule):
+    """Grey pictures of 28x28 pixels in ten classes, 60,000 to train on and 10,000 to test."""
+
+    folder: str
+    mirrors: tuple[str, ...]
+    md5: dict[str, str]
+    sha256_raw: dict[str, str]
+
+    def __init__(self, *, val_size: int = 5_000, **common: Any) -> None:
+        super().__init__(val_size=val_size, **common)
+
+    def prepare_data(self) -> None:
+        """Download the files that are missing."""
+        for *names, _ in _FILES.values():
+            for name in names:
+                self._file(name)
+
+    def _file(self, name: str) -> Path:
+        folder = self.root / self.folder / "raw"
+        for path, digest, known in (
+            (folder / name, hashlib.sha256, self.sha256_raw[name]),
+            (folder / f"{name}.gz", hashlib.md5, self.md5[name]),
+        ):
+            if path.exists():
+                self._known = getattr(self, "_known", set())
+                if path not in self._known and digest(path.read_bytes()).hexdigest() != known:
+                    self._check_shape(path, name)
+                    raise ValueError(f"{path}: wrong checksum, not the published {name}; delete it and try again")
+                self._known.add(path)
+                return path
+        urls = [mirror + name + ".gz" for mirror in self.mirrors]
+        return fetch(urls, f"md5:{self.md5[name]}", folder / f"{name}.gz")
+
+    def _check_shape(self, path: Path, name: str) -> None:
+        split = "train" if name.startswith("train") else "test"
+        read_idx(path, (_FILES[split][2], 28, 28) if "images" in name else (_FILES[split][2],))
+
+    def load(self) -> dict[str, Split]:
+        """Read the official splits."""
+        splits = {}
+        groups = rows_as_groups({split: n for split, (_, _, n) in _FILES.items()})
+        for split, (images, labels, n) in _FILES.items():
+            x = read_idx(self._file(images), (n, 28, 28)).reshape(n, 1, 28, 28)
+            splits[split] = Split((x, read_idx(self._file(labels), (n,)).long()), groups[split])
+        return splits
+
+
+@register_datamodule("mnist")
+class MNISTDataModule(_IdxDataModule):
+    """MNIST: handwritten digits (LeCun, Bottou, Bengio & Haffner, 1998).
+
+    Official split of 60,000 and 10,000; ``val_size`` of the former are set aside for validation. Mean 0.1307 and
+    standard deviation 0.3081 are those of the training pixels in [0, 1].
+
+    Args:
+        val_size: Rows of the training split set aside for validation.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    folder = "MNIST"
+    mirrors = (
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "http://yann.lecun.com/exdb/mnist/",
+    )
+    md5 = {
+        "train-images-idx3-ubyte": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte": "d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte": "9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte": "ec29112dd5afa0611ce80d1b7f02629c",
+    }
+    sha256_raw = {
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    }
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Shape, classes and pixel statistics."""
+        return spec_of_images((1, 28, 28), [str(k) for k in range(10)], 0.1307, 0.3081)
+
+    def read(self, source: str) -> Tensor:
+        """Read a picture of a digit, of any size, mode and polarity, as MNIST would show it: (1, 1, 28, 28)."""
+        return centred_digit(read_picture(source))
+
+
+@register_datamodule("fashion_mnist")
+class FashionMNISTDataModule(_IdxDataModule):
+    """Fashion-MNIST: articles of clothing (Xiao, Rasul & Vollgraf, 2017).
+
+    Official split of 60,000 and 10,000; ``val_size`` of the former are set aside for validation. Mean 0.2860 and
+    standard deviation 0.3530 are those of the training pixels in [0, 1].
+
+    Args:
+        val_size: Rows of the training split set aside for validation.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    folder = "FashionMNIST"
+    mirrors = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
+    md5 = {
+        "train-images-idx3-ubyte": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte": "bb300cfdad3c16e7a12a480ee83cd310",
+    }
+    sha256_raw = {
+        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    }
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Shape, classes and pixel statistics."""
+        names = "t_shirt trouser pullover dress coat sandal shirt sneaker bag ankle_boot".split()
+        return spec_of_images((1, 28, 28), names, 0.2860, 0.3530)
+
+    def read(self, source: str) -> Tensor:
+        """Read a picture of a garment, of any size, mode and polarity: (1, 1, 28, 28), light on black."""
+        return upright_garment(read_picture(source))

@@ -1,0 +1,52 @@
+"""Lightning Zoo: textbook models on real data, each tied to a published figure.
+
+The names below are loaded when first used, so ``import zoo`` alone costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOME = {
+    "create_model": "zoo.recipes",
+    "list_models": "zoo.registry",
+    "list_recipes": "zoo.recipes",
+    "load_recipe": "zoo.recipes",
+    "model_info": "zoo.registry",
+    "register_model": "zoo.registry",
+}
+_MODULES = ("callbacks", "metrics", "models", "nn", "recipes", "registry", "tasks")
+
+__all__ = [
+    "callbacks",
+    "create_model",
+    "list_models",
+    "list_recipes",
+    "load_recipe",
+    "metrics",
+    "model_info",
+    "models",
+    "nn",
+    "recipes",
+    "register_model",
+    "registry",
+    "tasks",
+]
+
+if TYPE_CHECKING:
+    from zoo import callbacks, metrics, models, nn, recipes, registry, tasks
+    from zoo.recipes import create_model, list_recipes, load_recipe
+    from zoo.registry import list_models, model_info, register_model
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"zoo.{name}")
+    raise AttributeError(f"module 'zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,302 @@
+"""``ZooModule``: everything a model does in training that is not its network, its loss or its metrics."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from zoo.errors import unknown
+from zoo.metrics import EpochMeans
+from zoo.nn import l1_norm, limit_norms, squared_l2_norm
+from zoo.optim import SCHEDULES, build_optimizer, build_plateau, build_schedule
+
+Batch = tuple[Tensor, ...]
+
+_HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim", "bleu", "f1", "auc")
+
+
+class ZooModule(L.LightningModule):
+    """Base of every model: one ``step``, epoch-level logging, optimiser and schedule by name, penalties.
+
+    A subclass sets ``self.net`` and implements ``step``. Training minimises the objective
+
+        loss + l1 * sum |w| + l2 / 2 * sum w^2
+
+    over the weights w (parameters of more than one axis; biases go free).
+
+    A datamodule with ``batches_per_step`` above 1 hands over a list of batches at a time. They are stepped through
+    under manual optimisation: the same updates in the same order, at a sixteenth (say) of the Trainer's cost a step.
+
+    Args:
+        optimizer: ``sgd``, ``momentum``, ``adagrad``, ``adam`` or ``adamw``.
+        lr: Learning rate, the peak of its schedule.
+        schedule: ``constant``, ``cosine``, ``onecycle``, ``plateau`` or ``step``.
+        weight_decay: Weight decay as the optimiser defines it.
+        l1: Strength of the L1 penalty.
+        l2: Strength of the L2 penalty.
+        max_norm: Largest Euclidean norm of a unit's incoming weights; no limit if None.
+        clip_norm: Largest norm of the gradient; it is scaled down to this; no limit if None.
+        accumulate: Number of batches whose gradients are averaged into one update.
+        monitor: Metric by which the best checkpoint is kept and training stopped early; the task's own if None.
+        patience: Number of epochs without a better ``monitor`` after which training stops.
+    """
+
+    net: nn.Module
+    input_shape: tuple[int, ...] = ()
+    default_monitor = "val_loss"
+
+    def __init__(
+        self,
+        *,
+        optimizer: str = "adam",
+        lr: float = 1e-3,
+        schedule: str = "constant",
+        weight_decay: float = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        max_norm: float | None = None,
+        clip_norm: float | None = None,
+        accumulate: int = 1,
+        monitor: str | None = None,
+        patience: int = 10,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        if schedule not in SCHEDULES:
+            raise unknown("schedule", schedule, SCHEDULES)
+        build_optimizer(optimizer, nn.Linear(1, 1), lr, weight_decay)
+        limits = {"l1": l1, "l2": l2, "weight_decay": weight_decay}
+        positive = {"lr": lr, "accumulate": accumulate, "patience": patience, "clip_norm": clip_norm or 1}
+        for name, value in limits.items() | positive.items():
+            if not value >= 0 or (value == 0 and name in positive) or not math.isfinite(value):
+                raise ValueError(f"{name} must be {'positive' if name in positive else 'at least 0'}, not {value}")
+        self.monitor = monitor or self.default_monitor
+        self.mode = "max" if self.monitor.endswith(_HIGHER_IS_BETTER) else "min"
+        self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
+        self._plateau: ReduceLROnPlateau | None = None
+        self._resumed: dict[str, Any] = {}
+
+    # ---- what a task implements ----
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the batch means of the loss, under ``"loss"``, and of further metrics."""
+        raise NotImplementedError(f"{type(self).__name__} implements no step")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the network to a batch in natural units."""
+        return self.net(x)
+
+    # ---- training ----
+
+    def setup(self, stage: str) -> None:
+        """Choose the way of stepping from the trainer's datamodule."""
+        if stage != "fit":
+            return
+        datamodule = getattr(self.trainer, "datamodule", None)
+        chunked = getattr(datamodule, "batches_per_step", 1) > 1
+        self.automatic_optimization = not chunked
+        if chunked:
+            self._refuse_flags()
+        elif self.hparams["accumulate"] > 1:
+            if self.trainer.accumulate_grad_batches not in (1, self.hparams["accumulate"]):
+                raise ValueError(
+                    f"accumulate_grad_batches={self.trainer.accumulate_grad_batches} of the trainer contradicts "
+                    f"accumulate={self.hparams['accumulate']} of the model: set one of them"
+                )
+            self.trainer.accumulate_grad_batches = self.hparams["accumulate"]
+
+    def _refuse_flags(self) -> None:
+        """Raise for a Trainer flag that would be counted in steps of several batches."""
+        trainer = self.trainer
+        check = trainer.val_check_interval
+        refused = {
+            "gradient_clip_val": (trainer.gradient_clip_val, "the model's clip_norm"),
+            "accumulate_grad_batches": (trainer.accumulate_grad_batches > 1, "the model's accumulate"),
+            "val_check_interval": (check not in (None, 1.0) or isinstance(check, int), "check_val_every_n_epoch"),
+            "overfit_batches": (trainer.overfit_batches, "limit_train_batches"),
+            "limit_train_batches": (
+                isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches < 1.0,
+                "a whole number of batches",
+            ),
+            "every_n_train_steps": (
+                any(getattr(c, "_every_n_train_steps", 0) for c in trainer.callbacks if isinstance(c, ModelCheckpoint)),  # type: ignore[attr-defined]
+                "every_n_epochs",
+            ),
+        }
+        for flag, (is_set, instead) in refused.items():
+            if is_set:
+                raise ValueError(f"{flag} does not work with batches_per_step > 1: use {instead} or batches_per_step=1")
+
+    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> Tensor | None:
+        """Take one batch, or a list of batches with one update each."""
+        if not self.automatic_optimization:
+            self._train_on(batch)  # type: ignore[arg-type]
+            return None
+        if isinstance(batch, list):
+            raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
+        values = self.step(batch)
+        loss = self._penalised(values["loss"])
+        self._record("train", {**values, "loss": loss}, batch)
+        self._refuse_nan([loss])
+        return loss
+
+    def _train_on(self, batches: list[Batch]) -> None:
+        """Step through several batches as automatic optimisation would through each."""
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        every, clip_norm, losses = self.hparams["accumulate"], self.hparams["clip_norm"], []
+        for batch in batches:
+            if self.trainer.max_steps != -1 and self.trainer.global_step >= self.trainer.max_steps:
+                break
+            if self._batches_seen % every == 0:
+                optimizer.zero_grad()  # type: ignore[union-attr]
+            values = self.step(batch)
+            loss = self._penalised(values["loss"])
+            self.manual_backward(loss / every if every > 1 else loss)
+            self._batches_seen += 1
+            if self._batches_seen % every == 0 or self._batches_seen == self._batches_per_epoch:
+                if clip_norm:
+                    self.clip_gradients(optimizer, clip_norm, "norm")  # type: ignore[arg-type]
+                optimizer.step()  # type: ignore[union-attr]
+                self._constrain()
+                if schedule is not None:
+                    schedule.step()  # type: ignore[union-attr,call-arg]
+            self._record("train", {**values, "loss": loss}, batch)
+            losses.append(loss.detach())
+        self._refuse_nan(losses)
+
+    def _penalised(self, loss: Tensor) -> Tensor:
+        if self.hparams["l1"]:
+            loss = loss + self.hparams["l1"] * l1_norm(self.net)
+        if self.hparams["l2"]:
+            loss = loss + self.hparams["l2"] / 2 * squared_l2_norm(self.net)
+        return loss
+
+    def _constrain(self) -> None:
+        if self.hparams["max_norm"]:
+            limit_norms(self.net, self.hparams["max_norm"])
+
+    def _refuse_nan(self, losses: list[Tensor]) -> None:
+        """Stop on a loss that is no number; on an accelerator only at the end of an epoch, to save a round trip."""
+        if self.device.type != "cpu" or all(math.isfinite(loss) for loss in losses):
+            return
+        self._stop_on_nan()
+
+    def _stop_on_nan(self) -> None:
+        raise FloatingPointError(
+            f"train_loss is no longer finite in epoch {self.current_epoch}, near update {self.trainer.global_step}: "
+            f"lower lr (now {self.optimizers().param_groups[0]['lr']:g}) or set clip_norm"  # type: ignore[union-attr]
+        )
+
+    def on_train_start(self) -> None:
+        """Put back the random state of an interrupted run."""
+        if "cpu" in self._resumed:
+            torch.set_rng_state(self._resumed["cpu"].cpu())
+        if "cuda" in self._resumed and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._resumed["cuda"].cpu(), self.device)
+        self._resumed = {}
+
+    def on_train_epoch_start(self) -> None:
+        """Count the batches of the epoch anew."""
+        self._batches_seen = 0
+        self._batches_per_epoch = getattr(getattr(self.trainer, "datamodule", None), "train_batches", 0)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the training means and the learning rate, and lower it on a plateau."""
+        means = self._log_means("train")
+        if not math.isfinite(means.get("train_loss", 0.0)):
+            self._stop_on_nan()
+        self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+        if self._plateau is not None and self.monitor in self.trainer.callback_metrics:
+            self._plateau.step(float(self.trainer.callback_metrics[self.monitor]))
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip to the trainer's limit or to ``clip_norm``."""
+        limit = self.hparams["clip_norm"] if gradient_clip_val is None else gradient_clip_val
+        self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Update the weights and keep them within ``max_norm``."""
+        super().optimizer_step(*args, **kwargs)
+        self._constrain()
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser and its schedule from their names."""
+        hparams = self.hparams
+        optimizer = build_optimizer(hparams["optimizer"], self.net, hparams["lr"], hparams["weight_decay"])
+        if hparams["schedule"] == "plateau":
+            self._plateau = build_plateau(optimizer, self.mode, hparams["patience"])
+            if "plateau" in self._resumed:
+                self._plateau.load_state_dict(self._resumed["plateau"])
+            return optimizer
+        needs_length = hparams["schedule"] != "constant"
+        schedule = build_schedule(hparams["schedule"], optimizer, self._total_steps() if needs_length else 0)
+        if schedule is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _total_steps(self) -> float:
+        """Count the updates of the whole run."""
+        trainer = self.trainer
+        if self.automatic_optimization:
+            return trainer.estimated_stepping_batches
+        updates = math.ceil(trainer.datamodule.train_batches / self.hparams["accumulate"])  # type: ignore[attr-defined]
+        by_epochs = updates * trainer.max_epochs if trainer.max_epochs not in (None, -1) else math.inf
+        return by_epochs if trainer.max_steps == -1 else min(by_epochs, trainer.max_steps)
+
+    # ---- evaluation and logging ----
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the metrics of a validation batch."""
+        self._record("val", self.step(batch), batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect the metrics of a test batch."""
+        self._record("test", self.step(batch), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation means."""
+        self._log_means("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test means."""
+        self._log_means("test")
+
+    def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
+        self._means[stage].add({name: value.detach() for name, value in values.items()}, len(batch[0]))
+
+    def _log_means(self, stage: str) -> dict[str, Tensor]:
+        means = {f"{stage}_{name}": value for name, value in self._means[stage].compute().items()}
+        for name, value in means.items():
+            self.log(name, value, prog_bar=name in ("train_loss", self.monitor))
+        return means
+
+    # ---- checkpoints ----
+
+    @property
+    def example_input_array(self) -> Tensor | None:  # type: ignore[override]
+        """One sample of zeros, from which Lightning's summary and export read the shapes."""
+        return torch.zeros(1, *self.input_shape) if self.input_shape else None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an exact resume needs beyond Lightning's own: the random state and the plateau's memory."""
+        resume: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            resume["cuda"] = torch.cuda.get_rng_state(self.device)
+        if self._plateau is not None:
+            resume["plateau"] = self._plateau.state_dict()
+        checkpoint["zoo"] = {"class": type(self).__name__, "resume": resume}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that the checkpoint is this class's and keep what resuming needs."""
+        saved = checkpoint.get("zoo", {})
+        if saved.get("class", type(self).__name__) != type(self).__name__:
+            raise ValueError(f"the checkpoint is of a {saved['class']}, not of a {type(self).__name__}")
+        self._resumed = saved.get("resume", {})

@@ -1,0 +1,29 @@
+"""Callbacks that a model chooses for itself."""
+
+from __future__ import annotations
+
+import os
+
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from zoo.base import ZooModule
+
+
+def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None = None) -> list[Callback]:
+    """Return early stopping and checkpointing by the model's own ``monitor``.
+
+    The best and the last checkpoint are kept as ``best.ckpt`` and ``last.ckpt``. Training stops when ``monitor`` has
+    not improved for ``patience`` epochs.
+
+    Args:
+        model: The model to be trained.
+        dirpath: Folder of the checkpoints; the logger's own if None.
+    """
+    by = {"monitor": model.monitor, "mode": model.mode}
+    return [
+        EarlyStopping(**by, patience=model.hparams["patience"]),
+        ModelCheckpoint(**by, dirpath=dirpath, filename="best", save_last=True, enable_version_counter=False),
+    ]
+
+
+__all__ = ["default_callbacks"]

@@ -1,0 +1,1 @@
+"""The models, one module a family; importing a module registers its models."""

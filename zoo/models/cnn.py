@@ -1,0 +1,108 @@
+"""Convolutional networks for pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.nn import Standardize, conv_block, dense_stack
+from zoo.nn import activation as build_activation
+from zoo.registry import register_model
+from zoo.tasks import Classifier
+
+
+@register_model(
+    "lenet5", source="LeCun, Bottou, Bengio & Haffner 1998, Gradient-based learning applied to document recognition"
+)
+class LeNet5(Classifier):
+    """LeNet-5 for grey pictures of 28x28 pixels: two convolutions that are subsampled, then three dense layers.
+
+        1x28x28 -conv5, pad 2-> 6x28x28 -mean 2-> 6x14x14 -conv5-> 16x10x10 -mean 2-> 16x5x5 -> 120 -> 84 -> classes
+
+    Two simplifications are common today and taken here: each map of the second convolution sees all six maps of the
+    first, and the output is linear with a softmax instead of radial basis functions.
+
+    Args:
+        num_classes: Number of classes.
+        activation: Name of the activation; the original's is a scaled tanh.
+        dropout: Probability with which a unit of the dense layers is left out in training.
+        mean: Mean of the pixels, in [0, 1].
+        std: Standard deviation of the pixels.
+        **training: Arguments of ``Classifier`` and ``ZooModule``.
+    """
+
+    input_shape = (1, 28, 28)
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 10,
+        activation: str = "tanh",
+        dropout: float = 0.0,
+        mean: float | list[float] = 0.0,
+        std: float | list[float] = 1.0,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.net = nn.Sequential(
+            Standardize(self.input_shape, mean, std),
+            nn.Conv2d(1, 6, 5, padding=2),
+            build_activation(activation),
+            nn.AvgPool2d(2),
+            nn.Conv2d(6, 16, 5),
+            build_activation(activation),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            *dense_stack([16 * 5 * 5, 120, 84], activation, dropout),
+            nn.Linear(84, num_classes),
+        )
+
+
+@register_model("cnn", source="Simonyan & Zisserman 2015, Very deep convolutional networks for large-scale image recognition")
+class CNN(Classifier):
+    """Small convolutional network in the manner of VGG, with batch normalisation, for pictures of any size.
+
+    Each entry of ``hidden_dims`` is a stage of two 3x3 convolutions of that many maps, each followed by batch
+    normalisation (Ioffe & Szegedy, 2015) and the activation. Between stages the largest of 2x2 pixels is kept; after
+    the last the maps are averaged over the picture (Lin et al., 2014), and a linear layer gives the scores.
+
+    Args:
+        in_channels: Channels of a picture.
+        num_classes: Number of classes.
+        hidden_dims: Maps of each stage.
+        activation: Name of the activation.
+        dropout: Probability with which an averaged map is left out in training.
+        input_shape: Shape of a typical picture, for summaries; any height and width works.
+        mean: Mean of the pixels, in [0, 1], one number or one a channel.
+        std: Standard deviation of the pixels, likewise.
+        **training: Arguments of ``Classifier`` and ``ZooModule``.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        num_classes: int = 10,
+        hidden_dims: list[int] = [32, 64, 128],  # noqa: B006
+        activation: str = "silu",
+        dropout: float = 0.0,
+        input_shape: list[int] | None = None,
+        mean: float | list[float] = 0.0,
+        std: float | list[float] = 1.0,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        self.input_shape = tuple(input_shape or [in_channels, 28, 28])
+        layers: list[nn.Module] = [Standardize([in_channels, None, None], mean, std)]
+        channels = in_channels
+        for stage, width in enumerate(hidden_dims):
+            if stage:
+                layers.append(nn.MaxPool2d(2, ceil_mode=True))
+            layers += [conv_block(channels, width, activation), conv_block(width, width, activation)]
+            channels = width
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
+        self.net = nn.Sequential(*layers)
+        # Channels last is the layout in which oneDNN and cuDNN convolve fastest.
+        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,53 @@
+"""The first layer of every network: natural units in, standardised numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+
+class Standardize(nn.Module):
+    """Check the shape of a batch and standardise it, (x - mean) / std.
+
+    The constants are buffers, so a trained network carries its own normalisation and takes natural units.
+
+    Args:
+        shape: Shape of one sample; ``None`` stands for any size, and a sample may also come flattened.
+        mean: Mean of each channel (the first axis of ``shape``), or one number for all.
+        std: Standard deviation, likewise.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, shape: Sequence[int | None], mean: float | list[float] = 0.0, std: float | list[float] = 1.0
+    ) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        for name, value in (("mean", mean), ("std", std)):
+            constants = torch.as_tensor(value, dtype=torch.float32).reshape(-1)
+            if len(constants) not in (1, self.shape[0]):
+                raise ValueError(f"{name} has {len(constants)} values, the input {self.shape[0]} channels")
+            self.register_buffer(name, constants.reshape(-1, *[1] * (len(self.shape) - 1)))
+        if not bool((self.std > 0).all()):
+            raise ValueError(f"std must be positive, not {std!r}")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Standardise a floating-point batch (N, *shape).
+
+        Raises:
+            ValueError: If the shape is another or the dtype is no floating-point one.
+        """
+        if x.ndim == 2 and len(self.shape) > 1 and None not in self.shape and x.shape[1] == prod(self.shape):  # type: ignore[type-var]
+            x = x.reshape(-1, *self.shape)  # type: ignore[arg-type]
+        shape = x.shape[1:]
+        if len(shape) != len(self.shape) or any(w is not None and w != s for w, s in zip(self.shape, shape)):
+            wanted = " x ".join("any" if size is None else str(size) for size in self.shape)
+            raise ValueError(f"input of shape {tuple(x.shape)}: expected N x {wanted}")
+        if not x.is_floating_point():
+            raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")
+        return (x - self.mean) / self.std

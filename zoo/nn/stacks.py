@@ -1,0 +1,124 @@
+"""Layers in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from zoo.nn.activations import activation
+from zoo.nn.inputs import Standardize
+
+
+def dense_stack(
+    sizes: Sequence[int], activation_name: str = "relu", dropout: float = 0.0, batch_norm: bool = False
+) -> list[nn.Module]:
+    """Return fully connected layers, each followed by its activation and dropout.
+
+    Args:
+        sizes: Widths from the input on; ``[784, 256, 128]`` makes two layers.
+        activation_name: Name of the activation after every layer.
+        dropout: Probability with which a unit is left out (Srivastava et al., 2014).
+        batch_norm: Whether to normalise before the activation (Ioffe & Szegedy, 2015).
+    """
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in zip(sizes, sizes[1:]):
+        layers.append(nn.Linear(fan_in, fan_out, bias=not batch_norm))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(fan_out))
+        layers.append(activation(activation_name))
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return layers
+
+
+def dense_net(
+    input_shape: Sequence[int],
+    hidden_dims: Sequence[int],
+    num_classes: int,
+    *,
+    activation_name: str = "relu",
+    dropout: float = 0.0,
+    input_dropout: float = 0.0,
+    batch_norm: bool = False,
+    mean: float | list[float] = 0.0,
+    std: float | list[float] = 1.0,
+) -> nn.Sequential:
+    """Return a fully connected network from samples in natural units to scores (N, num_classes).
+
+    Two classes share one output unit z and the scores are (0, z); see ``BinaryScores``.
+
+    Args:
+        input_shape: Shape of one sample.
+        hidden_dims: Widths of the hidden layers; none for a linear model.
+        num_classes: Number of classes.
+        activation_name: Name of the activation after every hidden layer.
+        dropout: Probability with which a hidden unit is left out.
+        input_dropout: Probability with which an input is left out.
+        batch_norm: Whether to normalise before the activation.
+        mean: Mean of the input, as ``Standardize`` takes it.
+        std: Standard deviation of the input, likewise.
+    """
+    if num_classes < 2:
+        raise ValueError(f"num_classes must be at least 2, not {num_classes}")
+    layers: list[nn.Module] = [Standardize(input_shape, mean, std), nn.Flatten()]
+    if input_dropout:
+        layers.append(nn.Dropout(input_dropout))
+    sizes = [prod(input_shape), *hidden_dims]
+    layers += dense_stack(sizes, activation_name, dropout, batch_norm)
+    layers.append(nn.Linear(sizes[-1], 1 if num_classes == 2 else num_classes))
+    if num_classes == 2:
+        layers.append(BinaryScores())
+    return nn.Sequential(*layers)
+
+
+def image_shape(in_features: int, input_shape: Sequence[int] | None) -> list[int]:
+    """Return the shape of a sample of ``in_features`` numbers: as given, or 1x28x28 for 784, or flat.
+
+    Raises:
+        ValueError: If the two contradict each other.
+    """
+    if input_shape is None:
+        return [1, 28, 28] if in_features == 784 else [in_features]
+    if prod(input_shape) != in_features:
+        raise ValueError(f"in_features is {in_features}, but input_shape {list(input_shape)} has {prod(input_shape)}")
+    return list(input_shape)
+
+
+def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu") -> nn.Sequential:
+    """Return a 3x3 convolution that keeps height and width, batch normalisation and an activation."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        activation(activation_name),
+    )
+
+
+class Residual(nn.Module):
+    """Add a block's output to its input, x + f(x) (He et al., 2016).
+
+    Args:
+        block: Module whose output has the shape of its input.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a batch to one of the same shape."""
+        return x + self.block(x)
+
+
+class BinaryScores(nn.Module):
+    """Turn one logit z into the two scores (0, z).
+
+    Their softmax is (1 - sigmoid(z), sigmoid(z)), so cross-entropy on them is the binary cross-entropy on z, and
+    their argmax is the step function of z: a model of one output unit answers like any other classifier.
+    """
+
+    def forward(self, logit: Tensor) -> Tensor:
+        """Map logits (N, 1) to scores (N, 2)."""
+        return torch.cat([torch.zeros_like(logit), logit], dim=1)

@@ -1,0 +1,95 @@
+"""Shipped weights and measured results: one ``.safetensors`` and one JSON file a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def weights_path(recipe: str, folder: Path = HERE) -> Path:
+    """Return where the weights of a recipe are."""
+    return folder / f"{recipe}.safetensors"
+
+
+def result_path(recipe: str, folder: Path = HERE) -> Path:
+    """Return where the result of a recipe is."""
+    return folder / "results" / f"{recipe}.json"
+
+
+def load_result(recipe: str, folder: Path = HERE) -> dict[str, Any] | None:
+    """Return what a recipe measured, or None if it has not been verified yet."""
+    path = result_path(recipe, folder)
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def save_result(recipe: str, result: dict[str, Any], folder: Path = HERE) -> Path:
+    """Write what a recipe measured."""
+    path = result_path(recipe, folder)
+    write_atomically(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE) -> str:
+    """Write a model's weights in half precision, with its name and hyper-parameters as metadata.
+
+    Args:
+        recipe: Name of the recipe.
+        name: Registered name of the model.
+        model: The trained ``ZooModule``.
+        folder: Where to.
+
+    Returns:
+        The SHA-256 of the file.
+    """
+    import torch
+    from safetensors.torch import save
+
+    def compact(tensor: torch.Tensor) -> torch.Tensor:
+        # Constants and statistics of few numbers stay exact; they cost nothing.
+        return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor
+
+    state = {key: compact(value.detach().cpu()).contiguous() for key, value in model.net.state_dict().items()}
+    content = save(state, {"model": name, "recipe": recipe, "hparams": json.dumps(dict(model.hparams))})
+    write_atomically(weights_path(recipe, folder), content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_weights(recipe: str, folder: Path = HERE) -> Any:
+    """Build a recipe's model with its shipped weights, in float32 and evaluation mode.
+
+    Raises:
+        FileNotFoundError: If no weights are shipped for this recipe.
+    """
+    from safetensors import safe_open
+
+    from zoo.registry import create_model
+
+    path = weights_path(recipe, folder)
+    if not path.exists():
+        raise FileNotFoundError(f"no weights are shipped for {recipe}: train them with `zoo fit {recipe}`")
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    model = create_model(metadata["model"], **json.loads(metadata["hparams"]))
+    model.net.load_state_dict(state)
+    return model.eval()

@@ -1,0 +1,198 @@
+"""Recipes: a model, its data, the trainer's settings and the claim, in one YAML file each."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zoo.errors import unknown
+
+HERE = Path(__file__).parent
+RUNS = Path("runs")
+
+_SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "note")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a YAML file says.
+
+    Args:
+        name: ``<model>.<tag>``, or the path of a user's own file.
+        model: Name and arguments of the model.
+        data: Name and arguments of the datamodule.
+        trainer: Arguments of Lightning's ``Trainer``.
+        seeds: Number of seeds a verification trains.
+        minutes: About how long one seed takes on 2 cores.
+        claim: What the verification must reach; see ``zoo.verify``.
+        baselines: Names of the methods measured beside the model; see ``zoo.baselines``.
+        measures: Names of further quantities measured on the trained model; see ``zoo.baselines``.
+        note: A remark for whoever reads the result.
+    """
+
+    name: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    trainer: dict[str, Any] = field(default_factory=dict)
+    seeds: int = 1
+    minutes: float = 1
+    claim: list[dict[str, Any]] = field(default_factory=list)
+    baselines: list[str] = field(default_factory=list)
+    measures: list[str] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def configuration(self) -> str:
+        """Short checksum of everything that decides what is trained."""
+        parts = json.dumps([self.model, self.data, self.trainer], sort_keys=True)
+        return hashlib.sha256(parts.encode()).hexdigest()[:12]
+
+    def datamodule(self, seed: int = 0, **overrides: Any) -> Any:
+        """Build the datamodule alone."""
+        from datamodules.registry import create_datamodule, find_datamodule
+
+        from zoo.arguments import check_arguments
+
+        name = self.data["name"]
+        args = {"seed": seed, **self.data.get("args", {}), **overrides}
+        return create_datamodule(name, **check_arguments(f"datamodule {name}", find_datamodule(name), args))
+
+    def create_model(self, spec: dict[str, Any], **overrides: Any) -> Any:
+        """Build the model alone, its unset arguments filled from a datamodule's ``spec``."""
+        from zoo.arguments import signature
+        from zoo.registry import create_model, find_model
+
+        known = signature(find_model(self.model["name"]).cls)
+        args = {key: value for key, value in spec.items() if key in known}
+        return create_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
+
+    def build(
+        self,
+        *,
+        model: dict[str, Any] | None = None,
+        data: dict[str, Any] | None = None,
+        trainer: dict[str, Any] | None = None,
+        seed: int = 0,
+        run: str | os.PathLike[str] | None = None,
+    ) -> tuple[Any, Any, Any]:
+        """Build model, datamodule and trainer.
+
+        Args:
+            model: Arguments of the model that replace the recipe's.
+            data: Arguments of the datamodule, likewise.
+            trainer: Arguments of Lightning's ``Trainer``, likewise.
+            seed: Seed of weights, data order and everything else that is random.
+            run: Folder of the run's logs and checkpoints; a new one under ``runs/<recipe>/`` if None.
+
+        Returns:
+            The model, the datamodule and the trainer, ready for ``trainer.fit(model, data)``.
+
+        Raises:
+            ValueError: If a name, an argument or a value is wrong.
+        """
+        import lightning as L
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        from zoo.arguments import check_arguments
+        from zoo.callbacks import default_callbacks
+
+        settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
+        L.seed_everything(seed, verbose=False)
+        datamodule = self.datamodule(seed, **(data or {}))
+        module = self.create_model(datamodule.spec, **(model or {}))
+        run = Path(run) if run else new_run(self.name)
+        settings.setdefault("logger", TensorBoardLogger(run.parent, name="", version=run.name))
+        if settings.get("enable_checkpointing", True):
+            settings.setdefault("callbacks", default_callbacks(module, run / "checkpoints"))
+        # Logging is by epoch, and a recipe is a run that has been seen to work.
+        settings.setdefault("log_every_n_steps", 1)
+        settings.setdefault("num_sanity_val_steps", 0)
+        return module, datamodule, L.Trainer(**settings)
+
+
+def run_folder(recipe: str) -> Path:
+    """Return the folder of all runs of a recipe."""
+    return RUNS / (Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else recipe)
+
+
+def new_run(recipe: str) -> Path:
+    """Return a folder for the next run of a recipe, ``runs/<recipe>/version_<n>``; it is not made yet."""
+    folder = run_folder(recipe)
+    taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
+    return folder / f"version_{max(taken, default=-1) + 1}"
+
+
+def list_recipes(pattern: str = "*") -> list[str]:
+    """Return the sorted names of all recipes, or of those that match a wildcard pattern."""
+    return sorted(fnmatch.filter((path.stem for path in HERE.glob("*.yaml")), pattern))
+
+
+def load_recipe(name: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe by name, or a user's own YAML file by path.
+
+    Raises:
+        ValueError: If there is no such recipe, or the file does not say what a recipe says.
+        FileNotFoundError: If there is no such file.
+    """
+    name = os.fspath(name)
+    own = name.endswith((".yaml", ".yml"))
+    path = Path(name) if own else HERE / f"{name}.yaml"
+    if not path.is_file():
+        if own:
+            raise FileNotFoundError(f"{name}: no such file; `zoo list` names the recipes that come with the package")
+        raise unknown("recipe", name, list_recipes())
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""  # type: ignore[union-attr]
+        raise ValueError(f"{path}{where}: not a YAML file ({getattr(error, 'problem', None) or error})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a recipe has the sections {', '.join(_SECTIONS)}")
+    for section in content:
+        if section not in _SECTIONS:
+            raise unknown(f"section of {path.name}", section, _SECTIONS)
+    for section in ("model", "data"):
+        part = content.get(section)
+        if not isinstance(part, dict) or "name" not in part or set(part) - {"name", "args"}:
+            raise ValueError(f"{path}: section {section!r} takes {{name: ..., args: {{...}}}}, not {part!r}")
+    return Recipe(name=name, **content)
+
+
+def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
+    """Build a model by its own name, or a recipe's model by the recipe's name.
+
+    Args:
+        name: ``"mlp"``, or ``"mlp.mnist"`` for the model with the settings of that recipe.
+        pretrained: Whether to load the recipe's shipped weights; the model is then in evaluation mode.
+        **args: Arguments of the model's constructor.
+
+    Returns:
+        The ``LightningModule``.
+
+    Raises:
+        ValueError: If a name or an argument is unknown, or a value is of the wrong type.
+        FileNotFoundError: If no weights are shipped for this recipe.
+    """
+    from zoo import registry
+
+    if "." not in name:
+        if pretrained:
+            near = [recipe for recipe in list_recipes(f"{name}.*")]
+            raise ValueError(f"pretrained weights belong to a recipe, not to {name!r}: choose from {', '.join(near)}")
+        return registry.create_model(name, **args)
+    recipe = load_recipe(name)
+    if not pretrained:
+        return recipe.create_model(recipe.datamodule().spec, **args)
+    if args:
+        raise ValueError(f"pretrained weights fix the model: {', '.join(args)} cannot be set beside pretrained=True")
+    from zoo.pretrained import load_weights
+
+    return load_weights(name)

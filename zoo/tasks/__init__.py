@@ -1,0 +1,5 @@
+"""One module a task: ``ZooModule`` with a loss, its metrics and the methods a user calls."""
+
+from zoo.tasks.classification import Classification, Classifier
+
+__all__ = ["Classification", "Classifier"]

@@ -1,0 +1,73 @@
+"""Classification: one label a sample."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.base import Batch, ZooModule
+
+
+class Classification(NamedTuple):
+    """An answer: the label and the probability the model gives it."""
+
+    label: str
+    probability: float
+
+
+class Classifier(ZooModule):
+    """A network that gives scores (N, num_classes), trained by cross-entropy.
+
+    With p = softmax(scores), the loss is the mean over the batch of -log p[y]. With label smoothing e (Szegedy et al.,
+    2016) the target is 1 - e for the class and e shared by all classes.
+
+    Args:
+        class_names: Names of the classes in the order of the scores; their numbers if None.
+        label_smoothing: Share e of the target that is spread over all classes; evaluation uses none.
+        **optimisation: Arguments of ``ZooModule``.
+    """
+
+    default_monitor = "val_accuracy"
+
+    def __init__(
+        self, *, class_names: list[str] | None = None, label_smoothing: float = 0.0, **optimisation: Any
+    ) -> None:
+        super().__init__(**optimisation)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
+
+    def loss(self, scores: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss of a batch, a scalar, from scores (N, num_classes) and labels (N,) of dtype int64."""
+        smoothing = self.hparams["label_smoothing"] if self.training else 0.0
+        return F.cross_entropy(scores, y, label_smoothing=smoothing)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute loss and accuracy of a batch (x, y)."""
+        x, y = batch
+        scores = self(x)
+        return {"loss": self.loss(scores, y), "accuracy": (scores.detach().argmax(1) == y).float().mean()}
+
+    def probabilities(self, scores: Tensor) -> Tensor:
+        """Turn scores (N, num_classes) into probabilities of the same shape, by the softmax."""
+        return scores.softmax(1)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the probabilities (N, num_classes) of a batch (x, ...)."""
+        return self.probabilities(self(batch[0]))
+
+    @torch.no_grad()
+    def classify(self, x: Tensor) -> list[Classification]:
+        """Name the class of each sample of a batch in natural units, with its probability.
+
+        The network is used in evaluation mode whatever mode the model is in.
+        """
+        was_training = self.training
+        self.eval()
+        probabilities, classes = self.probabilities(self(x.to(self.device))).max(1)
+        self.train(was_training)
+        names = self.hparams["class_names"]
+        labels = [names[k] if names else str(k) for k in classes.tolist()]
+        return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
