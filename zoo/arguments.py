@@ -52,7 +52,7 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
         if name not in known:
             raise unknown(f"option of {owner}", name, known)
         annotation = known[name].annotation
-        if annotation is Any:
+        if annotation is Any or not _is_plain(value):
             checked[name] = value
             continue
         parser = ArgumentParser(exit_on_error=False)
@@ -64,3 +64,12 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
             wanted = wanted or str(annotation).replace("typing.", "")
             raise ValueError(f"{owner}: {name} takes {wanted}, not {value!r}") from error
     return checked
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value could stand in a YAML file; objects a program passes are its own affair."""
+    if isinstance(value, dict):
+        return all(_is_plain(part) for part in value.values())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(part) for part in value)
+    return value is None or isinstance(value, (str, int, float, bool))

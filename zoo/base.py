@@ -11,14 +11,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from zoo.claims import mode_of
 from zoo.errors import unknown
 from zoo.metrics import EpochMeans
 from zoo.nn import l1_norm, limit_norms, squared_l2_norm
-from zoo.optim import SCHEDULES, build_optimizer, build_plateau, build_schedule
+from zoo.optim import OPTIMIZERS, SCHEDULES, build_optimizer, build_plateau, build_schedule
 
 Batch = tuple[Tensor, ...]
-
-_HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim", "bleu", "f1", "auc")
 
 
 class ZooModule(L.LightningModule):
@@ -70,14 +69,16 @@ class ZooModule(L.LightningModule):
         self.save_hyperparameters()
         if schedule not in SCHEDULES:
             raise unknown("schedule", schedule, SCHEDULES)
-        build_optimizer(optimizer, nn.Linear(1, 1), lr, weight_decay)
-        limits = {"l1": l1, "l2": l2, "weight_decay": weight_decay}
-        positive = {"lr": lr, "accumulate": accumulate, "patience": patience, "clip_norm": clip_norm or 1}
-        for name, value in limits.items() | positive.items():
-            if not value >= 0 or (value == 0 and name in positive) or not math.isfinite(value):
+        if optimizer not in OPTIMIZERS:
+            raise unknown("optimizer", optimizer, OPTIMIZERS)
+        positive = {"lr": lr, "accumulate": accumulate, "patience": patience}
+        limits = {"max_norm": max_norm, "clip_norm": clip_norm}
+        positive.update({name: limit for name, limit in limits.items() if limit is not None})
+        for name, value in {"l1": l1, "l2": l2, "weight_decay": weight_decay, **positive}.items():
+            if not 0 <= value < math.inf or (value == 0 and name in positive):
                 raise ValueError(f"{name} must be {'positive' if name in positive else 'at least 0'}, not {value}")
         self.monitor = monitor or self.default_monitor
-        self.mode = "max" if self.monitor.endswith(_HIGHER_IS_BETTER) else "min"
+        self.mode = mode_of(self.monitor)
         self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
         self._plateau: ReduceLROnPlateau | None = None
         self._resumed: dict[str, Any] = {}
@@ -88,6 +89,10 @@ class ZooModule(L.LightningModule):
         """Compute the batch means of the loss, under ``"loss"``, and of further metrics."""
         raise NotImplementedError(f"{type(self).__name__} implements no step")
 
+    def answer(self, x: Tensor) -> list[dict[str, Any]]:
+        """Answer a batch for the command line: one dictionary of names and values a sample."""
+        raise NotImplementedError(f"{type(self).__name__} implements no answer")
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the network to a batch in natural units."""
         return self.net(x)
@@ -96,6 +101,7 @@ class ZooModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Choose the way of stepping from the trainer's datamodule."""
+        self._resumed = {}  # of a checkpoint read earlier, for another purpose
         if stage != "fit":
             return
         datamodule = getattr(self.trainer, "datamodule", None)
@@ -155,6 +161,8 @@ class ZooModule(L.LightningModule):
                 break
             if self._batches_seen % every == 0:
                 optimizer.zero_grad()  # type: ignore[union-attr]
+            # Autocast keeps its low-precision copies of the weights until a training step ends: stale after an update.
+            torch.clear_autocast_cache()
             values = self.step(batch)
             loss = self._penalised(values["loss"])
             self.manual_backward(loss / every if every > 1 else loss)
@@ -183,7 +191,7 @@ class ZooModule(L.LightningModule):
 
     def _refuse_nan(self, losses: list[Tensor]) -> None:
         """Stop on a loss that is no number; on an accelerator only at the end of an epoch, to save a round trip."""
-        if self.device.type != "cpu" or all(math.isfinite(loss) for loss in losses):
+        if self.device.type != "cpu" or all(math.isfinite(loss.detach()) for loss in losses):
             return
         self._stop_on_nan()
 

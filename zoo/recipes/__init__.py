@@ -49,6 +49,26 @@ class Recipe:
     note: str = ""
 
     @property
+    def is_file(self) -> bool:
+        """Whether this is a user's own file."""
+        return self.name.endswith((".yaml", ".yml"))
+
+    @property
+    def title(self) -> str:
+        """Name under which runs and results are kept: the recipe's, or the file's without its ending."""
+        return Path(self.name).stem if self.is_file else self.name
+
+    @property
+    def runs(self) -> Path:
+        """Folder of all runs of this recipe."""
+        return RUNS / self.title
+
+    def new_run(self) -> Path:
+        """Return a folder for the next run, ``runs/<recipe>/version_<n>``; it is not made yet."""
+        taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdigit()]
+        return self.runs / f"version_{max(taken, default=-1) + 1}"
+
+    @property
     def configuration(self) -> str:
         """Short checksum of everything that decides what is trained."""
         parts = json.dumps([self.model, self.data, self.trainer], sort_keys=True)
@@ -107,26 +127,17 @@ class Recipe:
         L.seed_everything(seed, verbose=False)
         datamodule = self.datamodule(seed, **(data or {}))
         module = self.create_model(datamodule.spec, **(model or {}))
-        run = Path(run) if run else new_run(self.name)
-        settings.setdefault("logger", TensorBoardLogger(run.parent, name="", version=run.name))
+        run = Path(run) if run else self.new_run()
+        version = run.name.removeprefix("version_")
+        number = int(version) if version.isdigit() else None  # a number is what the progress bar has room for
+        logger = TensorBoardLogger(run.parent, name="", version=run.name if number is None else number)
+        settings.setdefault("logger", logger)
         if settings.get("enable_checkpointing", True):
             settings.setdefault("callbacks", default_callbacks(module, run / "checkpoints"))
         # Logging is by epoch, and a recipe is a run that has been seen to work.
         settings.setdefault("log_every_n_steps", 1)
         settings.setdefault("num_sanity_val_steps", 0)
         return module, datamodule, L.Trainer(**settings)
-
-
-def run_folder(recipe: str) -> Path:
-    """Return the folder of all runs of a recipe."""
-    return RUNS / (Path(recipe).stem if recipe.endswith((".yaml", ".yml")) else recipe)
-
-
-def new_run(recipe: str) -> Path:
-    """Return a folder for the next run of a recipe, ``runs/<recipe>/version_<n>``; it is not made yet."""
-    folder = run_folder(recipe)
-    taken = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
-    return folder / f"version_{max(taken, default=-1) + 1}"
 
 
 def list_recipes(pattern: str = "*") -> list[str]:

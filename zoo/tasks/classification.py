@@ -71,3 +71,7 @@ class Classifier(ZooModule):
         names = self.hparams["class_names"]
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
+
+    def answer(self, x: Tensor) -> list[dict[str, Any]]:
+        """Answer a batch for the command line: the class of each sample and its probability."""
+        return [{"class": found.label, "probability": found.probability} for found in self.classify(x)]

@@ -1,0 +1,95 @@
+"""What several test files share: a quiet trainer, and small data that fit any registered model."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from datamodules import TensorDataModule
+from datamodules.base import Split
+
+torch.set_num_threads(1)
+for name in ("lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(name).setLevel(logging.ERROR)
+
+ROOT = Path(__file__).parent.parent
+
+
+class TinyData(TensorDataModule):
+    """One noisy pattern a class, of any shape; a hyperplane can tell them apart.
+
+    With ``shuffled`` every label is drawn without a look at its row, so that there is nothing to learn.
+    """
+
+    name = "tiny"
+
+    def __init__(self, shape, classes, n=20, n_val=20, noise=0.1, shuffled=False, **common):
+        super().__init__(**common)
+        self.args = shape, classes, n, n_val, noise, shuffled
+
+    def load(self):
+        shape, classes, n, n_val, noise, shuffled = self.args
+        draw = torch.Generator().manual_seed(0)
+        patterns = torch.rand(classes, *shape, generator=draw)
+        if len(shape) == 3:  # in patches, as in pictures: an average over the whole must not lose them
+            patterns = F.interpolate(patterns[..., :4, :4], shape[1:])
+        splits = {}
+        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
+            y = torch.arange(size) % classes
+            x = (1 - noise) * patterns[y] + noise * torch.rand(size, *shape, generator=draw)
+            y = y[torch.randperm(size, generator=draw)] if shuffled else y
+            splits[split] = Split((x, y), np.arange(size))
+        return splits
+
+
+def tiny_data(model, **args):
+    """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
+    x = model.example_input_array
+    with torch.no_grad():
+        classes = model.eval()(x).shape[1]
+    model.train()
+    return TinyData(tuple(x.shape[1:]), classes, **{"batch_size": 20, **args})
+
+
+def tiny_batch(model, **args):
+    data = tiny_data(model, **args)
+    data.setup()
+    return data.splits["train"].tensors
+
+
+def quiet_trainer(**settings):
+    silent = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    defaults = {"accelerator": "cpu", "num_sanity_val_steps": 0, **dict.fromkeys(silent, False)}
+    return L.Trainer(**{**defaults, **settings})
+
+
+def state(model):
+    return {name: value.detach().clone() for name, value in model.net.state_dict().items()}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), f"{name} differs by {(value - other[name]).abs().max()}"
+
+
+def run_python(*arguments, cwd=None, timeout=120, **environment):
+    """Run a Python process in which the packages of this checkout can be imported."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=timeout
+    )
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    L.seed_everything(0, verbose=False)

@@ -1,0 +1,80 @@
+"""What the recipes claim and measured, as rows, as text and as the README's table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from zoo.claims import in_words
+from zoo.pretrained import load_result
+from zoo.recipes import Recipe, list_recipes, load_recipe
+
+
+class Row(NamedTuple):
+    """A recipe's line in a table."""
+
+    model: str
+    recipe: str
+    data: str
+    claim: str
+    measured: str
+    beside: str
+    verdict: str
+
+
+def table_rows(names: Sequence[str]) -> list[Row]:
+    """Return the rows of the named recipes."""
+    return [_row(load_recipe(name)) for name in names]
+
+
+def _row(recipe: Recipe) -> Row:
+    result = load_result(recipe.name)
+    claim = "; ".join(in_words(claim) for claim in recipe.claim) or "none"
+    data = recipe.data["name"]
+    if result is None:
+        return Row(recipe.model["name"], recipe.name, data, claim, "not verified", "", "")
+    claimed = [claim["metric"] for claim in recipe.claim] or list(result["metrics"])[-1:]
+    measured = "; ".join(spread(result["metrics"][metric]) for metric in dict.fromkeys(claimed))
+    beside = "; ".join(
+        f"{method} {spread(values[metric])}"
+        for method, values in result["baselines"].items()
+        for metric in dict.fromkeys(claimed)
+        if metric in values
+    )
+    verdict = "" if not result["claim"] else "met" if all(claim["met"] for claim in result["claim"]) else "not met"
+    return Row(recipe.model["name"], recipe.name, data, claim, f"{measured} ({_seeds(result)})", beside, verdict)
+
+
+def _seeds(result: dict[str, Any]) -> str:
+    return f"{result['seeds']} seed" + "s" * (result["seeds"] > 1)
+
+
+def spread(summary: dict[str, Any]) -> str:
+    """Say a mean with its standard deviation, such as ``0.9963 ± 0.0002``."""
+    mean, std = summary["mean"], summary["std"]
+    number = f"{mean:.4f}" if abs(mean) >= 1e-3 or mean == 0 else f"{mean:.1e}"
+    return number + (f" ± {std:.4f}" if std >= 5e-5 else "")
+
+
+def describe_result(result: dict[str, Any]) -> str:
+    """Say in full what a recipe measured."""
+    lines = [f"{result['recipe']}: {_seeds(result)}, {result['seconds']:.0f} s each on {result['device']}"]
+    lines += [f"  {name} {spread(values)}" for name, values in result["metrics"].items()]
+    for method, metrics in result["baselines"].items():
+        lines += [f"  {name} {spread(values)} by {method}" for name, values in metrics.items()]
+    for claim in result["claim"]:
+        aim = {None: "", True: ", aim met", False: ", aim not met"}[claim["aim_met"]]
+        lines.append(f"  claim {in_words(claim)}: {'met' if claim['met'] else 'NOT MET'}{aim}")
+        lines += [f"    anchor: {claim['anchor']}"] if claim.get("anchor") else []
+    times = result["test_opened"]
+    lines.append(f"  {result['protocol']}; test opened for {times} configuration{'s' * (times > 1)}")
+    lines += [f"  {result['note']}"] if result["note"] else []
+    return "\n".join(lines)
+
+
+def markdown_table() -> str:
+    """Return the table of all recipes for the README."""
+    lines = ["| recipe | data | claim | measured on test | beside it | |", "|---|---|---|---|---|---|"]
+    for row in table_rows(list_recipes()):
+        lines.append(f"| `{row.recipe}` | {row.data} | {row.claim} | {row.measured} | {row.beside} | {row.verdict} |")
+    return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""``verify``: train a recipe from scratch over its seeds, measure, compare with its claim."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from zoo import pretrained
+from zoo.claims import judge
+from zoo.errors import unknown
+from zoo.recipes import RUNS, Recipe
+
+VERSIONS = ("torch", "lightning", "torchvision", "scikit-learn", "numpy", "lightning-zoo")
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return mean, standard deviation (n - 1; 0 for a single value) and the values themselves."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.fmean(values), "std": spread, "values": values}
+
+
+def evaluate(model: Any, data: Any, accelerator: str = "auto") -> dict[str, float]:
+    """Return the test metrics of a model in full precision."""
+    import lightning as L
+
+    trainer = L.Trainer(
+        accelerator=accelerator, devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    metrics = trainer.test(model, datamodule=data, verbose=False)[0]
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
+    """Train and measure one seed, going on from its last checkpoint if there is one."""
+    last, best = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt"
+    model, data, trainer = recipe.build(seed=seed, run=folder, trainer={"enable_model_summary": False})
+    spent = folder / "seconds.json"
+    before = json.loads(spent.read_text()) if last.exists() and spent.exists() else 0.0
+    start = time.perf_counter()
+    try:
+        trainer.fit(model, data, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+    finally:
+        seconds = before + time.perf_counter() - start
+        pretrained.write_atomically(spent, json.dumps(seconds).encode())
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    model = type(model).load_from_checkpoint(best, map_location="cpu", weights_only=True).eval()
+    metrics = evaluate(model, data)
+    model.cpu().eval()
+    for name in recipe.measures:
+        metrics.update(_named("measure", name)(model, data))
+    baselines = {name: _named("baseline", name)(data) for name in recipe.baselines}
+    done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": seconds}
+    if seed == 0:
+        sha256 = pretrained.save_weights(recipe.name, recipe.model["name"], model, folder.parent)
+        shipped = evaluate(pretrained.load_weights(recipe.name, folder.parent), data)
+        done["weights"] = {"seed": 0, "metrics": shipped, "sha256": sha256}
+        done["rows"] = {name: len(split.groups) for name, split in data.splits.items()}
+        done["data_sha256"] = data.sha256()
+    return done
+
+
+def _named(kind: str, name: str) -> Any:
+    from zoo.baselines import BASELINES, MEASURES
+
+    known: dict[str, Any] = dict(BASELINES if kind == "baseline" else MEASURES)
+    if name not in known:
+        raise unknown(kind, name, known)
+    return known[name]
+
+
+def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say: Any = print) -> dict[str, Any]:
+    """Train a recipe over its seeds and measure it on test.
+
+    Finished seeds are kept under ``runs/verify/<recipe>/<configuration>/`` and an interrupted one goes on from its
+    last checkpoint. Each configuration whose test figures were looked at is counted as one opening of the test split.
+
+    Args:
+        recipe: What to train.
+        seeds: Number of seeds, 0 to ``seeds - 1``; the recipe's own if None.
+        publish: Whether result and weights of seed 0 go into the package's source tree.
+        say: Called with a line for the user now and then.
+
+    Returns:
+        The result, as it stands in the result file.
+
+    Raises:
+        ValueError: If ``seeds`` is not positive, or fewer than the recipe's are to be published.
+    """
+    seeds = recipe.seeds if seeds is None else seeds
+    if seeds < 1:
+        raise ValueError(f"seeds must be at least 1, not {seeds}")
+    if publish and seeds < recipe.seeds:
+        raise ValueError(f"{recipe.name} is published over its {recipe.seeds} seeds, not over {seeds}")
+    if publish and recipe.is_file:
+        raise ValueError(f"{recipe.name} is a file of your own: only recipes of the package are published")
+    published = pretrained.load_result(recipe.name)
+    home = RUNS / "verify" / recipe.title
+    folder = home / recipe.configuration
+    runs = []
+    for seed in range(seeds):
+        path = folder / f"seed_{seed}.json"
+        if not path.exists():
+            say(f"{recipe.name}: seed {seed} of {seeds}, about {recipe.minutes:g} min")
+            done = _train(recipe, seed, folder / f"seed_{seed}")
+            pretrained.write_atomically(path, json.dumps(done, indent=1).encode())
+            shutil.rmtree(folder / f"seed_{seed}" / "checkpoints", ignore_errors=True)
+        runs.append(json.loads(path.read_text()))
+    first = runs[0]
+    if published and published["data_sha256"] != first["data_sha256"]:
+        say(f"{recipe.name}: these data are not those of the published result (sha256 {first['data_sha256'][:12]}...)")
+    opened = sorted({*_openings(home), *(published or {}).get("configurations", [])})
+    metrics = {name: summary([run["metrics"][name] for run in runs]) for name in first["metrics"]}
+    baselines = {
+        method: {name: summary([run["baselines"][method][name] for run in runs]) for name in values}
+        for method, values in first["baselines"].items()
+    }
+    rows = first["rows"]
+    result = {
+        "recipe": recipe.name,
+        "metrics": metrics,
+        "seeds": seeds,
+        "weights": first["weights"],
+        "baselines": baselines,
+        "protocol": f"{rows['train']} rows trained on, {rows['val']} to choose on, {rows['test']} tested once per frozen "
+        "configuration; mean over seeds, the best checkpoint on validation of each",
+        "note": recipe.note,
+        "test_opened": len(opened),
+        "configurations": opened,
+        "claim": [{**claim, **judge(claim, metrics, baselines)} for claim in recipe.claim],
+        "seconds": statistics.fmean(run["seconds"] for run in runs),
+        "device": _device(),
+        "versions": _versions(),
+        "data_sha256": first["data_sha256"],
+        "commit": _commit(),
+    }
+    pretrained.save_result(recipe.title, result, home)
+    if publish:
+        pretrained.write_atomically(
+            pretrained.weights_path(recipe.name), pretrained.weights_path(recipe.name, folder).read_bytes()
+        )
+        pretrained.save_result(recipe.name, result)
+    return result
+
+
+def _openings(home: Path) -> list[str]:
+    """Return the configurations of a recipe that have been tested here."""
+    return [path.name for path in home.glob("*") if any(path.glob("seed_*.json"))]
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+
+
+def _versions() -> dict[str, str]:
+    import importlib.metadata
+
+    found = {name: importlib.metadata.version(name) for name in VERSIONS}
+    return {"python": platform.python_version(), **found}
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree, with a + if it has been changed since; None outside one."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "*.py", "*.yaml") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
