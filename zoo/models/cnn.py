@@ -64,7 +64,7 @@ class LeNet5(Classifier):
 class CNN(Classifier):
     """Small convolutional network in the manner of VGG, with batch normalisation, for pictures of any size.
 
-    Each entry of ``hidden_dims`` is a stage of two 3x3 convolutions of that many maps, each followed by batch
+    Each entry of ``hidden_dims`` is a stage of 3x3 convolutions of that many maps, each followed by batch
     normalisation (Ioffe & Szegedy, 2015) and the activation. Between stages the largest of 2x2 pixels is kept; after
     the last the maps are averaged over the picture (Lin et al., 2014), and a linear layer gives the scores.
 
@@ -72,6 +72,7 @@ class CNN(Classifier):
         in_channels: Channels of a picture.
         num_classes: Number of classes.
         hidden_dims: Maps of each stage.
+        depths: Convolutions of each stage; one suffices at full size, where it costs most.
         activation: Name of the activation.
         dropout: Probability with which an averaged map is left out in training.
         input_shape: Shape of a typical picture, for summaries; any height and width works.
@@ -86,6 +87,7 @@ class CNN(Classifier):
         in_channels: int = 1,
         num_classes: int = 10,
         hidden_dims: list[int] = [32, 64, 128],  # noqa: B006
+        depths: list[int] = [1, 2, 2],  # noqa: B006
         activation: str = "silu",
         dropout: float = 0.0,
         input_shape: list[int] | None = None,
@@ -97,11 +99,14 @@ class CNN(Classifier):
         self.input_shape = tuple(input_shape or [in_channels, 28, 28])
         layers: list[nn.Module] = [Standardize([in_channels, None, None], mean, std)]
         channels = in_channels
-        for stage, width in enumerate(hidden_dims):
+        if len(depths) != len(hidden_dims):
+            raise ValueError(f"depths {depths} and hidden_dims {hidden_dims} differ in length: give one of each a stage")
+        for stage, (width, depth) in enumerate(zip(hidden_dims, depths)):
             if stage:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))
-            layers += [conv_block(channels, width, activation), conv_block(width, width, activation)]
-            channels = width
+            for _ in range(depth):
+                layers.append(conv_block(channels, width, activation))
+                channels = width
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
         self.net = nn.Sequential(*layers)
         # Channels last is the layout in which oneDNN and cuDNN convolve fastest.
