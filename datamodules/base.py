@@ -24,15 +24,43 @@ RESIDENT_SHARE = 0.5
 
 
 class Split(NamedTuple):
-    """Aligned tensors and, for each row, the number of the group (patient, sentence, ...) it belongs to."""
+    """Aligned tensors and, for each row, the number of the group (patient, sentence, ...) it belongs to.
 
-    tensors: tuple[Tensor, ...]
+    A split may be a choice of ``rows`` out of larger tensors, in place of a copy of them: ``stored`` then holds more
+    than the split, and what is too large to be copied, or lies in a memory-mapped file, stays where it is.
+    """
+
+    stored: tuple[Tensor, ...]
     groups: np.ndarray
+    rows: Tensor | None = None
+    """Numbers of the split's rows in ``stored``, in order; None for all of them."""
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The split's own rows, copied if it is a choice."""
+        if self.rows is None:
+            return self.stored
+        return tuple(tensor.index_select(0, self.rows) for tensor in self.stored)
 
     def take(self, rows: np.ndarray) -> Split:
-        """Return the rows of the given numbers."""
-        index = torch.from_numpy(np.sort(rows))
-        return Split(tuple(tensor.index_select(0, index) for tensor in self.tensors), self.groups[np.sort(rows)])
+        """Return the rows of the given numbers, in ascending order: copied, or chosen if this is a choice already."""
+        rows = np.sort(rows)
+        index = torch.from_numpy(rows)
+        if self.rows is not None:
+            return Split(self.stored, self.groups[rows], self.rows[index])
+        return Split(tuple(tensor.index_select(0, index) for tensor in self.stored), self.groups[rows])
+
+    def to(self, device: torch.device) -> Split:
+        """Return a copy on a device; a choice goes there piece by piece, and never whole through the host's memory."""
+        if self.rows is None:
+            return Split(tuple(tensor.to(device) for tensor in self.stored), self.groups)
+        n = len(self.rows)
+        there = tuple(torch.empty((n, *t.shape[1:]), dtype=t.dtype, device=device) for t in self.stored)
+        for start in range(0, n, EVALUATION_BATCH):
+            piece = self.rows[start : start + EVALUATION_BATCH]
+            for source, target in zip(self.stored, there):
+                target[start : start + len(piece)] = source.index_select(0, piece)
+        return Split(there, self.groups)
 
 
 def data_root(root: str | os.PathLike[str] | None) -> Path:
@@ -41,15 +69,20 @@ def data_root(root: str | os.PathLike[str] | None) -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lightning-zoo")
 
 
-def stratified(labels: Tensor, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> tuple[np.ndarray, np.ndarray]:
     """Return the row numbers of the rest and of ``size`` rows with each label in proportion.
 
     Raises:
-        ValueError: If ``size`` leaves nothing, or too little for one row a class.
+        ValueError: If ``size`` leaves nothing, or too little for one row a class; the line gives ``name``.
     """
-    n, classes = len(labels), len(labels.unique())
+    n, (values, counts) = len(labels), labels.unique(return_counts=True)
+    classes = len(values)
     if not classes <= size <= n - classes:
-        raise ValueError(f"val_size={size} does not fit: choose from {classes} to {n - classes} of {n} rows")
+        raise ValueError(f"{name}={size} does not fit: choose from {classes} to {n - classes} of {n} rows")
+    if counts.min() < 2:
+        raise ValueError(
+            f"{name}={size}: class {int(values[counts.argmin()])} has one row, two are needed to divide it"
+        )
     rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
     return rest, taken
 
@@ -101,7 +134,7 @@ class TensorDataModule(L.LightningDataModule):
         self.val_size, self.seed = val_size, seed
         self.augment, self.device_resident = dict(augment or {}), device_resident
         self.splits: dict[str, Split] = {}
-        self._resident: dict[str, tuple[Tensor, ...]] = {}
+        self._resident: dict[str, Split] = {}
         self._draws: tuple[int, torch.Generator] | None = None
 
     # ---- what a source gives ----
@@ -141,10 +174,9 @@ class TensorDataModule(L.LightningDataModule):
 
     def sha256(self) -> str:
         """Return the checksum of training and test data as loaded, whatever the seed of the validation split."""
-        self.setup()
         digest = hashlib.sha256()
-        for split in self.load().values():
-            for tensor in split.tensors:
+        for split in self.load().values():  # each holds the whole of what it stores
+            for tensor in split.stored:
                 digest.update(np.ascontiguousarray(tensor.numpy()).data)
         return digest.hexdigest()
 
@@ -163,6 +195,7 @@ class TensorDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         """Return the training batches."""
+        self._draws = None  # another fit draws the same pictures as this one
         return self._loader("train")
 
     def val_dataloader(self) -> TensorLoader:
@@ -179,39 +212,40 @@ class TensorDataModule(L.LightningDataModule):
 
     def _loader(self, name: str) -> TensorLoader:
         training, trainer = name == "train", self.trainer
-        tensors = self._on_device(name)
+        split = self._on_device(name)
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        sampler = EpochSampler(len(tensors[0]), training, self.seed, rank, world)
+        sampler = EpochSampler(len(split.groups), training, self.seed, rank, world)
         limit = trainer.limit_train_batches if trainer and training else None
         return TensorLoader(
-            tensors,
+            split.stored,
             sampler,
             self.batch_size if training else max(self.batch_size, EVALUATION_BATCH),
             self.batches_per_step if training else 1,
             max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
-            prefetch=self._on_cuda() and not tensors[0].is_cuda,
+            prefetch=self._on_cuda() and not split.stored[0].is_cuda,
+            chosen=split.rows,
         )
 
     def _on_cuda(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
 
-    def _on_device(self, name: str) -> tuple[Tensor, ...]:
-        """Return a split's tensors, moved to a CUDA device if they may stay there."""
-        tensors = self.splits[name].tensors
+    def _on_device(self, name: str) -> Split:
+        """Return a split, moved to a CUDA device if it may stay there."""
+        split = self.splits[name]
         if not self._on_cuda() or self.device_resident == "no":
-            return tensors
+            return split
         if name not in self._resident:
             device = self.trainer.strategy.root_device  # type: ignore[union-attr]
             free, _ = torch.cuda.mem_get_info(device)
-            size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            size = len(split.groups) * sum(tensor[:1].numel() * tensor.element_size() for tensor in split.stored)
             if self.device_resident == "auto" and size > RESIDENT_SHARE * free:
-                return tensors
+                return split
             if size > free:
                 raise ValueError(
                     f"device_resident=yes: {name} takes {size / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free on "
                     f"{device}: use device_resident=auto or no"
                 )
-            self._resident[name] = tuple(tensor.to(device) for tensor in tensors)
+            self._resident[name] = split.to(device)
         return self._resident[name]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

@@ -41,4 +41,6 @@ def fetch(urls: Sequence[str], known_hash: str, path: Path) -> Path:
             raise FileNotFoundError(f"{path.name} is missing and {path.parent} is not writable") from error
         except ValueError as error:
             raise ValueError(f"{url}: wrong checksum, expected {known_hash}; nothing was kept") from error
-    raise FileNotFoundError(f"{path.name} is missing and no server answers: download it from {urls[0]} and put it at {path}")
+    raise FileNotFoundError(
+        f"{path.name} is missing and no server answers: download it from {urls[0]} and put it at {path}"
+    )

@@ -43,7 +43,7 @@ class DigitsDataModule(TensorDataModule):
     @property
     def spec(self) -> dict[str, Any]:
         """Shape, classes and pixel statistics."""
-        return spec_of_images((1, 8, 8), [str(k) for k in range(10)], 0.3053, 0.3760)
+        return spec_of_images((1, 8, 8), [str(k) for k in range(10)], 0.3054, 0.3761)
 
     def load(self) -> dict[str, Split]:
         """Read the 1,797 digits and divide them."""
@@ -53,7 +53,7 @@ class DigitsDataModule(TensorDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read a picture of a digit, of any size, mode and polarity: (1, 1, 8, 8)."""
-        return centred_digit(read_picture(source), size=8, box=8)
+        return centred_digit(read_picture(source, paper="contrast"), size=8, box=8)
 
 
 @register_datamodule("breast_cancer")

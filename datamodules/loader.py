@@ -57,6 +57,7 @@ class TensorLoader:
         max_batches: Number of batches after which an epoch ends; all if None.
         prefetch: Whether the next rows are gathered, into pinned memory, by a thread while the last are used: for
             rows on the host and a model on a CUDA device.
+        chosen: Numbers of the rows that the sampler's 0, 1, ... stand for; all rows if None.
     """
 
     def __init__(
@@ -67,11 +68,12 @@ class TensorLoader:
         batches_per_step: int = 1,
         max_batches: int | None = None,
         prefetch: bool = False,
+        chosen: Tensor | None = None,
     ) -> None:
         self.tensors, self.sampler = tensors, sampler
         self.batch_sampler = None  # Lightning asks every loader that has a sampler
         self.batch_size, self.batches_per_step = batch_size, batches_per_step
-        self.max_batches, self.prefetch = max_batches, prefetch
+        self.max_batches, self.prefetch, self.chosen = max_batches, prefetch, chosen
 
     @property
     def batches(self) -> int:
@@ -84,6 +86,8 @@ class TensorLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         rows = self.sampler.rows()
+        if self.chosen is not None:
+            rows = self.chosen if rows is None else self.chosen[rows]
         end = min(self.batches * self.batch_size, len(self.sampler))
         if rows is not None:
             rows = rows.to(self.tensors[0].device)

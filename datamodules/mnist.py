@@ -42,7 +42,9 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
     wanted = header + int(np.prod(expected))
     if len(raw) != wanted or raw[:header] != magic:
         shape = " x ".join(map(str, expected))
-        raise ValueError(f"{path}: {len(raw)} bytes, expected an IDX file of {shape} bytes ({wanted}); is it truncated?")
+        raise ValueError(
+            f"{path}: {len(raw)} bytes, expected an IDX file of {shape} bytes ({wanted}); is it truncated?"
+        )
     return torch.frombuffer(bytearray(raw[header:]), dtype=torch.uint8).reshape(expected)
 
 
@@ -130,7 +132,7 @@ class MNISTDataModule(_IdxDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read a picture of a digit, of any size, mode and polarity, as MNIST would show it: (1, 1, 28, 28)."""
-        return centred_digit(read_picture(source))
+        return centred_digit(read_picture(source, paper="contrast"))
 
 
 @register_datamodule("fashion_mnist")
@@ -163,9 +165,9 @@ class FashionMNISTDataModule(_IdxDataModule):
     @property
     def spec(self) -> dict[str, Any]:
         """Shape, classes and pixel statistics."""
-        names = "t_shirt trouser pullover dress coat sandal shirt sneaker bag ankle_boot".split()
+        names = ["t_shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle_boot"]
         return spec_of_images((1, 28, 28), names, 0.2860, 0.3530)
 
     def read(self, source: str) -> Tensor:
         """Read a picture of a garment, of any size, mode and polarity: (1, 1, 28, 28), light on black."""
-        return upright_garment(read_picture(source))
+        return upright_garment(read_picture(source, paper="contrast"))

@@ -29,8 +29,8 @@ def svc(data: Any) -> Metrics:
     scale = 1 / x.shape[1]
     candidates = [
         make_pipeline(StandardScaler(), SVC(C=C, gamma=gamma * scale)).fit(x, y)
-        for C, gamma in product((1, 3, 10, 30, 100), (0.1, 0.3, 1, 3))  # noqa: N806
-    ] + [SVC(C=C).fit(x, y) for C in (1, 3, 10, 30, 100)]  # noqa: N806
+        for C, gamma in product((1, 3, 10, 30, 100), (0.1, 0.3, 1, 3))
+    ] + [SVC(C=C).fit(x, y) for C in (1, 3, 10, 30, 100)]
     best = max(candidates, key=lambda candidate: candidate.score(x_val, y_val))
     return {"test_accuracy": float(best.score(*data.arrays("test")))}
 
@@ -44,8 +44,8 @@ def softmax_regression(data: Any) -> Metrics:
     x, y = data.arrays("train")
     x_val, y_val = data.arrays("val")
     candidates = [
-        make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, y)  # noqa: N806
-        for C in (0.01, 0.1, 1.0, 10.0)  # noqa: N806
+        make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000)).fit(x, y)
+        for C in (0.01, 0.1, 1.0, 10.0)
     ]
     best = max(candidates, key=lambda candidate: candidate.score(x_val, y_val))
     return {"test_accuracy": float(best.score(*data.arrays("test")))}

@@ -291,7 +291,9 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
 
     recipe = load_recipe(args.recipe)
     if overrides["model"]:
-        raise ValueError(f"--model.{next(iter(overrides['model']))}: the weights fix the model; test another with zoo fit")
+        raise ValueError(
+            f"--model.{next(iter(overrides['model']))}: the weights fix the model; test another with zoo fit"
+        )
     _quiet()
     model = _model_for(recipe, args.ckpt_path)
     metrics = evaluate(model, recipe.datamodule(**overrides["data"]), **overrides["trainer"])

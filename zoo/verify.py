@@ -58,8 +58,8 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
     baselines = {name: _named("baseline", name)(data) for name in recipe.baselines}
     done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": seconds}
     if seed == 0:
-        sha256 = pretrained.save_weights(recipe.name, recipe.model["name"], model, folder.parent)
-        shipped = evaluate(pretrained.load_weights(recipe.name, folder.parent), data)
+        sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent)
+        shipped = evaluate(pretrained.load_weights(recipe.title, folder.parent), data)
         done["weights"] = {"seed": 0, "metrics": shipped, "sha256": sha256}
         done["rows"] = {name: len(split.groups) for name, split in data.splits.items()}
         done["data_sha256"] = data.sha256()
@@ -180,6 +180,8 @@ def _commit() -> str | None:
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--", "*.py", "*.yaml") else "")
+        return git("rev-parse", "--short", "HEAD") + (
+            "+" if git("status", "--porcelain", "--", "*.py", "*.yaml") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -4,7 +4,33 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
+
+
+class SampleMean(Metric):
+    """Mean of a quantity over samples and processes, from means of batches; not a number once one batch's is.
+
+    torchmetrics' own ``MeanMetric`` ignores the weights under ``nan_strategy="disable"``, and otherwise waits for the
+    device to look for such batches.
+    """
+
+    full_state_update = False
+    total: Tensor
+    samples: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("samples", torch.tensor(0.0), dist_reduce_fx="sum")
+
+    def update(self, means: Tensor, sizes: Tensor) -> None:
+        """Add the means (B,) of B batches of the given sizes (B,)."""
+        self.total += (means * sizes).sum()
+        self.samples += sizes.sum()
+
+    def compute(self) -> Tensor:
+        """Return the mean over all samples, a scalar."""
+        return self.total / self.samples
 
 
 class EpochMeans:
@@ -19,7 +45,7 @@ class EpochMeans:
 
     def __init__(self, flush: int = 1024) -> None:
         self.flush = flush
-        self._means: dict[str, MeanMetric] = {}
+        self._means: dict[str, SampleMean] = {}
         self._pending: list[dict[str, Tensor]] = []
         self._sizes: list[int] = []
 
@@ -34,7 +60,7 @@ class EpochMeans:
         for name in self._pending[0] if self._pending else ():
             values = torch.stack([batch[name] for batch in self._pending]).float()
             if name not in self._means:
-                self._means[name] = MeanMetric(nan_strategy="disable").to(values.device)
+                self._means[name] = SampleMean().to(values.device)
             self._means[name].update(values, torch.tensor(self._sizes, dtype=torch.float32, device=values.device))
         self._pending, self._sizes = [], []
 

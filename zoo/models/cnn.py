@@ -60,7 +60,9 @@ class LeNet5(Classifier):
         )
 
 
-@register_model("cnn", source="Simonyan & Zisserman 2015, Very deep convolutional networks for large-scale image recognition")
+@register_model(
+    "cnn", source="Simonyan & Zisserman 2015, Very deep convolutional networks for large-scale image recognition"
+)
 class CNN(Classifier):
     """Small convolutional network in the manner of VGG, with batch normalisation, for pictures of any size.
 
@@ -100,7 +102,9 @@ class CNN(Classifier):
         layers: list[nn.Module] = [Standardize([in_channels, None, None], mean, std)]
         channels = in_channels
         if len(depths) != len(hidden_dims):
-            raise ValueError(f"depths {depths} and hidden_dims {hidden_dims} differ in length: give one of each a stage")
+            raise ValueError(
+                f"depths {depths} and hidden_dims {hidden_dims} differ in length: give one of each a stage"
+            )
         for stage, (width, depth) in enumerate(zip(hidden_dims, depths)):
             if stage:
                 layers.append(nn.MaxPool2d(2, ceil_mode=True))

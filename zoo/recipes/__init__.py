@@ -77,7 +77,6 @@ class Recipe:
     def datamodule(self, seed: int = 0, **overrides: Any) -> Any:
         """Build the datamodule alone."""
         from datamodules.registry import create_datamodule, find_datamodule
-
         from zoo.arguments import check_arguments
 
         name = self.data["name"]

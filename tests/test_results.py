@@ -1,0 +1,187 @@
+"""Shipped weights and result files: the figures are those the weights really score."""
+
+import gzip
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import zoo
+from datamodules.base import data_root
+from zoo import pretrained
+from zoo.claims import in_words, judge
+from zoo.recipes import load_recipe
+from zoo.verify import evaluate, verify
+
+SHIPPED = [name for name in zoo.list_recipes() if pretrained.weights_path(name).exists()]
+MEGABYTES = {"mnist": 14, "fashion_mnist": 14}
+
+
+def raw(name: str, header: int) -> np.ndarray:
+    path = data_root(None) / name
+    if path.exists():
+        return np.fromfile(path, np.uint8)[header:]
+    packed = path.with_name(path.name + ".gz")
+    if packed.exists():
+        return np.frombuffer(gzip.decompress(packed.read_bytes()), np.uint8)[header:]
+    pytest.skip(f"{name} is not under {data_root(None)}: set ZOO_DATA")
+
+
+@pytest.mark.parametrize("recipe", [name for name in SHIPPED if name.endswith("mnist")])
+def test_raw_test_images_score_what_the_result_file_says(recipe):
+    folder = "FashionMNIST" if "fashion" in recipe else "MNIST"
+    images = raw(f"{folder}/raw/t10k-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28) / np.float32(255)
+    labels = raw(f"{folder}/raw/t10k-labels-idx1-ubyte", 8)
+    model = zoo.create_model(recipe, pretrained=True)
+    with torch.no_grad():
+        answers = torch.cat([model(torch.from_numpy(part)).argmax(1) for part in np.array_split(images, 10)])
+    accuracy = (answers.numpy() == labels).mean()
+    assert accuracy == pytest.approx(pretrained.load_result(recipe)["weights"]["metrics"]["test_accuracy"], abs=5e-4)
+
+
+@pytest.mark.parametrize("recipe", SHIPPED)
+def test_shipped_weights_score_what_the_result_file_says(recipe):
+    result = pretrained.load_result(recipe)
+    content = pretrained.weights_path(recipe).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == result["weights"]["sha256"]
+    assert len(content) <= 12e6
+    data = load_recipe(recipe).datamodule()
+    try:
+        data.prepare_data()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    assert data.sha256() == result["data_sha256"]
+    metrics = evaluate(zoo.create_model(recipe, pretrained=True), data, accelerator="cpu")
+    recorded = result["weights"]["metrics"]
+    assert metrics["test_accuracy"] == pytest.approx(recorded["test_accuracy"], abs=5e-4)
+    # Half precision in the file costs nothing measurable.
+    assert recorded["test_accuracy"] == pytest.approx(result["metrics"]["test_accuracy"]["values"][0], abs=5e-4)
+
+
+@pytest.mark.parametrize("recipe", zoo.list_recipes())
+def test_result_belongs_to_the_recipe(recipe):
+    found, result = load_recipe(recipe), pretrained.load_result(recipe)
+    if result is None:
+        pytest.skip(f"{recipe} is not verified yet")
+    assert found.configuration in result["configurations"], "the recipe was changed since: verify it again"
+    assert result["seeds"] == found.seeds
+    assert [in_words(claim) for claim in result["claim"]] == [in_words(claim) for claim in found.claim]
+    for claim in result["claim"]:
+        assert judge(claim, result["metrics"], result["baselines"])["met"] == claim["met"]
+    assert len(next(iter(result["metrics"].values()))["values"]) == found.seeds
+
+
+def test_all_weights_fit_their_budget():
+    assert sum(pretrained.weights_path(name).stat().st_size for name in SHIPPED if "mnist" in name) <= 14e6
+
+
+def test_pretrained_needs_a_recipe_with_weights():
+    with pytest.raises(ValueError, match="belong to a recipe"):
+        zoo.create_model("mlp", pretrained=True)
+    with pytest.raises(ValueError, match="cannot be set"):
+        zoo.create_model("mlp.digits", pretrained=True, dropout=0.1)
+
+
+CLAIMS = [
+    ({"metric": "test_accuracy", "at_least": 0.9, "aim": 0.95}, 0.92, True, False),
+    ({"metric": "test_accuracy", "at_least": 0.9}, 0.89, False, None),
+    ({"metric": "test_mse", "at_most": 0.1, "aim": 0.05}, 0.04, True, True),
+    ({"metric": "test_mse", "at_most": 0.1}, 0.11, False, None),
+    ({"metric": "test_accuracy", "over": "other", "margin": 0.1}, 0.59, False, None),
+    ({"metric": "test_accuracy", "over": "other", "margin": 0.1}, 0.61, True, None),
+    ({"metric": "test_mse", "over": "other", "margin": 0.1}, 0.41, False, None),
+    ({"metric": "test_mse", "over": "other", "margin": 0.1}, 0.39, True, None),
+]
+
+
+@pytest.mark.parametrize(("claim", "measured", "met", "aim_met"), CLAIMS)
+def test_claims_are_judged(claim, measured, met, aim_met):
+    metric = claim["metric"]
+    found = judge(claim, {metric: {"mean": measured}}, {"other": {metric: {"mean": 0.5}}})
+    assert (found["met"], found["aim_met"]) == (met, aim_met)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.yaml").write_text(
+        "model: {name: mlp, args: {hidden_dims: [16], lr: 0.01}}\n"
+        "data: {name: digits, args: {batches_per_step: 4}}\n"
+        "trainer: {max_epochs: 2, enable_progress_bar: false}\n"
+        "seeds: 2\nbaselines: [svc]\nmeasures: [solved]\n"
+        "claim: [{metric: test_accuracy, at_least: 0.3}, {metric: test_accuracy, over: svc}]\n"
+    )
+    return load_recipe("own.yaml")
+
+
+def test_verify_measures_keeps_and_goes_on(own, monkeypatch):
+    lines = []
+    one = verify(own, seeds=1, say=lines.append)
+    assert one["seeds"] == 1
+    assert len(lines) == 1
+    lines.clear()
+    two = verify(own, say=lines.append)
+    assert [line for line in lines if "seed 0" in line] == []
+    assert two["metrics"]["test_accuracy"]["values"][0] == one["metrics"]["test_accuracy"]["values"][0]
+    assert two["metrics"]["test_accuracy"]["values"][1] != two["metrics"]["test_accuracy"]["values"][0]
+    assert two["test_opened"] == 1
+    assert [claim["met"] for claim in two["claim"]] == [True, False]
+    assert set(two["baselines"]["svc"]) == {"test_accuracy"}
+    assert two["metrics"]["solved"]["mean"] == 0
+    assert two["weights"]["metrics"]["test_accuracy"] == pytest.approx(
+        two["metrics"]["test_accuracy"]["values"][0], abs=3e-3
+    )
+    written = json.loads(Path("runs/verify/own/results/own.json").read_text())
+    assert written["metrics"] == two["metrics"]
+    assert not list(Path("runs").rglob("*.tmp"))
+
+
+def test_another_configuration_is_another_opening(own):
+    verify(own, seeds=1, say=str)
+    path = Path("own.yaml")
+    path.write_text(path.read_text().replace("lr: 0.01", "lr: 0.02"))
+    assert verify(load_recipe("own.yaml"), seeds=1, say=str)["test_opened"] == 2
+
+
+def test_verify_says_when_the_data_differ(own, monkeypatch):
+    published = {"data_sha256": "0" * 64, "configurations": []}
+    monkeypatch.setattr(pretrained, "load_result", lambda name: published)
+    lines = []
+    verify(own, seeds=1, say=lines.append)
+    assert any("not those of the published result" in line for line in lines)
+
+
+def test_interrupted_verification_equals_an_uninterrupted_one(own, monkeypatch):
+    from zoo.base import ZooModule
+
+    whole = verify(own, seeds=1, say=str)
+    Path("runs").rename("whole")
+    kept = ZooModule.on_train_epoch_start
+
+    def stop(self):
+        kept(self)
+        if self.current_epoch == 1:
+            raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZooModule, "on_train_epoch_start", stop)
+        with pytest.raises(RuntimeError, match="power cut"):
+            verify(own, seeds=1, say=str)
+    assert verify(own, seeds=1, say=str)["metrics"] == whole["metrics"]
+
+
+def test_writing_is_atomic(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    pretrained.write_atomically(path, b"old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pretrained.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        pretrained.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
