@@ -58,7 +58,7 @@ class Split(NamedTuple):
         there = tuple(torch.empty((n, *t.shape[1:]), dtype=t.dtype, device=device) for t in self.stored)
         for start in range(0, n, EVALUATION_BATCH):
             piece = self.rows[start : start + EVALUATION_BATCH]
-            for source, target in zip(self.stored, there):
+            for source, target in zip(self.stored, there, strict=True):
                 target[start : start + len(piece)] = source.index_select(0, piece)
         return Split(there, self.groups)
 
@@ -260,7 +260,7 @@ class TensorDataModule(L.LightningDataModule):
             x = augment(x, self.augment, self._generator())
         if self.batches_per_step == 1:
             return (x, *rest)
-        return list(zip(*(tensor.split(self.batch_size) for tensor in (x, *rest))))
+        return list(zip(*(tensor.split(self.batch_size) for tensor in (x, *rest)), strict=True))
 
     def _generator(self) -> torch.Generator:
         """Return the random numbers of the epoch's augmentation, a function of seed and epoch alone."""

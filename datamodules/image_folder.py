@@ -88,10 +88,10 @@ def arrange(root: Path, pictures: list[Picture]) -> dict[str, list[tuple[Picture
         tops = {path[0] for path in paths}
     divided = bool(tops & set(PARTS))
     parts: dict[str, list[tuple[Picture, str]]] = {}
-    for picture, path in zip(pictures, paths):
+    for picture, path in zip(pictures, paths, strict=True):
         part = path[0] if divided else "all"
         if divided and part not in PARTS:
-            raise unknown(f"folder {root}:", part, PARTS)
+            raise unknown(f"folder in {root}", part, PARTS)
         if len(path) < (3 if divided else 2):
             raise ValueError(f"{root}: {picture.name} lies in no class folder: expected one folder a class")
         parts.setdefault(part, []).append((picture, path[1] if divided else path[0]))
@@ -112,8 +112,8 @@ def arrange(root: Path, pictures: list[Picture]) -> dict[str, list[tuple[Picture
 class ImageFolderDataModule(TensorDataModule):
     """A folder or a zip file of a user's own pictures, one folder a class.
 
-    Either ``train/<class>/...`` and ``test/<class>/...``, perhaps also ``val/<class>/...``; or ``<class>/...`` alone. In
-    the latter the test split is drawn here: ``test_size`` pictures with each class in proportion, always the same ones
+    Either ``train/<class>/...`` and ``test/<class>/...``, perhaps also ``val/<class>/...``; or ``<class>/...`` alone.
+    In the latter the test split is drawn here: ``test_size`` pictures with each class in proportion, always the same ones
     for the same file names, whatever ``seed`` is. Without ``val/``, ``val_size`` training pictures are set aside for
     validation. A single folder around it all does no harm, and a folder without pictures is no class.
 
@@ -163,7 +163,7 @@ class ImageFolderDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape, class names as the folders', and each channel's statistics over the training pictures, val included."""
+        """Shape, class names as the folders', and the pixel statistics of all training pictures."""
         splits, names = self._everything()
         if self._statistics is None:
             self._statistics = channel_statistics(splits["train"].stored[0])
@@ -196,7 +196,7 @@ class ImageFolderDataModule(TensorDataModule):
         return self._loaded
 
     def _parts(self) -> dict[str, list[tuple[Picture, str]]]:
-        """Return the pictures and class names of ``train``, ``test`` and perhaps ``val``; draw a test split if need be."""
+        """Return the pictures and class names of each part; draw a test split where there is none."""
         parts = arrange(self.root, list_pictures(self.root))
         for given, part in ((self._val_size_given, "val"), (self.test_size is not None, "test")):
             if given and part in parts:
@@ -275,6 +275,8 @@ class ImageFolderDataModule(TensorDataModule):
                 self._decode_into(x, pictures)
                 x.flush()
                 os.replace(unfinished, path)
+        except FileNotFoundError:
+            raise  # a picture went while the others were read
         except OSError as error:
             raise ValueError(f"{path.parent} cannot be written ({error.strerror or error})") from error
         for outdated in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):

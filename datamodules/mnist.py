@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
     """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged gzip file ({error}); delete it and it is downloaded again") from error
     header = 4 + 4 * len(expected)
     magic = struct.pack(f">BBBB{len(expected)}I", 0, 0, 8, len(expected), *expected)
@@ -58,6 +59,7 @@ class _IdxDataModule(TensorDataModule):
 
     def __init__(self, *, val_size: int = 5_000, **common: Any) -> None:
         super().__init__(val_size=val_size, **common)
+        self._verified: set[Path] = set()
 
     def prepare_data(self) -> None:
         """Download the files that are missing."""
@@ -72,11 +74,10 @@ class _IdxDataModule(TensorDataModule):
             (folder / f"{name}.gz", hashlib.md5, self.md5[name]),
         ):
             if path.exists():
-                self._known = getattr(self, "_known", set())
-                if path not in self._known and digest(path.read_bytes()).hexdigest() != known:
+                if path not in self._verified and digest(path.read_bytes()).hexdigest() != known:
                     self._check_shape(path, name)
                     raise ValueError(f"{path}: wrong checksum, not the published {name}; delete it and try again")
-                self._known.add(path)
+                self._verified.add(path)
                 return path
         urls = [mirror + name + ".gz" for mirror in self.mirrors]
         return fetch(urls, f"md5:{self.md5[name]}", folder / f"{name}.gz")

@@ -32,7 +32,8 @@ def test_command_1_trains_tests_and_says_what_to_do_next(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     accuracy = re.search(r"test_accuracy\s+([\d.]+)", run.stdout)
-    assert accuracy and float(accuracy[1]) > 0.95
+    assert accuracy
+    assert float(accuracy[1]) > 0.95
     assert "next: tensorboard" in run.stdout
     assert list(tmp_path.glob("runs/mlp.digits/version_0/checkpoints/best.ckpt"))
 

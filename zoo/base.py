@@ -93,6 +93,15 @@ class ZooModule(L.LightningModule):
         """Answer a batch for the command line: one dictionary of names and values a sample."""
         raise NotImplementedError(f"{type(self).__name__} implements no answer")
 
+    @property
+    def example_input_array(self) -> Tensor | None:
+        """One sample of zeros, from which Lightning's summary and export read the shapes."""
+        return torch.zeros(1, *self.input_shape) if self.input_shape else None
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        raise AttributeError("example_input_array follows from input_shape")
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the network to a batch in natural units."""
         return self.net(x)
@@ -125,7 +134,7 @@ class ZooModule(L.LightningModule):
             "gradient_clip_val": (trainer.gradient_clip_val, "the model's clip_norm"),
             "accumulate_grad_batches": (trainer.accumulate_grad_batches > 1, "the model's accumulate"),
             "val_check_interval": (check not in (None, 1.0) or isinstance(check, int), "check_val_every_n_epoch"),
-            "overfit_batches": (trainer.overfit_batches, "limit_train_batches"),
+            "overfit_batches": (getattr(trainer, "overfit_batches", 0), "limit_train_batches"),
             "limit_train_batches": (
                 isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches < 1.0,
                 "a whole number of batches",
@@ -173,7 +182,7 @@ class ZooModule(L.LightningModule):
                 optimizer.step()  # type: ignore[union-attr]
                 self._constrain()
                 if schedule is not None:
-                    schedule.step()  # type: ignore[union-attr,call-arg]
+                    schedule.step()  # type: ignore[union-attr]
             self._record("train", {**values, "loss": loss}, batch)
             losses.append(loss.detach())
         self._refuse_nan(losses)
@@ -287,11 +296,6 @@ class ZooModule(L.LightningModule):
         return means
 
     # ---- checkpoints ----
-
-    @property
-    def example_input_array(self) -> Tensor | None:  # type: ignore[override]
-        """One sample of zeros, from which Lightning's summary and export read the shapes."""
-        return torch.zeros(1, *self.input_shape) if self.input_shape else None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beyond Lightning's own: the random state and the plateau's memory."""

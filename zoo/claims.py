@@ -8,7 +8,7 @@ HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim", "bleu", "f1", "auc", "solved")
 
 
 def mode_of(metric: str) -> str:
-    """Return ``"max"`` for a metric of which more is better, by its last word, and ``"min"`` for one of which less is."""
+    """Return ``"max"`` for a metric of which more is better, as its last word says, and else ``"min"``."""
     return "max" if metric.endswith(HIGHER_IS_BETTER) else "min"
 
 

@@ -261,7 +261,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
         from zoo.verify import evaluate
 
         metrics = {f"{name} (last epoch)": value for name, value in metrics.items()}
-        metrics[f"{model.monitor} (best epoch)"] = float(keeper.best_model_score)  # type: ignore[union-attr,arg-type]
+        metrics[f"{model.monitor} (best epoch)"] = float(keeper.best_model_score)
         if not args.no_test:
             metrics.update(evaluate(load_checkpoint(type(model), best), data))
     rows: dict[str, Any] = {**metrics, "epochs": trainer.current_epoch, "time": f"{seconds:.1f} s"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from zoo.errors import unknown
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
-    "momentum": lambda *args, **kwargs: torch.optim.SGD(*args, momentum=0.9, nesterov=True, **kwargs),
+    "momentum": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
     "adagrad": torch.optim.Adagrad,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,

@@ -128,8 +128,8 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         "seeds": seeds,
         "weights": first["weights"],
         "baselines": baselines,
-        "protocol": f"{rows['train']} rows trained on, {rows['val']} to choose on, {rows['test']} tested once per frozen "
-        "configuration; mean over seeds, the best checkpoint on validation of each",
+        "protocol": f"{rows['train']} rows trained on, {rows['val']} to choose on, {rows['test']} tested once per "
+        "frozen configuration; mean over seeds, the best checkpoint on validation of each",
         "note": recipe.note,
         "test_opened": len(opened),
         "configurations": opened,

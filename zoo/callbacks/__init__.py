@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
@@ -19,10 +20,16 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
         model: The model to be trained.
         dirpath: Folder of the checkpoints; the logger's own if None.
     """
-    by = {"monitor": model.monitor, "mode": model.mode}
     return [
-        EarlyStopping(**by, patience=model.hparams["patience"]),
-        ModelCheckpoint(**by, dirpath=dirpath, filename="best", save_last=True, enable_version_counter=False),
+        EarlyStopping(model.monitor, mode=model.mode, patience=model.hparams["patience"]),
+        ModelCheckpoint(
+            Path(dirpath) if dirpath else None,
+            filename="best",
+            monitor=model.monitor,
+            mode=model.mode,
+            save_last=True,
+            enable_version_counter=False,
+        ),
     ]
 
 

@@ -114,4 +114,4 @@ class CNN(Classifier):
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
         self.net = nn.Sequential(*layers)
         # Channels last is the layout in which oneDNN and cuDNN convolve fastest.
-        self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.net.to(memory_format=torch.channels_last)

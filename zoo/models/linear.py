@@ -48,7 +48,7 @@ class LinearClassifier(Classifier):
 
 @register_model(
     "perceptron",
-    source="Rosenblatt 1958, The perceptron: a probabilistic model for information storage and organization in the brain",
+    source="Rosenblatt 1958, The perceptron: a probabilistic model for information storage in the brain",
     optimizer="sgd",
     lr=1.0,
 )

@@ -42,8 +42,9 @@ class Standardize(nn.Module):
         Raises:
             ValueError: If the shape is another or the dtype is no floating-point one.
         """
-        if x.ndim == 2 and len(self.shape) > 1 and None not in self.shape and x.shape[1] == prod(self.shape):  # type: ignore[type-var]
-            x = x.reshape(-1, *self.shape)  # type: ignore[arg-type]
+        sizes = [size for size in self.shape if size is not None]
+        if x.ndim == 2 and len(sizes) == len(self.shape) > 1 and x.shape[1] == prod(sizes):
+            x = x.reshape(-1, *sizes)
         shape = x.shape[1:]
         if len(shape) != len(self.shape) or any(w is not None and w != s for w, s in zip(self.shape, shape)):
             wanted = " x ".join("any" if size is None else str(size) for size in self.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -24,7 +25,7 @@ def dense_stack(
         batch_norm: Whether to normalise before the activation (Ioffe & Szegedy, 2015).
     """
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:]):
+    for fan_in, fan_out in pairwise(sizes):
         layers.append(nn.Linear(fan_in, fan_out, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm1d(fan_out))

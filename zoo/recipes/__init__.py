@@ -195,7 +195,7 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
 
     if "." not in name:
         if pretrained:
-            near = [recipe for recipe in list_recipes(f"{name}.*")]
+            near = list_recipes(f"{name}.*")
             raise ValueError(f"pretrained weights belong to a recipe, not to {name!r}: choose from {', '.join(near)}")
         return registry.create_model(name, **args)
     recipe = load_recipe(name)
