@@ -113,7 +113,7 @@ class ImageFolderDataModule(TensorDataModule):
     """A folder or a zip file of a user's own pictures, one folder a class.
 
     Either ``train/<class>/...`` and ``test/<class>/...``, perhaps also ``val/<class>/...``; or ``<class>/...`` alone.
-    In the latter the test split is drawn here: ``test_size`` pictures with each class in proportion, always the same ones
+    In the latter the test split is drawn here: ``test_size`` pictures with each class in proportion, always the same
     for the same file names, whatever ``seed`` is. Without ``val/``, ``val_size`` training pictures are set aside for
     validation. A single folder around it all does no harm, and a folder without pictures is no class.
 

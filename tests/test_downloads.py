@@ -57,7 +57,7 @@ def server(raw, monkeypatch):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         md5 = {name.removesuffix(".gz"): hashlib.md5(content).hexdigest() for name, content in packed.items()}
         sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in raw.items()}
         files = {"train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", SIZES["train"])}

@@ -7,7 +7,10 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -94,7 +97,7 @@ class ZooModule(L.LightningModule):
         raise NotImplementedError(f"{type(self).__name__} implements no answer")
 
     @property
-    def example_input_array(self) -> Tensor | None:
+    def example_input_array(self) -> Any:
         """One sample of zeros, from which Lightning's summary and export read the shapes."""
         return torch.zeros(1, *self.input_shape) if self.input_shape else None
 
@@ -164,28 +167,52 @@ class ZooModule(L.LightningModule):
     def _train_on(self, batches: list[Batch]) -> None:
         """Step through several batches as automatic optimisation would through each."""
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        assert isinstance(optimizer, LightningOptimizer)
         every, clip_norm, losses = self.hparams["accumulate"], self.hparams["clip_norm"], []
         for batch in batches:
             if self.trainer.max_steps != -1 and self.trainer.global_step >= self.trainer.max_steps:
                 break
             if self._batches_seen % every == 0:
-                optimizer.zero_grad()  # type: ignore[union-attr]
+                optimizer.optimizer.zero_grad()
             # Autocast keeps its low-precision copies of the weights until a training step ends: stale after an update.
             torch.clear_autocast_cache()
             values = self.step(batch)
             loss = self._penalised(values["loss"])
-            self.manual_backward(loss / every if every > 1 else loss)
+            scaled = loss / every if every > 1 else loss
+            if self._is_plain:
+                scaled.backward()
+            else:
+                self.manual_backward(scaled)
             self._batches_seen += 1
             if self._batches_seen % every == 0 or self._batches_seen == self._batches_per_epoch:
                 if clip_norm:
-                    self.clip_gradients(optimizer, clip_norm, "norm")  # type: ignore[arg-type]
-                optimizer.step()  # type: ignore[union-attr]
-                self._constrain()
+                    self.clip_gradients(optimizer.optimizer, clip_norm, "norm")
+                self._update(optimizer)
                 if schedule is not None:
                     schedule.step()  # type: ignore[union-attr]
             self._record("train", {**values, "loss": loss}, batch)
             losses.append(loss.detach())
         self._refuse_nan(losses)
+
+    def _update(self, optimizer: LightningOptimizer) -> None:
+        """Update the weights once; without Lightning's way around the optimiser where nothing happens on that way."""
+        if self._is_plain:
+            optimizer._on_before_step()
+            optimizer.optimizer.step()
+            optimizer._on_after_step()
+        else:
+            optimizer.step()
+        self._constrain()
+
+    def _has_plain_step(self) -> bool:
+        """Whether backward and update are torch's own: one process, no loss scaling, no callback that looks on."""
+        trainer, looks_on = self.trainer, ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
+        return (
+            isinstance(trainer.strategy, SingleDeviceStrategy)
+            and getattr(trainer.precision_plugin, "scaler", None) is None
+            and not any(is_overridden(hook, callback, Callback) for callback in trainer.callbacks for hook in looks_on)  # type: ignore[attr-defined]
+            and not any(is_overridden(hook, self, L.LightningModule) for hook in looks_on)
+        )
 
     def _penalised(self, loss: Tensor) -> Tensor:
         if self.hparams["l1"]:
@@ -212,6 +239,7 @@ class ZooModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Put back the random state of an interrupted run."""
+        self._is_plain = self._has_plain_step()
         if "cpu" in self._resumed:
             torch.set_rng_state(self._resumed["cpu"].cpu())
         if "cuda" in self._resumed and self.device.type == "cuda":
@@ -248,6 +276,9 @@ class ZooModule(L.LightningModule):
         """Build the optimiser and its schedule from their names."""
         hparams = self.hparams
         optimizer = build_optimizer(hparams["optimizer"], self.net, hparams["lr"], hparams["weight_decay"])
+        if self.device.type == "cpu" and hasattr(optimizer, "_accelerator_graph_capture_health_check"):
+            # A check for CUDA before every update; with a variable that Lightning sets it loads a library each time.
+            optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
         if hparams["schedule"] == "plateau":
             self._plateau = build_plateau(optimizer, self.mode, hparams["patience"])
             if "plateau" in self._resumed:
