@@ -15,6 +15,7 @@ from conftest import TinyData, assert_same, quiet_trainer, run_python, state
 from lightning.pytorch.callbacks import Callback
 
 import zoo
+from datamodules.base import Split
 
 SHAPE, CLASSES, BATCH = (6,), 3, 4
 
@@ -38,7 +39,7 @@ class Numbered(TinyData):
 
     def load(self):
         splits = super().load()
-        return {name: s._replace(tensors=(*s.tensors, torch.arange(len(s.groups)))) for name, s in splits.items()}
+        return {name: Split((*s.tensors, torch.arange(len(s.groups))), s.groups) for name, s in splits.items()}
 
 
 class Record(Callback):

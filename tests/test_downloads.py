@@ -41,7 +41,7 @@ def server(raw, monkeypatch):
         cut = 0
         asked = []
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             name = self.path.rsplit("/", 1)[-1]
             self.asked.append(name)
             content = self.answers.get(name)

@@ -99,6 +99,12 @@ def test_seed_decides_the_weights(name):
     other = trained(name, seed=1)
     assert any(not torch.equal(value, other[key]) for key, value in first.items())
 
+    start = {}
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        start[seed] = torch.cat([parameter.flatten() for parameter in zoo.create_model(name).parameters()])
+    assert start[0].any() != torch.equal(start[0], start[1])  # a convex model may start at zero
+
 
 READ_BACK = """
 import importlib, json, sys, torch

@@ -193,5 +193,5 @@ def test_what_is_no_picture_is_named_in_one_line(tmp_path):
             read_picture(tmp_path / path)
         assert str(tmp_path / path) in str(error.value)
         assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="^the third is not a picture"):
+    with pytest.raises(ValueError, match=r"^the third is not a picture"):
         read_picture(io.BytesIO(b"nothing"), name="the third")
