@@ -13,7 +13,7 @@ from PIL import Image
 import datamodules
 from datamodules import DigitsDataModule, ImageFolderDataModule
 from datamodules.augment import AUGMENTATIONS, augment
-from datamodules.base import TensorDataModule, data_root, stratified
+from datamodules.base import Split, TensorDataModule, data_root, stratified
 from datamodules.loader import EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
 
@@ -348,6 +348,19 @@ def test_stratified_refuses_what_cannot_be_divided():
 
 
 # ---- loader and augmentation ----
+
+
+def test_rows_of_a_split_are_copied_or_chosen():
+    store, groups = torch.arange(10, 20), np.arange(10)
+    copied = Split((store,), groups).take(np.array([7, 2, 5]))
+    assert copied.rows is None
+    assert copied.tensors[0].tolist() == [12, 15, 17]
+    chosen = Split((store,), groups[1::2], torch.arange(1, 10, 2)).take(np.array([3, 1, 4]))
+    assert chosen.stored[0] is store
+    for split in (chosen, chosen.to(torch.device("cpu"))):
+        assert split.tensors[0].tolist() == [13, 17, 19]
+        assert split.groups.tolist() == [3, 7, 9]
+    assert chosen.take(np.array([2, 0])).tensors[0].tolist() == [13, 19]
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
