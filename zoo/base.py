@@ -248,7 +248,7 @@ class ZooModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Count the batches of the epoch anew."""
-        self._batches_seen = 0
+        self._batches_seen, self._validated = 0, False
         self._batches_per_epoch = getattr(getattr(self.trainer, "datamodule", None), "train_batches", 0)
 
     def on_train_epoch_end(self) -> None:
@@ -257,7 +257,8 @@ class ZooModule(L.LightningModule):
         if not math.isfinite(means.get("train_loss", 0.0)):
             self._stop_on_nan()
         self.log("lr", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
-        if self._plateau is not None and self.monitor in self.trainer.callback_metrics:
+        is_new = self._validated or self.monitor.startswith("train_")
+        if self._plateau is not None and is_new and self.monitor in self.trainer.callback_metrics:
             self._plateau.step(float(self.trainer.callback_metrics[self.monitor]))
 
     def configure_gradient_clipping(
@@ -311,6 +312,7 @@ class ZooModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation means."""
+        self._validated = True
         self._log_means("val")
 
     def on_test_epoch_end(self) -> None:
