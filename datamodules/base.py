@@ -38,9 +38,15 @@ class Split(NamedTuple):
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """The split's own rows, copied if it is a choice."""
-        if self.rows is None:
-            return self.stored
-        return tuple(tensor.index_select(0, self.rows) for tensor in self.stored)
+        return tuple(self.column(k) for k in range(len(self.stored)))
+
+    def column(self, k: int) -> Tensor:
+        """Return the split's own rows of tensor ``k`` alone."""
+        return self.stored[k] if self.rows is None else self.stored[k].index_select(0, self.rows)
+
+    def as_choice(self) -> Split:
+        """Return the same split as a choice of all its rows, so that parts of it are choices too, not copies."""
+        return self if self.rows is not None else self._replace(rows=torch.arange(len(self.groups)))
 
     def take(self, rows: np.ndarray) -> Split:
         """Return the rows of the given numbers, in ascending order: copied, or chosen if this is a choice already."""
@@ -164,8 +170,8 @@ class TensorDataModule(L.LightningDataModule):
             return
         splits = self.load()
         if "val" not in splits:
-            train = splits["train"]
-            rest, taken = stratified(train.tensors[1], self.val_size, self.seed)
+            train = splits["train"].as_choice()
+            rest, taken = stratified(train.column(1), self.val_size, self.seed)
             splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
         n = len(splits["train"].groups)
         if self.batch_size > n:

@@ -32,6 +32,7 @@ def fetch(urls: Sequence[str], known_hash: str, path: Path) -> Path:
     except OSError as error:
         raise FileNotFoundError(f"{path.name} is missing and {path.parent} cannot be made: {error.strerror}") from error
     pooch.get_logger().setLevel(logging.WARNING)
+    damaged = ""
     for url in urls:
         try:
             return Path(pooch.retrieve(url, known_hash, fname=path.name, path=path.parent, progressbar=False))
@@ -39,8 +40,10 @@ def fetch(urls: Sequence[str], known_hash: str, path: Path) -> Path:
             continue
         except PermissionError as error:
             raise FileNotFoundError(f"{path.name} is missing and {path.parent} is not writable") from error
-        except ValueError as error:
-            raise ValueError(f"{url}: wrong checksum, expected {known_hash}; nothing was kept") from error
+        except ValueError:
+            damaged = damaged or f"{url}: wrong checksum, expected {known_hash}; nothing was kept"
+    if damaged:
+        raise ValueError(damaged)
     raise FileNotFoundError(
         f"{path.name} is missing and no server answers: download it from {urls[0]} and put it at {path}"
     )

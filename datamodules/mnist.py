@@ -24,6 +24,14 @@ _FILES = {
 }
 
 
+def _checksum(path: Path, digest: hashlib._Hash) -> str:
+    """Return a file's checksum, read a piece at a time."""
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
     """Read an IDX file of bytes, raw or gzipped, into a uint8 tensor.
 
@@ -35,18 +43,19 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
         ValueError: If the file is truncated or no IDX file of this shape.
     """
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        # A bytearray can be shared with the tensor; bytes would have to be copied, and MNIST is half of a small run.
+        raw = bytearray(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else np.fromfile(path, np.uint8)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged gzip file ({error}); delete it and it is downloaded again") from error
     header = 4 + 4 * len(expected)
     magic = struct.pack(f">BBBB{len(expected)}I", 0, 0, 8, len(expected), *expected)
     wanted = header + int(np.prod(expected))
-    if len(raw) != wanted or raw[:header] != magic:
+    if len(raw) != wanted or bytes(raw[:header]) != magic:
         shape = " x ".join(map(str, expected))
         raise ValueError(
             f"{path}: {len(raw)} bytes, expected an IDX file of {shape} bytes ({wanted}); is it truncated?"
         )
-    return torch.frombuffer(bytearray(raw[header:]), dtype=torch.uint8).reshape(expected)
+    return torch.frombuffer(raw, dtype=torch.uint8, offset=header).reshape(expected)
 
 
 class _IdxDataModule(TensorDataModule):
@@ -74,7 +83,7 @@ class _IdxDataModule(TensorDataModule):
             (folder / f"{name}.gz", hashlib.md5, self.md5[name]),
         ):
             if path.exists():
-                if path not in self._verified and digest(path.read_bytes()).hexdigest() != known:
+                if path not in self._verified and _checksum(path, digest()) != known:
                     self._check_shape(path, name)
                     raise ValueError(f"{path}: wrong checksum, not the published {name}; delete it and try again")
                 self._verified.add(path)
