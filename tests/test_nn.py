@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import zoo
-from zoo.nn import ACTIVATIONS, BinaryScores, Residual, Standardize, activation, dense_net, l1_norm, limit_norms
+from zoo.nn import ACTIVATIONS, BinaryScores, MirrorAverage, Standardize, activation, dense_net, l1_norm, limit_norms
 from zoo.nn import squared_l2_norm as l2_norm
 
 
@@ -64,12 +64,6 @@ def test_binary_scores_make_cross_entropy_the_binary_one():
     torch.testing.assert_close(F.cross_entropy(scores, y), F.binary_cross_entropy_with_logits(z[:, 0], y.float()))
 
 
-def test_residual_adds():
-    block = nn.Linear(3, 3)
-    x = torch.rand(2, 3)
-    assert torch.equal(Residual(block)(x), x + block(x))
-
-
 def test_dense_net_refuses_one_class():
     with pytest.raises(ValueError, match="num_classes must be at least 2, not 1"):
         dense_net([4], [], 1)
@@ -112,3 +106,11 @@ def test_two_step_units_compute_xor_exactly():
 def test_parameter_count_of_a_large_mlp():
     model = zoo.create_model("mlp", in_features=10_000, hidden_dims=[1000, 1000, 1000], num_classes=10)
     assert sum(parameter.numel() for parameter in model.parameters()) == 12_013_010
+
+
+def test_mirror_average_is_the_mean_over_both_in_evaluation_alone():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    mirrored, x = MirrorAverage(net), torch.rand(5, 1, 4, 4)
+    assert torch.equal(mirrored.train()(x), net(x))
+    assert torch.allclose(mirrored.eval()(x), (net(x) + net(x.flip(-1))) / 2)
+    assert torch.allclose(mirrored(x.flip(-1)), mirrored(x))

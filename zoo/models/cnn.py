@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.nn import Standardize, conv_block, dense_stack
+from zoo.nn import MirrorAverage, Standardize, conv_block, dense_stack
 from zoo.nn import activation as build_activation
 from zoo.registry import register_model
 from zoo.tasks import Classifier
@@ -77,6 +77,7 @@ class CNN(Classifier):
         depths: Convolutions of each stage; one suffices at full size, where it costs most.
         activation: Name of the activation.
         dropout: Probability with which an averaged map is left out in training.
+        mirror: Whether to average the scores of a picture and its mirror image in evaluation.
         input_shape: Shape of a typical picture, for summaries; any height and width works.
         mean: Mean of the pixels, in [0, 1], one number or one a channel.
         std: Standard deviation of the pixels, likewise.
@@ -92,6 +93,7 @@ class CNN(Classifier):
         depths: list[int] = [1, 2, 2],  # noqa: B006
         activation: str = "silu",
         dropout: float = 0.0,
+        mirror: bool = False,
         input_shape: list[int] | None = None,
         mean: float | list[float] = 0.0,
         std: float | list[float] = 1.0,
@@ -112,6 +114,6 @@ class CNN(Classifier):
                 layers.append(conv_block(channels, width, activation))
                 channels = width
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
-        self.net = nn.Sequential(*layers)
+        self.net = MirrorAverage(nn.Sequential(*layers)) if mirror else nn.Sequential(*layers)
         # Channels last is the layout in which oneDNN and cuDNN convolve fastest.
         self.net.to(memory_format=torch.channels_last)

@@ -3,12 +3,12 @@
 from zoo.nn.activations import ACTIVATIONS, Step, activation
 from zoo.nn.inputs import Standardize
 from zoo.nn.penalties import l1_norm, limit_norms, squared_l2_norm
-from zoo.nn.stacks import BinaryScores, Residual, conv_block, dense_net, dense_stack, image_shape
+from zoo.nn.stacks import BinaryScores, MirrorAverage, conv_block, dense_net, dense_stack, image_shape
 
 __all__ = [
     "ACTIVATIONS",
     "BinaryScores",
-    "Residual",
+    "MirrorAverage",
     "Standardize",
     "Step",
     "activation",

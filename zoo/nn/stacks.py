@@ -97,20 +97,22 @@ def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu
     )
 
 
-class Residual(nn.Module):
-    """Add a block's output to its input, x + f(x) (He et al., 2016).
+class MirrorAverage(nn.Module):
+    """Average the scores of a picture and its left-right mirror image in evaluation; a plain network in training.
+
+    For pictures whose class a mirror does not change, such as clothes.
 
     Args:
-        block: Module whose output has the shape of its input.
+        net: Network from pictures (N, C, H, W) to scores.
     """
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, net: nn.Module) -> None:
         super().__init__()
-        self.block = block
+        self.net = net
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map a batch to one of the same shape."""
-        return x + self.block(x)
+        """Map pictures to what ``net`` maps them to."""
+        return self.net(x) if self.training else (self.net(x) + self.net(x.flip(-1))) / 2
 
 
 class BinaryScores(nn.Module):
