@@ -4,16 +4,10 @@ from pathlib import Path
 
 from zoo.results import markdown_table
 
-HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+README = Path(__file__).parent.parent / "README.md"
 
 
-def speed_table() -> str:
-    """Return the table that ``scripts/benchmark.py`` wrote when its figures were last taken."""
-    return (HERE / "figures" / "benchmark.md").read_text(encoding="utf-8").strip()
-
-
-TABLES = {"results": markdown_table, "speed": speed_table}
+TABLES = {"results": markdown_table}
 
 
 def replace(text: str, name: str, content: str) -> str:

@@ -86,7 +86,9 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
 
     path = weights_path(recipe, folder)
     if not path.exists():
-        raise FileNotFoundError(f"no weights are shipped for {recipe}: train them with `zoo fit {recipe}`")
+        raise FileNotFoundError(
+            f"no weights are shipped for {recipe}: `zoo fit {recipe}` trains it, `--ckpt_path best` uses what it made"
+        )
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
