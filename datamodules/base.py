@@ -148,11 +148,11 @@ class TensorDataModule(L.LightningDataModule):
     @property
     def spec(self) -> dict[str, Any]:
         """What a model may need to know: ``input_shape``, ``num_classes``, ``class_names``, ``mean``, ``std``, ..."""
-        raise NotImplementedError(f"{type(self).__name__} gives no spec")
+        raise NotImplementedError(f"{type(self).__name__} is abstract: it has no spec")
 
     def load(self) -> dict[str, Split]:
         """Read the splits ``train`` and ``test``, and ``val`` where the source defines one."""
-        raise NotImplementedError(f"{type(self).__name__} loads nothing")
+        raise NotImplementedError(f"{type(self).__name__} is abstract: it has no load")
 
     def to_natural(self, x: Tensor) -> Tensor:
         """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""

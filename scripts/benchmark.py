@@ -174,12 +174,29 @@ def to_unit(x: Any) -> Any:
     return x.float().div_(255)
 
 
+def network(job: dict[str, Any]) -> Any:
+    """Load the zoo's network without importing Lightning: layers of torch and of ``zoo.nn``, and no other code."""
+    import importlib
+
+    import torch
+
+    path = Path(job["folder"]) / f"{job['case']}.pt"
+    layers = []
+    for name in torch.serialization.get_unsafe_globals_in_checkpoint(path):
+        module, _, attribute = name.rpartition(".")
+        if not module.startswith(("torch.nn.", "zoo.nn.")):
+            raise ValueError(f"{path} holds {name}, which is no layer")
+        layers.append(getattr(importlib.import_module(module), attribute))
+    with torch.serialization.safe_globals(layers):
+        return torch.load(path, weights_only=True).to(job["device"])
+
+
 def loop(job: dict[str, Any]) -> dict[str, Any]:
     """Time epochs of the hand-written loop."""
     import torch
     import torchvision  # noqa: F401  its import belongs to the memory of the imports
 
-    net = torch.load(Path(job["folder"]) / f"{job['case']}.pt", weights_only=False).to(job["device"])
+    net = network(job)
     imports = peak_mib()
     x, y = tensors(job)
     order = torch.randperm(len(x), device=x.device)
@@ -202,8 +219,7 @@ def usual(job: dict[str, Any]) -> dict[str, Any]:
     from torchvision import transforms
     from torchvision.datasets import MNIST
 
-    net, device = torch.load(Path(job["folder"]) / f"{job['case']}.pt", weights_only=False), job["device"]
-    net.to(device)
+    net, device = network(job), job["device"]
     data = MNIST(job["root"], train=True, transform=transforms.ToTensor())
     sizes = [job["train"], job["val"], len(data) - job["train"] - job["val"]]
     settings = {"num_workers": job["workers"], "pin_memory": device == "cuda"}

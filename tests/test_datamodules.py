@@ -129,7 +129,7 @@ def test_a_taken_name_is_refused():
 
 
 def test_the_base_says_what_a_subclass_lacks():
-    with pytest.raises(NotImplementedError, match="TensorDataModule loads nothing"):
+    with pytest.raises(NotImplementedError, match="TensorDataModule is abstract"):
         TensorDataModule().setup()
     with pytest.raises(AttributeError, match="NoSuchName"):
         datamodules.NoSuchName  # noqa: B018

@@ -90,11 +90,11 @@ class ZooModule(L.LightningModule):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the batch means of the loss, under ``"loss"``, and of further metrics."""
-        raise NotImplementedError(f"{type(self).__name__} implements no step")
+        raise NotImplementedError(f"{type(self).__name__} is abstract: it has no step")
 
     def answer(self, x: Tensor) -> list[dict[str, Any]]:
         """Answer a batch for the command line: one dictionary of names and values a sample."""
-        raise NotImplementedError(f"{type(self).__name__} implements no answer")
+        raise NotImplementedError(f"{type(self).__name__} is abstract here: it has no answer")
 
     @property
     def example_input_array(self) -> Any:
