@@ -458,3 +458,10 @@ def test_validation_loss_is_that_of_all_rows():
         values = model.step((data.to_natural(x), y))
     assert found["val_loss"] == pytest.approx(values["loss"].item(), rel=1e-5)
     assert found["val_accuracy"] == pytest.approx(values["accuracy"].item())
+
+
+def test_epoch_means_keep_double_precision():
+    means = EpochMeans()
+    for value in (1.0, 1.0 + 1e-12):
+        means.add({"loss": torch.tensor(value, dtype=torch.float64)}, 1)
+    assert float(means.compute()["loss"]) == pytest.approx(1.0 + 5e-13, rel=0, abs=1e-15)

@@ -25,8 +25,9 @@ class SampleMean(Metric):
 
     def update(self, means: Tensor, sizes: Tensor) -> None:
         """Add the means (B,) of B batches of the given sizes (B,)."""
-        self.total += (means * sizes).sum()
-        self.samples += sizes.sum()
+        # Not in place: sums of float64 are float64.
+        self.total = self.total + (means * sizes).sum()
+        self.samples = self.samples + sizes.sum()
 
     def compute(self) -> Tensor:
         """Return the mean over all samples, a scalar."""
@@ -58,10 +59,11 @@ class EpochMeans:
 
     def _sum(self) -> None:
         for name in self._pending[0] if self._pending else ():
-            values = torch.stack([batch[name] for batch in self._pending]).float()
+            values = torch.stack([batch[name] for batch in self._pending])
+            values = values if values.dtype == torch.float64 else values.float()  # half precision counts too coarsely
             if name not in self._means:
                 self._means[name] = SampleMean().to(values.device)
-            self._means[name].update(values, torch.tensor(self._sizes, dtype=torch.float32, device=values.device))
+            self._means[name].update(values, torch.tensor(self._sizes, dtype=values.dtype, device=values.device))
         self._pending, self._sizes = [], []
 
     def compute(self) -> dict[str, Tensor]:
