@@ -64,7 +64,10 @@ def draw_mistakes(axes: Axes, columns: int = 6, rows: int = 4) -> None:
     axes.imshow(sheet, cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
     total = int((answer != y).sum())
-    axes.set_title(f"cnn.mnist: {len(wrong)} of its {total} mistakes in {len(y):,} digits\n(answer, label)")
+    axes.set_title(
+        f"{len(wrong)} of the {total} digits of {len(y):,} that cnn.mnist\nreads wrong: its answer, the label",
+        fontsize=10,
+    )
 
 
 def main() -> None:
