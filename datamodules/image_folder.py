@@ -242,7 +242,7 @@ class ImageFolderDataModule(TensorDataModule):
                 return
             try:
                 content = io.BytesIO(archive.read(name))
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError, zlib.error) as error:
+            except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error) as error:
                 raise ValueError(f"{self.root}: {name} cannot be unpacked ({error})") from error
             x[row] = self._decode(content, f"{self.root}: {name}").numpy()
 
