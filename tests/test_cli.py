@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from conftest import run_python
 from PIL import Image
 
 import zoo
@@ -85,7 +86,7 @@ def test_interrupted_fit_goes_on_to_the_same_weights(capfd):
     whole = torch.load("runs/mlp.digits/version_0/checkpoints/last.ckpt", weights_only=True)
     # A run killed in its third epoch: what is left is the last checkpoint, of the second.
     code = f"""
-import sys, os
+import os
 from zoo import base, cli
 kept = base.ZooModule.on_train_epoch_start
 def kill(self):
@@ -95,7 +96,7 @@ def kill(self):
 base.ZooModule.on_train_epoch_start = kill
 cli.main({["fit", "mlp.digits", "--trainer.max_epochs", "4", *settings]!r})
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 9
+    assert run_python("-c", code, cwd=Path.cwd()).returncode == 9
     words = ["fit", "mlp.digits", "--trainer.max_epochs", "4", *settings, "--ckpt_path", "last"]
     assert answer(capfd, *words)[0] == 0
     resumed = torch.load("runs/mlp.digits/version_1/checkpoints/last.ckpt", weights_only=True)
