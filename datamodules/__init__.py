@@ -15,6 +15,7 @@ _HOME = {
     "FashionMNISTDataModule": "datamodules.mnist",
     "ImageFolderDataModule": "datamodules.image_folder",
     "MNISTDataModule": "datamodules.mnist",
+    "ReutersDataModule": "datamodules.reuters",
     "TensorDataModule": "datamodules.base",
     "create_datamodule": "datamodules.registry",
     "list_datamodules": "datamodules.registry",

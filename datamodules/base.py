@@ -154,6 +154,10 @@ class TensorDataModule(L.LightningDataModule):
         """Read the splits ``train`` and ``test``, and ``val`` where the source defines one."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no load")
 
+    def strata(self, train: Split) -> Tensor:
+        """Return the number (N,) of each training row's stratum; validation takes of each in proportion."""
+        return train.column(1)
+
     def to_natural(self, x: Tensor) -> Tensor:
         """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""
         return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
@@ -171,7 +175,7 @@ class TensorDataModule(L.LightningDataModule):
         splits = self.load()
         if "val" not in splits:
             train = splits["train"].as_choice()
-            rest, taken = stratified(train.column(1), self.val_size, self.seed)
+            rest, taken = stratified(self.strata(train), self.val_size, self.seed)
             splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
         n = len(splits["train"].groups)
         if self.batch_size > n:

@@ -10,14 +10,14 @@ import pooch
 import requests
 
 
-def fetch(urls: Sequence[str], known_hash: str, path: Path) -> Path:
+def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
     """Download a file from the first address that answers, unless it is there already.
 
     The file appears under its name only when it is complete and its checksum is right.
 
     Args:
         urls: Addresses of the same file.
-        known_hash: Checksum as ``"md5:..."`` or ``"sha256:..."``.
+        known_hash: Checksum as ``"md5:..."`` or ``"sha256:..."``; None if the caller checks what is in the file.
         path: Where the file goes.
 
     Returns:

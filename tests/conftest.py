@@ -52,10 +52,7 @@ class TinyData(TensorDataModule):
 
 def tiny_data(model, **args):
     """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
-    x = model.example_input_array
-    with torch.no_grad():
-        classes = model.eval()(x).shape[1]
-    model.train()
+    x, classes = model.example_input_array, model.hparams.get("num_classes", 10)
     return TinyData(tuple(x.shape[1:]), classes, **{"batch_size": 20, **args})
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -52,6 +54,8 @@ class ZooModule(L.LightningModule):
     net: nn.Module
     input_shape: tuple[int, ...] = ()
     default_monitor = "val_loss"
+    output_formats: ClassVar[dict[str, str]] = {}
+    """Endings of files that ``zoo predict`` writes besides .csv and .json, each with the part of an answer it takes."""
 
     def __init__(
         self,
@@ -95,6 +99,16 @@ class ZooModule(L.LightningModule):
     def answer(self, x: Tensor) -> list[dict[str, Any]]:
         """Answer a batch for the command line: one dictionary of names and values a sample."""
         raise NotImplementedError(f"{type(self).__name__} is abstract here: it has no answer")
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Use the network in evaluation mode inside the block, whatever mode the model is in."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
 
     @property
     def example_input_array(self) -> Any:

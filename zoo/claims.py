@@ -2,54 +2,93 @@
 
 from __future__ import annotations
 
+import fnmatch
+import statistics
 from typing import Any
 
-HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim", "bleu", "f1", "auc", "solved")
+HIGHER_IS_BETTER = ("accuracy", "psnr", "ssim", "bleu", "f1", "auc", "solved", "precision")
 
 
 def mode_of(metric: str) -> str:
-    """Return ``"max"`` for a metric of which more is better, as its last word says, and else ``"min"``."""
-    return "max" if metric.endswith(HIGHER_IS_BETTER) else "min"
+    """Return ``"max"`` for a metric of which more is better, as its last word says, and else ``"min"``.
+
+    What follows ``_at_``, as in ``test_precision_at_recall_10``, does not count.
+    """
+    return "max" if metric.split("_at_")[0].endswith(HIGHER_IS_BETTER) else "min"
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """Return mean, standard deviation (n - 1; 0 for a single value) and the values themselves."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"mean": statistics.fmean(values), "std": spread, "values": values}
+
+
+def measured(pattern: str, metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary of a metric, or of the mean of all metrics that match a wildcard pattern.
+
+    Raises:
+        ValueError: If nothing of this name was measured.
+    """
+    names = fnmatch.filter(metrics, pattern)
+    if not names:
+        raise ValueError(f"claim on {pattern!r}, but measured were {', '.join(metrics)}")
+    if len(names) == 1:
+        return metrics[names[0]]
+    return summary([statistics.fmean(values) for values in zip(*(metrics[name]["values"] for name in names))])
 
 
 def judge(claim: dict[str, Any], metrics: dict[str, Any], baselines: dict[str, Any]) -> dict[str, Any]:
     """Compare a claim with what was measured.
 
     Args:
-        claim: ``{metric, at_least | at_most, aim}`` or ``{metric, over, margin}``.
+        claim: ``{metric, at_least | at_most, aim}`` or ``{metric, over, margin, aim}``; in the latter ``aim`` is the
+            name of a second baseline. A metric with wildcards claims each metric that matches.
         metrics: Summaries by metric.
         baselines: Summaries by method and metric.
 
     Returns:
-        ``{"measured", "bound", "met", "aim_met"}``; ``bound`` is the figure that had to be reached and ``aim_met`` is
-        None without an aim.
+        ``{"measured", "bound", "met", "aim_met"}``; ``bound`` is the figure that had to be reached, both the mean over
+        metrics for a wildcard, and ``aim_met`` is None without an aim.
 
     Raises:
         ValueError: If the claim names a metric or a baseline that was not measured.
     """
-    metric = claim["metric"]
-    if metric not in metrics:
-        raise ValueError(f"claim on {metric!r}, but measured were {', '.join(metrics)}")
-    measured = metrics[metric]["mean"]
-    sign = -1 if "at_most" in claim or ("over" in claim and mode_of(metric) == "min") else 1
-    if "over" in claim:
-        if claim["over"] not in baselines:
-            raise ValueError(f"claim over {claim['over']!r}, but the baselines are {', '.join(baselines) or 'none'}")
-        bound = baselines[claim["over"]][metric]["mean"] + sign * claim.get("margin", 0.0)
-    else:
-        bound = claim.get("at_least", claim.get("at_most"))
-        if bound is None:
-            raise ValueError(f"claim on {metric!r} says neither at_least nor at_most nor over")
-    # Means of float32 accuracies carry rounding of about 1e-8.
-    reached = [sign * (measured - figure) >= -1e-6 for figure in (bound, claim.get("aim", bound))]
-    return {"measured": measured, "bound": bound, "met": reached[0], "aim_met": reached[1] if "aim" in claim else None}
+    pattern = claim["metric"]
+    found = measured(pattern, metrics)
+    sign = -1 if "at_most" in claim or ("over" in claim and mode_of(pattern) == "min") else 1
+
+    def bounds(name: str, goal: Any, margin: float = 0.0) -> float:
+        if not isinstance(goal, str):
+            return goal
+        if goal not in baselines:
+            raise ValueError(f"claim over {goal!r}, but the baselines are {', '.join(baselines) or 'none'}")
+        return measured(name, baselines[goal])["mean"] + sign * margin
+
+    def reached(goal: Any, margin: float = 0.0) -> bool:
+        # Means of float32 accuracies carry rounding of about 1e-8.
+        return all(
+            sign * (metrics[name]["mean"] - bounds(name, goal, margin)) >= -1e-6
+            for name in fnmatch.filter(metrics, pattern)
+        )
+
+    goal = claim.get("over", claim.get("at_least", claim.get("at_most")))
+    if goal is None:
+        raise ValueError(f"claim on {pattern!r} says neither at_least nor at_most nor over")
+    margin = claim.get("margin", 0.0)
+    return {
+        "measured": found["mean"],
+        "bound": bounds(pattern, goal, margin),
+        "met": reached(goal, margin),
+        "aim_met": reached(claim["aim"]) if "aim" in claim else None,
+    }
 
 
 def in_words(claim: dict[str, Any]) -> str:
     """Say a claim in a few words, such as ``test_accuracy >= 0.9875 (aim 0.9905)``."""
     if "over" in claim:
         margin = f" by {claim['margin']:g}" if claim.get("margin") else ""
-        return f"{claim['metric']} better than {claim['over']}{margin}"
+        aim = f" (aim {claim['aim']})" if "aim" in claim else ""
+        return f"{claim['metric']} better than {claim['over']}{margin}{aim}"
     relation, bound = ("<=", claim["at_most"]) if "at_most" in claim else (">=", claim["at_least"])
     aim = f" (aim {claim['aim']:g})" if "aim" in claim else ""
     return f"{claim['metric']} {relation} {bound:g}{aim}"

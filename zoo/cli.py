@@ -53,7 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("predict", "answer files or strings")
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
     command.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or strings, as the data has them")
-    command.add_argument("--output", metavar="PATH", help="write the answers to this .csv or .json file")
+    command.add_argument(
+        "--output",
+        metavar="PATH",
+        help="write the answers to this file: .csv, .json, and what the model has besides, such as .npy and .png",
+    )
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
 
     command = add("verify", "train from scratch, measure, compare with the claim; exit status 1 if it is not met")
@@ -309,23 +313,25 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
 
 
 def _predict(args: argparse.Namespace, _: Any) -> int:
-    from zoo.answers import answer, check_output, expand, write_answers
+    from zoo.answers import answer, check_output, expand, in_words, plain, write_answers
     from zoo.recipes import load_recipe
 
     recipe = load_recipe(args.recipe)
     if args.output:
-        check_output(args.output)
+        from zoo.registry import find_model
+
+        formats = find_model(recipe.model["name"]).cls.output_formats  # type: ignore[attr-defined]
+        check_output(args.output, formats)
     _quiet()
     model, data = _model_for(recipe, args.ckpt_path), recipe.datamodule()
     answers = answer(model, data, expand(args.inputs))
     if args.output:
-        write_answers(args.output, answers)
+        write_answers(args.output, answers, formats)
         print(f"{len(answers)} answers in {args.output}")
         return 0
     width = max(len(row["input"]) for row in answers)
-    for row in answers:
-        cells = (f"{value:.4f}" if isinstance(value, float) else str(value) for value in list(row.values())[1:])
-        print(f"{row['input']:{width}}  " + "  ".join(cells))
+    for row in plain(answers):
+        print(f"{row['input']:{width}}  {in_words(row)}")
     return 0
 
 

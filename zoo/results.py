@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from zoo.claims import in_words
+from zoo.claims import in_words, measured
 from zoo.pretrained import load_result
 from zoo.recipes import Recipe, list_recipes, load_recipe
 
@@ -33,16 +34,16 @@ def _row(recipe: Recipe) -> Row:
     data = recipe.data["name"]
     if result is None:
         return Row(recipe.model["name"], recipe.name, data, claim, "not verified", "", "")
-    claimed = [claim["metric"] for claim in recipe.claim] or list(result["metrics"])[-1:]
-    measured = "; ".join(spread(result["metrics"][metric]) for metric in dict.fromkeys(claimed))
+    claimed = dict.fromkeys([claim["metric"] for claim in recipe.claim] or list(result["metrics"])[-1:])
+    figures = "; ".join(spread(measured(metric, result["metrics"])) for metric in claimed)
     beside = "; ".join(
-        f"{method} {spread(values[metric])}"
+        f"{method} {spread(measured(metric, values))}"
         for method, values in result["baselines"].items()
-        for metric in dict.fromkeys(claimed)
-        if metric in values
+        for metric in claimed
+        if fnmatch.filter(values, metric)
     )
     verdict = "" if not result["claim"] else "met" if all(claim["met"] for claim in result["claim"]) else "not met"
-    return Row(recipe.model["name"], recipe.name, data, claim, f"{measured} ({_seeds(result)})", beside, verdict)
+    return Row(recipe.model["name"], recipe.name, data, claim, f"{figures} ({_seeds(result)})", beside, verdict)
 
 
 def _seeds(result: dict[str, Any]) -> str:

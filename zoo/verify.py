@@ -5,24 +5,17 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import statistics
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 from zoo import pretrained
-from zoo.claims import judge
+from zoo.claims import judge, summary
 from zoo.errors import unknown
 from zoo.recipes import RUNS, Recipe
 
 VERSIONS = ("torch", "lightning", "torchvision", "scikit-learn", "numpy", "lightning-zoo")
-
-
-def summary(values: list[float]) -> dict[str, Any]:
-    """Return mean, standard deviation (n - 1; 0 for a single value) and the values themselves."""
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"mean": statistics.fmean(values), "std": spread, "values": values}
 
 
 def evaluate(model: Any, data: Any, accelerator: str = "auto") -> dict[str, float]:
@@ -55,7 +48,7 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
     model.cpu().eval()
     for name in recipe.measures:
         metrics.update(_named("measure", name)(model, data))
-    baselines = {name: _named("baseline", name)(data) for name in recipe.baselines}
+    baselines = {name: _named("baseline", name)(model, data) for name in recipe.baselines}
     done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": seconds}
     if seed == 0:
         sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent)
@@ -134,7 +127,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         "test_opened": len(opened),
         "configurations": opened,
         "claim": [{**claim, **judge(claim, metrics, baselines)} for claim in recipe.claim],
-        "seconds": statistics.fmean(run["seconds"] for run in runs),
+        "seconds": summary([run["seconds"] for run in runs])["mean"],
         "device": _device(),
         "versions": _versions(),
         "data_sha256": first["data_sha256"],

@@ -1,6 +1,11 @@
-"""Penalties on weights; biases and the scales of normalisation layers, which have one axis, go free."""
+"""Penalties: on the weights of a network, and on the code of an autoencoder.
+
+Biases and the scales of normalisation layers, which have one axis, go free.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -29,3 +34,45 @@ def limit_norms(module: nn.Module, max_norm: float) -> None:
     for weight in _weights(module):
         norms = weight.flatten(1).norm(dim=1).clamp_min(1e-12)
         weight.mul_((max_norm / norms).clamp_max(1.0).reshape(-1, *[1] * (weight.ndim - 1)))
+
+
+# ---- of a code (N, latent_dim) that an encoder made of inputs x ----
+
+
+def no_penalty(code: Tensor, x: Tensor, target: float) -> Tensor:
+    """Return 0."""
+    return code.new_zeros(())
+
+
+def l1_activity(code: Tensor, x: Tensor, target: float) -> Tensor:
+    """Return the mean over the batch of sum_j |h_j|, a scalar (Olshausen & Field, 1996)."""
+    return code.abs().sum(1).mean()
+
+
+def kl_activity(code: Tensor, x: Tensor, target: float) -> Tensor:
+    """Return sum_j KL(target || mean activity of unit j over the batch), a scalar (Lee, Ekanadham & Ng, 2008).
+
+    KL(r || q) = r log(r / q) + (1 - r) log((1 - r) / (1 - q)), for codes in (0, 1).
+    """
+    activity = code.float().mean(0).clamp(1e-6, 1 - 1e-6)
+    rest = (1 - target) * torch.log((1 - target) / (1 - activity))
+    return (target * torch.log(target / activity) + rest).sum()
+
+
+def contractive(code: Tensor, x: Tensor, target: float) -> Tensor:
+    """Estimate the mean over the batch of the squared Frobenius norm of dh/dx, a scalar (Rifai et al., 2011).
+
+    For v of independent signs, E |v dh/dx|^2 is that norm: one backward pass for any encoder (Hutchinson, 1990).
+    """
+    signs = torch.randint_like(code, 2) * 2 - 1
+    (gradient,) = torch.autograd.grad(code, x, signs, create_graph=True)
+    return gradient.flatten(1).square().sum(1).mean()
+
+
+PENALTIES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "contractive": contractive,
+    "kl": kl_activity,
+    "l1": l1_activity,
+    "none": no_penalty,
+}
+"""The penalties on a code by name: functions of the code, the inputs and the target activity."""

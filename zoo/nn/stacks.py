@@ -88,10 +88,10 @@ def image_shape(in_features: int, input_shape: Sequence[int] | None) -> list[int
     return list(input_shape)
 
 
-def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu") -> nn.Sequential:
-    """Return a 3x3 convolution that keeps height and width, batch normalisation and an activation."""
+def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu", stride: int = 1) -> nn.Sequential:
+    """Return a 3x3 convolution that divides height and width by ``stride``, batch normalisation and an activation."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
         activation(activation_name),
     )

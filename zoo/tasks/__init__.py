@@ -1,5 +1,6 @@
 """One module a task: ``ZooModule`` with a loss, its metrics and the methods a user calls."""
 
 from zoo.tasks.classification import Classification, Classifier
+from zoo.tasks.reconstruction import Autoencoder
 
-__all__ = ["Classification", "Classifier"]
+__all__ = ["Autoencoder", "Classification", "Classifier"]

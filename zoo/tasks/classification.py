@@ -64,10 +64,8 @@ class Classifier(ZooModule):
 
         The network is used in evaluation mode whatever mode the model is in.
         """
-        was_training = self.training
-        self.eval()
-        probabilities, classes = self.probabilities(self(x.to(self.device))).max(1)
-        self.train(was_training)
+        with self.evaluating():
+            probabilities, classes = self.probabilities(self(x.to(self.device))).max(1)
         names = self.hparams["class_names"]
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]

@@ -1,21 +1,14 @@
-"""What a verification measures beside the model: baselines on the same split, and further quantities of the model.
-
-A baseline takes the datamodule and returns metrics of another method, chosen on validation and opened on test once. A
-measure takes the trained model and its datamodule and returns metrics of the model.
-"""
+"""Beside the classifiers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-Metrics = dict[str, float]
 
-
-def svc(data: Any) -> Metrics:
+def svc(model: Any, data: Any) -> dict[str, float]:
     """Support vector classifier with a radial kernel (Cortes & Vapnik, 1995), from scikit-learn.
 
     C and gamma are chosen by the accuracy on the validation rows; features are standardised.
@@ -35,7 +28,7 @@ def svc(data: Any) -> Metrics:
     return {"test_accuracy": float(best.score(*data.arrays("test")))}
 
 
-def softmax_regression(data: Any) -> Metrics:
+def softmax_regression(model: Any, data: Any) -> dict[str, float]:
     """Multinomial logistic regression with an L2 penalty, from scikit-learn; C is chosen on the validation rows."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -51,7 +44,7 @@ def softmax_regression(data: Any) -> Metrics:
     return {"test_accuracy": float(best.score(*data.arrays("test")))}
 
 
-def coefficient_error(model: Any, data: Any) -> Metrics:
+def coefficient_error(model: Any, data: Any) -> dict[str, float]:
     """Largest elementwise relative error of a binary logistic regression against scikit-learn's coefficients.
 
     scikit-learn minimises C sum(loss) + |w|^2 / 2; with C = 1 / (n l2) that is the model's objective times n C. Both
@@ -68,17 +61,10 @@ def coefficient_error(model: Any, data: Any) -> Metrics:
     return {"coefficient_error": float(np.max(np.abs(found - wanted) / np.abs(wanted)))}
 
 
-def solved(model: Any, data: Any) -> Metrics:
+def solved(model: Any, data: Any) -> dict[str, float]:
     """Whether every test row is answered right, 1 or 0; its mean over seeds is the rate of success."""
     import torch
 
     x, y = data.splits["test"].tensors
     with torch.no_grad():
         return {"solved": float(bool((model(data.to_natural(x)).argmax(1) == y).all()))}
-
-
-BASELINES: dict[str, Callable[[Any], Metrics]] = {"softmax_regression": softmax_regression, "svc": svc}
-"""Baselines by the name a recipe gives."""
-
-MEASURES: dict[str, Callable[[Any, Any], Metrics]] = {"coefficient_error": coefficient_error, "solved": solved}
-"""Measures by the name a recipe gives."""

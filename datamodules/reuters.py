@@ -1,0 +1,172 @@
+"""Reuters-21578: newswire documents as bags of words."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.feature_extraction.text import CountVectorizer
+from torch import Tensor
+
+from datamodules.base import Split, TensorDataModule, rows_as_groups
+from datamodules.download import fetch
+from datamodules.registry import register_datamodule
+
+MIRRORS = (
+    "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
+    "https://kdd.ics.uci.edu/databases/reuters21578/reuters21578.tar.gz",
+)
+PARTS = [f"reut2-{number:03d}.sgm" for number in range(22)]
+_DOCUMENT = re.compile(r"<REUTERS ([^>]*)>(.*?)</REUTERS>", re.S)
+_TEXT = re.compile(r"<TEXT[^>]*>(.*?)</TEXT>", re.S)
+_TOPICS = re.compile(r"<TOPICS>(.*?)</TOPICS>", re.S)
+_TOPIC = re.compile(r"<D>(.*?)</D>")
+_DATELINE = re.compile(r"<DATELINE>.*?</DATELINE>", re.S)
+_TAG = re.compile(r"<[^>]*>")
+
+
+class Document(NamedTuple):
+    """A document of the ModApte split: its text and its topics."""
+
+    split: str
+    text: str
+    topics: list[str]
+
+
+def parse(content: str) -> Iterator[Document]:
+    """Yield the documents of one SGML file that belong to the ModApte split (Apte, Damerau & Weiss, 1994).
+
+    These are the documents with TOPICS="YES" whose LEWISSPLIT is TRAIN or TEST. A text is title and body without the
+    dateline.
+    """
+    for attributes, inside in _DOCUMENT.findall(content):
+        found = re.search(r'LEWISSPLIT="(TRAIN|TEST)"', attributes)
+        if not found or 'TOPICS="YES"' not in attributes:
+            continue
+        text = _TEXT.search(inside)
+        topics = _TOPICS.search(inside)
+        yield Document(
+            found[1].lower(),
+            html.unescape(_TAG.sub(" ", _DATELINE.sub(" ", text[1]))) if text else "",
+            _TOPIC.findall(topics[1]) if topics else [],
+        )
+
+
+@register_datamodule("reuters")
+class ReutersDataModule(TensorDataModule):
+    """Reuters-21578, Distribution 1.0 (Lewis, 1997): 9,603 documents to train on and 3,299 to test, by ModApte.
+
+    A document is the counts of the ``num_words`` words most frequent in the 9,603, common English words left out; in
+    natural units the shares log(1 + count) / sum log(1 + count), which sum to 1 (or are all 0 without such a word).
+    Labels are the topics, of which a document has none, one or several: (N, topics) of zeros and ones, uint8.
+
+    Args:
+        num_words: Number of words.
+        val_size: Rows of the training split set aside for validation.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    sha256_parts = "3764d62c6c42ea64f88199a398af03059fb823de62120deefa5cc71f2502a3b3"
+
+    def __init__(self, *, num_words: int = 2_000, val_size: int = 960, **common: Any) -> None:
+        super().__init__(val_size=val_size, **common)
+        if num_words < 1:
+            raise ValueError(f"num_words must be at least 1, not {num_words}")
+        self.num_words = num_words
+        self._read: tuple[dict[str, Split], list[str], list[str]] | None = None
+
+    def prepare_data(self) -> None:
+        """Download the archive if it is missing."""
+        self._parts_or_archive()
+
+    def _parts_or_archive(self) -> Path:
+        """Return the folder of the unpacked files or the path of the archive."""
+        folder, archive = self.root / "reuters21578", self.root / "reuters21578.tar.gz"
+        if all((folder / part).exists() for part in PARTS):
+            return folder
+        return archive if archive.exists() else fetch(MIRRORS, None, archive)
+
+    def _contents(self) -> Iterator[bytes]:
+        source = self._parts_or_archive()
+        if source.is_dir():
+            yield from ((source / part).read_bytes() for part in PARTS)
+            return
+        try:
+            with tarfile.open(source) as archive:
+                for part in PARTS:
+                    file = archive.extractfile(part)
+                    assert file is not None
+                    yield file.read()
+        except (KeyError, EOFError, OSError, tarfile.TarError, AssertionError) as error:
+            raise ValueError(f"{source}: not the archive of Reuters-21578 ({error}); delete it and try again") from None
+
+    def _documents(self) -> list[Document]:
+        digest = hashlib.sha256()
+        documents: list[Document] = []
+        for content in self._contents():
+            digest.update(content)
+            documents += parse(content.decode("latin-1"))
+        if digest.hexdigest() != self.sha256_parts:
+            raise ValueError(
+                f"{self._parts_or_archive()}: wrong checksum, not the published Reuters-21578; delete it and try again"
+            )
+        return documents
+
+    def _vectorizer(self, vocabulary: list[str] | None = None) -> CountVectorizer:
+        return CountVectorizer(
+            stop_words="english", token_pattern=r"[a-z]{2,}", max_features=self.num_words, vocabulary=vocabulary
+        )
+
+    def _all(self) -> tuple[dict[str, Split], list[str], list[str]]:
+        """Return the splits, the words and the topics."""
+        if self._read is None:
+            documents = self._documents()
+            parts = {split: [d for d in documents if d.split == split] for split in ("train", "test")}
+            vectorizer = self._vectorizer().fit(d.text for d in parts["train"])
+            topics = sorted({topic for d in documents for topic in d.topics})
+            column = {topic: k for k, topic in enumerate(topics)}
+            groups = rows_as_groups({split: len(part) for split, part in parts.items()})
+            splits = {}
+            for split, part in parts.items():
+                counts = vectorizer.transform(d.text for d in part).toarray().clip(max=255).astype(np.uint8)
+                labels = np.zeros((len(part), len(topics)), np.uint8)
+                for row, document in enumerate(part):
+                    labels[row, [column[topic] for topic in document.topics]] = 1
+                splits[split] = Split((torch.from_numpy(counts), torch.from_numpy(labels)), groups[split])
+            self._read = splits, vectorizer.get_feature_names_out().tolist(), topics
+        return self._read
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Shape, words and topics."""
+        _, words, topics = self._all()
+        return {"input_shape": [self.num_words], "in_features": self.num_words, "words": words, "class_names": topics}
+
+    def load(self) -> dict[str, Split]:
+        """Read the splits of ModApte."""
+        return dict(self._all()[0])
+
+    def strata(self, train: Split) -> Tensor:
+        """Return one stratum: topics that a single document has cannot be divided."""
+        return torch.zeros(len(train.groups))
+
+    def to_natural(self, x: Tensor) -> Tensor:
+        """Turn counts (N, num_words) into shares of their logarithms, float32."""
+        weights = x.float().log1p()
+        return weights / weights.sum(1, keepdim=True).clamp_min(1e-9)
+
+    def read(self, source: str) -> Tensor:
+        """Read a text file, or take the string for the text itself: shares (1, num_words)."""
+        path = Path(source)
+        text = path.read_text(encoding="utf-8", errors="replace") if len(source) < 256 and path.is_file() else source
+        counts = self._vectorizer(self._all()[1]).transform([text]).toarray()
+        if not counts.any():
+            raise ValueError(f"{source!r}: none of the {self.num_words} words that the model knows is in this text")
+        return self.to_natural(torch.from_numpy(counts))

@@ -1,0 +1,35 @@
+"""What a verification measures beside the model: baselines on the same split, and further quantities of the model.
+
+Both take the trained model and its datamodule. A baseline returns metrics of another method, chosen on validation and
+opened on test once; of the model it knows the hyper-parameters alone. A measure returns metrics of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
+from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
+from zoo.baselines.documents import lsa_10, lsa_50, retrieval
+
+Measure = Callable[[Any, Any], dict[str, float]]
+
+BASELINES: dict[str, Measure] = {
+    "lsa_10": lsa_10,
+    "lsa_50": lsa_50,
+    "neighbour_by_pca": neighbour_by_pca,
+    "neighbour_by_pixels": neighbour_by_pixels,
+    "pca": pca,
+    "softmax_regression": softmax_regression,
+    "svc": svc,
+}
+"""The baselines by name."""
+
+MEASURES: dict[str, Measure] = {
+    "coefficient_error": coefficient_error,
+    "neighbour_error": neighbour_error,
+    "retrieval": retrieval,
+    "solved": solved,
+}
+"""The further quantities by name."""

@@ -1,0 +1,75 @@
+"""Beside the codes of documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+RECALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+"""Recalls at which retrieval is measured."""
+
+
+def _precisions(codes: np.ndarray, topics: np.ndarray, split: str = "test") -> dict[str, float]:
+    """Precision at ``RECALLS``: each document with a topic looks for the others of its split that share one."""
+    import torch
+
+    from zoo.metrics import cosine_similarity, precision_at_recall
+
+    codes, topics = codes[topics.any(1)], topics[topics.any(1)].astype(np.float32)
+    alike = cosine_similarity(torch.from_numpy(codes).float(), torch.from_numpy(codes).float())
+    relevant = torch.from_numpy(topics @ topics.T > 0).fill_diagonal_(False)
+    found = precision_at_recall(alike.fill_diagonal_(-np.inf), relevant, RECALLS).tolist()
+    return {f"{split}_precision_at_recall_{100 * r:g}": value for r, value in zip(RECALLS, found)}
+
+
+def retrieval(model: Any, data: Any) -> dict[str, float]:
+    """Precision at each recall of documents of a shared topic, found by the cosine of the model's codes.
+
+    Each test document with a topic is a query; it looks among the other test documents with a topic (Hinton &
+    Salakhutdinov, 2006).
+    """
+    x, topics = data.splits["test"].tensors
+    return _precisions(model.encode(data.to_natural(x)).numpy(), topics.numpy())
+
+
+def _lsa(data: Any, components: int) -> dict[str, float]:
+    """Latent semantic analysis (Deerwester et al., 1990) of the weights of words that retrieve best in validation."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfTransformer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    data.setup()
+    counts = {split: data.splits[split].tensors[0].numpy() for split in ("train", "val", "test")}
+    topics = {split: data.splits[split].tensors[1].numpy() for split in ("val", "test")}
+    shares = FunctionTransformer(lambda rows: data.to_natural(_tensor(rows)).numpy())
+    candidates = [
+        make_pipeline(weighting, TruncatedSVD(components, random_state=0)).fit(counts["train"])
+        for weighting in (
+            shares,
+            FunctionTransformer(np.log1p),
+            TfidfTransformer(),
+            TfidfTransformer(sublinear_tf=True),
+        )
+    ]
+    best = max(
+        candidates, key=lambda lsa: np.mean(list(_precisions(lsa.transform(counts["val"]), topics["val"]).values()))
+    )
+    return _precisions(best.transform(counts["test"]), topics["test"])
+
+
+def _tensor(rows: np.ndarray) -> Any:
+    import torch
+
+    return torch.from_numpy(rows)
+
+
+def lsa_10(model: Any, data: Any) -> dict[str, float]:
+    """Retrieval by latent semantic analysis with 10 dimensions."""
+    return _lsa(data, 10)
+
+
+def lsa_50(model: Any, data: Any) -> dict[str, float]:
+    """Retrieval by latent semantic analysis with 50 dimensions."""
+    return _lsa(data, 50)

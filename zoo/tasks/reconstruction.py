@@ -1,0 +1,191 @@
+"""Reconstruction: a network that gives back what it was shown, through a code."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.base import Batch, ZooModule
+from zoo.errors import unknown
+from zoo.nn import PENALTIES, Codec, find_corruption
+
+LOSSES = ("cross_entropy", "squared_error")
+ACTIVE = 1e-3
+"""Absolute value above which a unit of a code counts as active."""
+LATENT_ACTIVATIONS = {"kl": "sigmoid", "l1": "relu"}
+"""Activation of the code that suits a penalty: exact zeros for ``l1``, rates in (0, 1) for ``kl``."""
+
+
+class Autoencoder(ZooModule):
+    """A ``Codec`` trained to give back its input, whatever corruption and penalty are chosen.
+
+    With c the corruption, h = encoder(c(x)) the code and r = output(decoder(h)) the reconstruction, training minimises
+
+        loss(r, x) + penalty_weight * penalty(h)
+
+    where the loss is summed over the numbers of a sample and averaged over the batch:
+
+        squared_error   sum (r - x)^2
+        cross_entropy   -sum x log r + (1 - x) log(1 - r), or -sum x log r where the output is a softmax
+
+    The corruption works in training and, with the same draws each time, in validation and test, where the penalty is
+    left out. The metrics compare the reconstruction with the input before its corruption: ``mse`` a number (for
+    pictures a pixel) and, in validation and test, ``sse`` a sample, ``psnr`` in dB, -10 log10 of each sample's mse and
+    then the mean, and ``active``, the share of the code's units beyond 0.001 in absolute value.
+
+    Args:
+        corruption: ``none``, ``erase``, ``gaussian``, ``grey``, ``masking``, ``salt_pepper`` or ``strokes``.
+        corruption_strength: Its strength, as ``zoo.nn.CORRUPTIONS`` says; the corruption's own default if None.
+        penalty: Penalty on the code: ``none``, ``contractive``, ``kl`` or ``l1``.
+        penalty_weight: Weight of the penalty.
+        target_activity: Mean activity that ``kl`` draws each unit of the code to, in (0, 1).
+        loss: ``cross_entropy`` or ``squared_error``.
+        **optimisation: Arguments of ``ZooModule``.
+    """
+
+    net: Codec
+    output_formats: ClassVar[dict[str, str]] = {".npy": "code", ".png": "reconstruction"}
+
+    def __init__(
+        self,
+        *,
+        corruption: str = "none",
+        corruption_strength: float | None = None,
+        penalty: str = "none",
+        penalty_weight: float = 1e-3,
+        target_activity: float = 0.05,
+        loss: str = "squared_error",
+        **optimisation: Any,
+    ) -> None:
+        super().__init__(**optimisation)
+        if penalty not in PENALTIES:
+            raise unknown("penalty", penalty, PENALTIES)
+        if loss not in LOSSES:
+            raise unknown("loss", loss, LOSSES)
+        if not penalty_weight >= 0:
+            raise ValueError(f"penalty_weight must be at least 0, not {penalty_weight}")
+        if not 0 < target_activity < 1:
+            raise ValueError(f"target_activity must be in (0, 1), not {target_activity}")
+        if loss == "cross_entropy" and self.hparams.get("output") == "identity":
+            raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
+        self._corruption, self._strength = find_corruption(corruption, corruption_strength, self.input_shape)
+        self._draws: torch.Generator | None = None
+
+    # ---- training ----
+
+    def on_validation_epoch_start(self) -> None:
+        """Draw the corruptions of validation anew, the same ones each time."""
+        self._draw_anew()
+
+    def on_test_epoch_start(self) -> None:
+        """Draw the corruptions of the test anew, the same ones each time."""
+        self._draw_anew()
+
+    def _draw_anew(self) -> None:
+        self._draws = torch.Generator(self.device).manual_seed(self.global_rank)
+
+    def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Corrupt a batch (N, ...) in [0, 1]; the random numbers are torch's own without a ``generator``."""
+        return self._corruption.apply(x, self._strength, generator)
+
+    def reconstruction_loss(self, scores: Tensor, x: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar, from the decoder's scores and the clean inputs, both (N, ...)."""
+        scores = scores.float()
+        if self.hparams["loss"] == "squared_error":
+            total = F.mse_loss(self.net.output(scores), x, reduction="sum")
+        elif isinstance(self.net.output, torch.nn.Softmax):
+            total = -(x * scores.log_softmax(1)).sum()
+        else:
+            total = F.binary_cross_entropy_with_logits(scores, x, reduction="sum")
+        return total / len(x)
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute loss and metrics of a batch (x, ...)."""
+        x, penalty = batch[0], self.hparams["penalty"]
+        seen = self.corrupt(x, None if self.training else self._draws)
+        penalised = self.training and penalty != "none"
+        if penalised and penalty == "contractive":
+            seen = seen.detach().requires_grad_()
+        code = self.net.encoder(seen)
+        scores = self.net.decoder(code)
+        loss = self.reconstruction_loss(scores, x)
+        if penalised:
+            found = PENALTIES[penalty](code, seen, self.hparams["target_activity"])
+            loss = loss + self.hparams["penalty_weight"] * found
+        return {"loss": loss, **self._metrics(scores.detach(), code.detach(), x)}
+
+    @torch.no_grad()
+    def _metrics(self, scores: Tensor, code: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """Compare with the clean inputs; in training only what the progress of learning is read from."""
+        errors = F.mse_loss(self.net.output(scores.float()), x, reduction="none").flatten(1).mean(1)
+        mse = errors.mean()
+        if self.training:
+            return {"mse": mse}
+        return {
+            "mse": mse,
+            "sse": mse * x[0].numel(),
+            "psnr": (-10 * errors.clamp_min(1e-10).log10()).mean(),
+            "active": (code.abs() > ACTIVE).float().mean(),
+        }
+
+    # ---- use ----
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the codes (N, latent_dim) of a batch (x, ...)."""
+        return self.net.encoder(batch[0])
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Return the codes (N, latent_dim) of a batch (N, *input_shape) in [0, 1], which is not corrupted.
+
+        Raises:
+            ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
+        """
+        with self.evaluating():
+            return self.net.encoder(self._checked(x))
+
+    @torch.no_grad()
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the reconstructions (N, *input_shape) of codes (N, latent_dim)."""
+        width = self.hparams["latent_dim"]
+        if code.ndim != 2 or code.shape[1] != width or not code.is_floating_point():
+            raise ValueError(f"codes of shape {tuple(code.shape)} and {code.dtype}: expected N x {width} floats")
+        with self.evaluating():
+            return self.net.decode(code.to(self.device))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """Return the reconstructions (N, *input_shape), in [0, 1], of a batch that is not corrupted.
+
+        Raises:
+            ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
+        """
+        with self.evaluating():
+            return self.net(self._checked(x)).clamp(0, 1)
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """Return a batch on the model's device, once it is found to be what the network takes."""
+        if tuple(x.shape[1:]) != self.input_shape:
+            wanted = " x ".join(map(str, self.input_shape))
+            raise ValueError(f"input of shape {tuple(x.shape)}: expected N x {wanted}")
+        if not x.is_floating_point():
+            raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")
+        if bool(x.isnan().any()):
+            row = int(torch.nonzero(x.isnan().flatten(1).any(1))[0])
+            raise ValueError(f"input has {int(x.isnan().sum())} NaN, the first in sample {row}: expected [0, 1]")
+        low, high = (float(bound) for bound in x.aminmax()) if x.numel() else (0.0, 1.0)
+        if low < 0 or high > 1:
+            raise ValueError(f"input ranges from {low:g} to {high:g}: expected [0, 1]")
+        return x.to(self.device)
+
+    def answer(self, x: Tensor) -> list[dict[str, Any]]:
+        """Answer a batch for the command line: squared error, code and reconstruction of each sample."""
+        codes, pictures = self.encode(x), self.reconstruct(x)
+        errors = (pictures - x.to(self.device)).square().flatten(1).mean(1)
+        return [
+            {"mse": error, "code": code.cpu(), "reconstruction": picture.cpu()}
+            for error, code, picture in zip(errors.tolist(), codes, pictures)
+        ]
