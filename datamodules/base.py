@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +91,34 @@ def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> 
         )
     rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
     return rest, taken
+
+
+class Chunk:
+    """Several batches, handed to the model together; to iterate gives them one by one.
+
+    On a CPU what is stored is made natural a batch at a time: a batch fits into its cache, a chunk does not.
+
+    Args:
+        tensors: Aligned tensors of all rows.
+        batch_size: Rows a batch; the last may have fewer.
+        to_natural: What is done to the first tensor of a batch when its turn comes; nothing if None.
+    """
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...],
+        batch_size: int,
+        to_natural: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.parts = list(zip(*(tensor.split(batch_size) for tensor in tensors), strict=True))
+        self.to_natural = to_natural
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        for x, *rest in self.parts:
+            yield (self.to_natural(x) if self.to_natural else x, *rest)
 
 
 class TensorDataModule(L.LightningDataModule):
@@ -263,14 +291,13 @@ class TensorDataModule(L.LightningDataModule):
         if not isinstance(batch, (tuple, list)):
             return batch
         x, *rest = batch
+        training = bool(self.trainer and self.trainer.training)
+        if training and not self.augment and self.batches_per_step > 1 and x.device.type == "cpu":
+            return Chunk((x, *rest), self.batch_size, self.to_natural)
         x = self.to_natural(x)
-        if not (self.trainer and self.trainer.training):
-            return (x, *rest)
-        if self.augment:
+        if training and self.augment:
             x = augment(x, self.augment, self._generator())
-        if self.batches_per_step == 1:
-            return (x, *rest)
-        return list(zip(*(tensor.split(self.batch_size) for tensor in (x, *rest)), strict=True))
+        return Chunk((x, *rest), self.batch_size) if training and self.batches_per_step > 1 else (x, *rest)
 
     def _generator(self) -> torch.Generator:
         """Return the random numbers of the epoch's augmentation, a function of seed and epoch alone."""

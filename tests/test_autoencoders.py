@@ -320,6 +320,26 @@ def test_predict_refuses_another_ending_before_any_work(fitted, capfd):
     assert "answers are written as .csv or .json or .npy or .png" in capfd.readouterr().err
 
 
+def test_tensorboard_shows_pictures_and_codes(tmp_path):
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = zoo.create_model("denoising_autoencoder", hidden_dims=[8], latent_dim=4)
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    callbacks = zoo.callbacks.default_callbacks(model, tmp_path)
+    quiet_trainer(max_epochs=2, logger=logger, callbacks=callbacks, enable_checkpointing=True).fit(
+        model, tiny_data(model, n_val=30)
+    )
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    pictures = events.Images("reconstructions")
+    assert [picture.step for picture in pictures] == [1, 2]
+    assert (pictures[0].width, pictures[0].height) == (12 * 29 + 1, 3 * 29 + 1)  # original, noisy, reconstruction
+    [sprite] = tmp_path.glob("run/**/sprite.png")
+    assert len((sprite.parent / "tensors.tsv").read_text().splitlines()) == 30
+    assert (sprite.parent / "metadata.tsv").read_text().split()[:3] == ["0", "1", "2"]
+
+
 # ---- baselines ----
 
 

@@ -15,7 +15,7 @@ from conftest import TinyData, assert_same, quiet_trainer, run_python, state
 from lightning.pytorch.callbacks import Callback
 
 import zoo
-from datamodules.base import Split
+from datamodules.base import Chunk, Split
 
 SHAPE, CLASSES, BATCH = (6,), 3, 4
 
@@ -52,7 +52,7 @@ class Record(Callback):
         self.epochs.append([])
 
     def on_train_batch_start(self, trainer, model, batch, batch_idx):
-        for one in batch if isinstance(batch, list) else [batch]:
+        for one in batch if isinstance(batch, Chunk) else [batch]:
             self.epochs[-1].append(one[2].tolist())
 
 

@@ -150,9 +150,8 @@ def test_accumulation_of_trainer_and_model_must_agree():
 def test_chunks_without_their_datamodule_are_refused():
     data = digits(batches_per_step=16)
     data.setup()
-    chunk = list(zip(*(tensor[:128].split(64) for tensor in data.splits["train"].tensors), strict=True))
     with pytest.raises(ValueError, match=r"call Trainer.fit\(model, datamodule\)"):
-        quiet_trainer(max_epochs=1).fit(mlp(), train_dataloaders=[chunk])
+        quiet_trainer(max_epochs=1).fit(mlp(), train_dataloaders=data.train_dataloader())
 
 
 def test_one_model_can_be_trained_both_ways_in_turn():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from zoo.metrics import EpochMeans
 from zoo.nn import l1_norm, limit_norms, squared_l2_norm
 from zoo.optim import OPTIMIZERS, SCHEDULES, build_optimizer, build_plateau, build_schedule
 
-Batch = tuple[Tensor, ...]
+Batch = Sequence[Tensor]
 
 
 class ZooModule(L.LightningModule):
@@ -34,7 +34,7 @@ class ZooModule(L.LightningModule):
 
     over the weights w (parameters of more than one axis; biases go free).
 
-    A datamodule with ``batches_per_step`` above 1 hands over a list of batches at a time. They are stepped through
+    A datamodule with ``batches_per_step`` above 1 hands over several batches at a time. They are stepped through
     under manual optimisation: the same updates in the same order, at a sixteenth (say) of the Trainer's cost a step.
 
     Args:
@@ -165,20 +165,18 @@ class ZooModule(L.LightningModule):
             if is_set:
                 raise ValueError(f"{flag} does not work with batches_per_step > 1: use {instead} or batches_per_step=1")
 
-    def training_step(self, batch: Batch | list[Batch], batch_idx: int) -> Tensor | None:
-        """Take one batch, or a list of batches with one update each."""
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        """Take one batch, or an iterable of several with one update each."""
         if not self.automatic_optimization:
-            self._train_on(batch)  # type: ignore[arg-type]
+            self._train_on(batch)
             return None
-        if isinstance(batch, list):
-            raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
         values = self.step(batch)
         loss = self._penalised(values["loss"])
         self._record("train", {**values, "loss": loss}, batch)
         self._refuse_nan([loss])
         return loss
 
-    def _train_on(self, batches: list[Batch]) -> None:
+    def _train_on(self, batches: Iterable[Batch]) -> None:
         """Step through several batches as automatic optimisation would through each."""
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
@@ -252,7 +250,9 @@ class ZooModule(L.LightningModule):
         )
 
     def on_train_start(self) -> None:
-        """Put back the random state of an interrupted run."""
+        """Put back the random state of an interrupted run; refuse chunks that nobody would divide."""
+        if self.automatic_optimization and getattr(self.trainer.train_dataloader, "batches_per_step", 1) > 1:
+            raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
         self._is_plain = self._has_plain_step()
         if "cpu" in self._resumed:
             torch.set_rng_state(self._resumed["cpu"].cpu())

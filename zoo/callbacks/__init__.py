@@ -8,18 +8,21 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.base import ZooModule
+from zoo.callbacks.reconstructions import Reconstructions
+from zoo.tasks import Autoencoder
 
 
 def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None = None) -> list[Callback]:
     """Return early stopping and checkpointing by the model's own ``monitor``.
 
     The best and the last checkpoint are kept as ``best.ckpt`` and ``last.ckpt``. Training stops when ``monitor`` has
-    not improved for ``patience`` epochs.
+    not improved for ``patience`` epochs. An autoencoder of pictures logs some of them to TensorBoard.
 
     Args:
         model: The model to be trained.
         dirpath: Folder of the checkpoints; the logger's own if None.
     """
+    pictures = isinstance(model, Autoencoder) and len(model.input_shape) == 3
     return [
         EarlyStopping(model.monitor, mode=model.mode, patience=model.hparams["patience"]),
         ModelCheckpoint(
@@ -30,7 +33,8 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
             save_last=True,
             enable_version_counter=False,
         ),
+        *([Reconstructions()] if pictures else []),
     ]
 
 
-__all__ = ["default_callbacks"]
+__all__ = ["Reconstructions", "default_callbacks"]

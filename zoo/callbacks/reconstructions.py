@@ -1,0 +1,77 @@
+"""Pictures of an autoencoder for TensorBoard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+from zoo.tasks import Autoencoder
+
+
+class Reconstructions(Callback):
+    """Log validation pictures beside their reconstructions, and at the end their codes.
+
+    After each validation the picture ``reconstructions`` shows a column a sample: the original, what the network saw
+    if that was corrupted, and the reconstruction. At the end of training the codes go to TensorBoard's projector, with
+    the pictures as thumbnails and the labels as colours.
+
+    Args:
+        columns: Number of samples shown.
+        points: Number of codes in the projector.
+    """
+
+    def __init__(self, columns: int = 12, points: int = 1000) -> None:
+        self.columns, self.points = columns, points
+        self._batch: tuple[Tensor, ...] = ()
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the first batch, which is the same each time."""
+        if batch_idx == 0:
+            self._batch = tuple(tensor[: self.points] for tensor in batch)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the pictures."""
+        writer = self._writer(trainer)
+        if writer is None or not isinstance(pl_module, Autoencoder) or trainer.sanity_checking:
+            return
+        from torchvision.utils import make_grid
+
+        x = self._batch[0][: self.columns].float()
+        seen = pl_module.corrupt(x, torch.Generator(x.device).manual_seed(0))
+        with torch.no_grad(), pl_module.evaluating():
+            rows = [x, pl_module(seen).float().clamp(0, 1)]
+        if not torch.equal(x, seen):
+            rows.insert(1, seen)
+        sheet = make_grid(torch.cat(rows), len(x), padding=1, pad_value=0.5)
+        writer.add_image("reconstructions", sheet, trainer.global_step)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Hand the codes to the projector."""
+        writer = self._writer(trainer)
+        if writer is None or not isinstance(pl_module, Autoencoder):
+            return
+        x, *labels = self._batch
+        metadata = [str(int(label)) for label in labels[0]] if labels and labels[0].ndim == 1 else None
+        writer.add_embedding(
+            pl_module.encode(x.float()), metadata=metadata, label_img=x.float(), global_step=trainer.global_step
+        )
+
+    def _writer(self, trainer: L.Trainer) -> Any:
+        """Return TensorBoard's writer if there is one here, and pictures for it."""
+        logger = trainer.logger
+        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero or not self._batch:
+            return None
+        return logger.experiment if self._batch[0].ndim == 4 and self._batch[0].shape[1] in (1, 3) else None
