@@ -16,6 +16,7 @@ AUGMENTATIONS = {
     "scale": "fraction by which each side shrinks or grows, either way",
     "shear": "degrees either way",
     "shift": "pixels either way, along both axes",
+    "crop": "whole pixels either way, along both axes, which blurs nothing",
     "flip": "probability of a left-right mirror image",
     "erase": "side in pixels of a square painted black, in every other picture",
 }
@@ -27,12 +28,14 @@ def check_augmentation(strengths: Mapping[str, float]) -> None:
     for name, strength in strengths.items():
         if name not in AUGMENTATIONS:
             raise unknown("augmentation", name, AUGMENTATIONS)
-        if not strength >= 0:
+        if not strength >= 0 or (name == "crop" and strength % 1):
             raise ValueError(f"augment: {name} takes {AUGMENTATIONS[name]}, at least 0, not {strength}")
+    if strengths.get("shift") and strengths.get("crop"):
+        raise ValueError("augment: shift and crop both move the picture; use one of them")
 
 
 def augment(x: Tensor, strengths: Mapping[str, float], generator: torch.Generator) -> Tensor:
-    """Change each picture of a batch at random by an affine map, a mirror image and a black square.
+    """Change each picture of a batch at random by an affine map, a mirror image, a crop and a black square.
 
     Args:
         x: Pictures (N, C, H, W) of floats in [0, 1]; outside the picture lies black.
@@ -60,11 +63,25 @@ def augment(x: Tensor, strengths: Mapping[str, float], generator: torch.Generato
         ],
         1,
     ).to(x.device, x.dtype)
-    if any(strengths.get(name) for name in ("rotate", "scale", "shear", "shift", "flip")):
+    if any(strengths.get(name) for name in ("rotate", "scale", "shear", "shift")):
         x = F.grid_sample(x, F.affine_grid(matrix, list(x.shape), align_corners=False), align_corners=False)
+    elif strengths.get("flip"):
+        x = torch.where((mirror < 0).to(x.device)[:, None, None, None], x.flip(-1), x)
+    if strengths.get("crop"):
+        x = _cropped(x, draws[:, 4:6], int(strengths["crop"]))
     if strengths.get("erase"):
         x = x.masked_fill(_squares(draws[:, 7:9], strengths["erase"], height, width).to(x.device), 0.0)
     return x
+
+
+def _cropped(x: Tensor, draws: Tensor, margin: int) -> Tensor:
+    """Pad each picture with black on all sides and cut its size out again, anywhere."""
+    n, _, height, width = x.shape
+    top, left = (draws * (2 * margin + 1)).long().to(x.device).unbind(1)
+    rows = top[:, None] + torch.arange(height, device=x.device)
+    columns = left[:, None] + torch.arange(width, device=x.device)
+    index = torch.arange(n, device=x.device)[:, None, None], rows[:, :, None], columns[:, None, :]
+    return F.pad(x, (margin,) * 4).permute(0, 2, 3, 1)[index].permute(0, 3, 1, 2)
 
 
 def _squares(draws: Tensor, side: float, height: int, width: int) -> Tensor:

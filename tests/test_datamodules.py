@@ -274,6 +274,8 @@ def test_many_batches_a_step_are_the_same_batches(name, make):
         ({"augment": {"shfit": 1}}, "'shfit': did you mean shift"),
         ({"augment": {"shift": -1.5}}, "-1.5"),
         ({"augment": {"shift": float("nan")}}, "nan"),
+        ({"augment": {"crop": 1.5}}, "crop takes whole pixels"),
+        ({"augment": {"crop": 1, "shift": 1}}, "shift and crop both move"),
         ({"device_resident": "yess"}, "'yess': choose from auto, yes, no"),
     ],
 )
@@ -415,6 +417,19 @@ def test_each_augmentation_changes_pictures_and_none_changes_nothing(name):
     if name == "erase":
         squares = (changed == 0).flatten(1).sum(1)
         assert squares.max() <= 36
+
+
+def test_crop_moves_by_whole_pixels_anywhere():
+    x = torch.rand(500, 2, 6, 5)
+    changed = augment(x, {"crop": 1}, torch.Generator().manual_seed(0))
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
+    places = [padded[:, :, top : top + 6, left : left + 5] for top in range(3) for left in range(3)]
+    which = [
+        int(torch.tensor([torch.equal(one, place[k]) for place in places]).nonzero()) for k, one in enumerate(changed)
+    ]
+    assert set(which) == set(range(9))
+    mirrored = augment(x, {"crop": 1, "flip": 1.0}, torch.Generator().manual_seed(0))
+    assert torch.equal(mirrored, augment(x.flip(3), {"crop": 1}, torch.Generator().manual_seed(0)))
 
 
 def test_another_fit_draws_the_same_pictures(make):

@@ -11,11 +11,12 @@ from typing import Any
 
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
-from zoo.baselines.documents import lsa_10, lsa_50, retrieval
+from zoo.baselines.documents import lsa_2, lsa_10, lsa_50, retrieval
 
 Measure = Callable[[Any, Any], dict[str, float]]
 
 BASELINES: dict[str, Measure] = {
+    "lsa_2": lsa_2,
     "lsa_10": lsa_10,
     "lsa_50": lsa_50,
     "neighbour_by_pca": neighbour_by_pca,

@@ -33,8 +33,12 @@ def retrieval(model: Any, data: Any) -> dict[str, float]:
     return _precisions(model.encode(data.to_natural(x)).numpy(), topics.numpy())
 
 
-def _lsa(data: Any, components: int) -> dict[str, float]:
-    """Latent semantic analysis (Deerwester et al., 1990) of the weights of words that retrieve best in validation."""
+def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
+    """Return the test documents' codes (N, components) by latent semantic analysis (Deerwester et al., 1990).
+
+    The words are weighted in the way of four that retrieves best in validation: shares, logarithms of counts, TF-IDF,
+    and TF-IDF of logarithms.
+    """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.pipeline import make_pipeline
@@ -42,7 +46,7 @@ def _lsa(data: Any, components: int) -> dict[str, float]:
 
     data.setup()
     counts = {split: data.splits[split].tensors[0].numpy() for split in ("train", "val", "test")}
-    topics = {split: data.splits[split].tensors[1].numpy() for split in ("val", "test")}
+    topics = data.splits["val"].tensors[1].numpy()
     shares = FunctionTransformer(lambda rows: data.to_natural(_tensor(rows)).numpy())
     candidates = [
         make_pipeline(weighting, TruncatedSVD(components, random_state=0)).fit(counts["train"])
@@ -54,9 +58,14 @@ def _lsa(data: Any, components: int) -> dict[str, float]:
         )
     ]
     best = max(
-        candidates, key=lambda lsa: np.mean(list(_precisions(lsa.transform(counts["val"]), topics["val"]).values()))
+        candidates, key=lambda lsa: np.mean(list(_precisions(lsa.transform(counts["val"]), topics, "val").values()))
     )
-    return _precisions(best.transform(counts["test"]), topics["test"])
+    return best.transform(counts["test"])
+
+
+def _retrieved(data: Any, components: int) -> dict[str, float]:
+    codes = latent_semantic_analysis(data, components)
+    return _precisions(codes, data.splits["test"].tensors[1].numpy())
 
 
 def _tensor(rows: np.ndarray) -> Any:
@@ -65,11 +74,16 @@ def _tensor(rows: np.ndarray) -> Any:
     return torch.from_numpy(rows)
 
 
+def lsa_2(model: Any, data: Any) -> dict[str, float]:
+    """Retrieval by latent semantic analysis with 2 dimensions."""
+    return _retrieved(data, 2)
+
+
 def lsa_10(model: Any, data: Any) -> dict[str, float]:
     """Retrieval by latent semantic analysis with 10 dimensions."""
-    return _lsa(data, 10)
+    return _retrieved(data, 10)
 
 
 def lsa_50(model: Any, data: Any) -> dict[str, float]:
     """Retrieval by latent semantic analysis with 50 dimensions."""
-    return _lsa(data, 50)
+    return _retrieved(data, 50)
