@@ -37,17 +37,9 @@ from typing import Any, NamedTuple
 BATCH, WORKERS, TRAIN, VAL = 128, 2, 55_000, 5_000
 EVALUATION_BATCH = 1_000  # of the hand-written loops, as in the PyTorch examples; larger ones fall out of a CPU's cache
 OPTIMIZER = {"optimizer": "adam", "lr": 1e-3}
-EXAMPLE_EPOCHS = 4
+EXAMPLE_EPOCHS = 2
 """Epochs of the PyTorch example: the fewest whose accuracy on 5,000 validation rows is 99 % (``--only choose``)."""
 FAST_RECIPE = "cnn.mnist_fast"
-STAND_IN: dict[str, Any] = {
-    "model": {
-        "name": "cnn",
-        "args": {"hidden_dims": [16, 32, 64], "optimizer": "adamw", "lr": 1e-2, "schedule": "onecycle"},
-    },
-    "data": {"name": "mnist", "args": {"batch_size": 128, "batches_per_step": 16}},
-    "trainer": {"max_epochs": 4},
-}
 L2, TOLERANCE = 1e-3, 1e-3
 """Penalty of the logistic regression, and how close to its converged optimum's validation loss both have to come."""
 CONVEX = {"optimizer": "adam", "lr": 3e-3, "schedule": "cosine", "weight_decay": L2}
@@ -328,12 +320,9 @@ def example(job: dict[str, Any]) -> dict[str, Any]:
 
 def fast(job: dict[str, Any]) -> dict[str, Any]:
     """Train a recipe and test it."""
-    from zoo.recipes import list_recipes, load_recipe
+    from zoo.recipes import load_recipe
 
-    known = job["recipe"].endswith((".yaml", ".yml")) or job["recipe"] in list_recipes()
-    if not known and job["recipe"] != FAST_RECIPE:
-        load_recipe(job["recipe"])  # raises, and names the valid ones
-    recipe = vars(load_recipe(job["recipe"])) if known else {"name": "a stand-in", **STAND_IN}
+    recipe = vars(load_recipe(job["recipe"]))
     if job["epochs"]:
         recipe = {**recipe, "trainer": {**recipe["trainer"], "max_epochs": job["epochs"]}}
     model, data, trainer = build(job, recipe)
@@ -612,7 +601,8 @@ def table(entry: dict[str, Any]) -> list[str]:
         ours, theirs = results["accuracy/zoo"], results["accuracy/example"]
         accuracies = [100 * median(r["accuracy"] for r in side) for side in (theirs, ours)]
         note = "; accuracy {:.2f} and {:.2f} %".format(*accuracies) + f"; {ours[0]['recipe']}"
-        short = "" if min(accuracies) >= 99 else "; **99 % not reached**"
+        note += "" if accuracies[0] >= 99 else "; the example ends short of 99 %, so the ratio is at least this"
+        short = "" if accuracies[1] >= 99 else "; **99 % not reached**"
         label = "99 % on MNIST: PyTorch example/zoo"
         row(
             label,
