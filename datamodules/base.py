@@ -12,7 +12,6 @@ import lightning as L
 import numpy as np
 import platformdirs
 import torch
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from datamodules.augment import augment, check_augmentation
@@ -89,6 +88,8 @@ def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> 
         raise ValueError(
             f"{name}={size}: class {int(values[counts.argmin()])} has one row, two are needed to divide it"
         )
+    from sklearn.model_selection import train_test_split
+
     rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
     return rest, taken
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sklearn.datasets import load_breast_cancer, load_digits
 from torch import Tensor
 
 from datamodules.base import Split, TensorDataModule, rows_as_groups, spec_of_images, stratified
@@ -47,6 +46,8 @@ class DigitsDataModule(TensorDataModule):
 
     def load(self) -> dict[str, Split]:
         """Read the 1,797 digits and divide them."""
+        from sklearn.datasets import load_digits
+
         data = load_digits()
         x = torch.from_numpy(data.images).to(torch.uint8)[:, None]
         return _split(x, torch.from_numpy(data.target).long(), 360)
@@ -87,6 +88,8 @@ class BreastCancerDataModule(TensorDataModule):
 
     def load(self) -> dict[str, Split]:
         """Read the 569 biopsies and divide them."""
+        from sklearn.datasets import load_breast_cancer
+
         x, y = load_breast_cancer(return_X_y=True)
         return _split(torch.from_numpy(x).float(), torch.from_numpy(y).long(), 114)
 

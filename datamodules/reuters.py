@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.feature_extraction.text import CountVectorizer
 from torch import Tensor
 
 from datamodules.base import Split, TensorDataModule, rows_as_groups
@@ -119,7 +118,9 @@ class ReutersDataModule(TensorDataModule):
             )
         return documents
 
-    def _vectorizer(self, vocabulary: list[str] | None = None) -> CountVectorizer:
+    def _vectorizer(self, vocabulary: list[str] | None = None) -> Any:
+        from sklearn.feature_extraction.text import CountVectorizer
+
         return CountVectorizer(
             stop_words="english", token_pattern=r"[a-z]{2,}", max_features=self.num_words, vocabulary=vocabulary
         )
