@@ -146,9 +146,18 @@ class ReutersDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape, words and topics."""
-        _, words, topics = self._all()
-        return {"input_shape": [self.num_words], "in_features": self.num_words, "words": words, "class_names": topics}
+        """Shape of a document; known without the files."""
+        return {"input_shape": [self.num_words], "in_features": self.num_words}
+
+    @property
+    def words(self) -> list[str]:
+        """The words that are counted, in the order of the columns."""
+        return self._all()[1]
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics, in the order of the labels' columns."""
+        return self._all()[2]
 
     def load(self) -> dict[str, Split]:
         """Read the splits of ModApte."""
@@ -167,7 +176,7 @@ class ReutersDataModule(TensorDataModule):
         """Read a text file, or take the string for the text itself: shares (1, num_words)."""
         path = Path(source)
         text = path.read_text(encoding="utf-8", errors="replace") if len(source) < 256 and path.is_file() else source
-        counts = self._vectorizer(self._all()[1]).transform([text]).toarray()
+        counts = self._vectorizer(self.words).transform([text]).toarray()
         if not counts.any():
             raise ValueError(f"{source!r}: none of the {self.num_words} words that the model knows is in this text")
         return self.to_natural(torch.from_numpy(counts))

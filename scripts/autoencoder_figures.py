@@ -47,7 +47,7 @@ def draw_codes() -> Figure:
     title = f"MNIST test digits, first two principal components\n1-nearest-neighbour error {rival:.1f} %"
     scatter(axes[0, 1], components, y.numpy(), digits, title, "component")
     model, data, x, y = load("deep_autoencoder.reuters_2d")
-    column = [data.spec["class_names"].index(topic) for topic in TOPICS]
+    column = [data.topics.index(topic) for topic in TOPICS]
     single = (y.sum(1) == 1).numpy() & y[:, column].any(1).numpy()
     labels = y[:, column].argmax(1).numpy()[single]
     title = "Reuters test documents of one topic, deep autoencoder 2000-500-250-125-2"

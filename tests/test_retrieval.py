@@ -109,9 +109,9 @@ def test_bags_of_words(small):
     assert (y.sum(1) == 1).all()
     natural = data.to_natural(x)
     torch.testing.assert_close(natural.sum(1), torch.ones(72))
-    assert "the" not in data.spec["words"]
-    assert data.spec["class_names"] == ["grain", "money", "ship"]
-    word = data.spec["words"][3]
+    assert "the" not in data.words
+    assert data.topics == ["grain", "money", "ship"]
+    word = data.words[3]
     torch.testing.assert_close(data.read(f"{word.upper()}, {word}")[0], torch.eye(20)[3])
     with pytest.raises(ValueError, match="none of the 20 words"):
         data.read("nothing known")
@@ -145,7 +145,7 @@ def test_codes_that_tell_topics_apart_retrieve_them(small):
     before = np.mean(list(MEASURES["retrieval"](model, data).values()))
     with torch.no_grad():  # the code is the number of words of each topic
         weight = torch.tensor(
-            [[word.startswith(topic[:3]) for word in data.spec["words"]] for topic in ("grain", "ship", "money")]
+            [[word.startswith(topic[:3]) for word in data.words] for topic in ("grain", "ship", "money")]
         )
         model.net.encoder[2].weight.copy_(weight.float())
         model.net.encoder[2].bias.zero_()
