@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+
+from zoo.metrics import cosine_similarity, precision_at_recall
 
 RECALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 """Recalls at which retrieval is measured."""
@@ -12,10 +15,6 @@ RECALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 
 def _precisions(codes: np.ndarray, topics: np.ndarray, split: str = "test") -> dict[str, float]:
     """Precision at ``RECALLS``: each document with a topic looks for the others of its split that share one."""
-    import torch
-
-    from zoo.metrics import cosine_similarity, precision_at_recall
-
     codes, topics = codes[topics.any(1)], topics[topics.any(1)].astype(np.float32)
     alike = cosine_similarity(torch.from_numpy(codes).float(), torch.from_numpy(codes).float())
     relevant = torch.from_numpy(topics @ topics.T > 0).fill_diagonal_(False)
@@ -47,7 +46,7 @@ def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
     data.setup()
     counts = {split: data.splits[split].tensors[0].numpy() for split in ("train", "val", "test")}
     topics = data.splits["val"].tensors[1].numpy()
-    shares = FunctionTransformer(lambda rows: data.to_natural(_tensor(rows)).numpy())
+    shares = FunctionTransformer(lambda rows: data.to_natural(torch.from_numpy(rows)).numpy())
     candidates = [
         make_pipeline(weighting, TruncatedSVD(components, random_state=0)).fit(counts["train"])
         for weighting in (
@@ -66,12 +65,6 @@ def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
 def _retrieved(data: Any, components: int) -> dict[str, float]:
     codes = latent_semantic_analysis(data, components)
     return _precisions(codes, data.splits["test"].tensors[1].numpy())
-
-
-def _tensor(rows: np.ndarray) -> Any:
-    import torch
-
-    return torch.from_numpy(rows)
 
 
 def lsa_2(model: Any, data: Any) -> dict[str, float]:

@@ -91,6 +91,8 @@ class CodecAutoencoder(Autoencoder):
         self.input_shape = tuple(shape)
         super().__init__(**training)
         suited = LATENT_ACTIVATIONS.get(self.hparams["penalty"], "identity")
+        if output == "identity" and self.hparams["loss"] == "cross_entropy":
+            raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
         if output == "softmax" and len(shape) != 1:
             raise ValueError(f"output softmax takes samples of one axis, not of shape {tuple(shape)}")
         self.net = NETWORKS[network](

@@ -69,8 +69,6 @@ class Autoencoder(ZooModule):
             raise ValueError(f"penalty_weight must be at least 0, not {penalty_weight}")
         if not 0 < target_activity < 1:
             raise ValueError(f"target_activity must be in (0, 1), not {target_activity}")
-        if loss == "cross_entropy" and self.hparams.get("output") == "identity":
-            raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
         self._corruption, self._strength = find_corruption(corruption, corruption_strength, self.input_shape)
         self._draws: torch.Generator | None = None
 
