@@ -135,7 +135,7 @@ class Recipe:
         if settings.get("enable_checkpointing", True) and "callbacks" not in settings:
             settings["callbacks"] = default_callbacks(module, run / "checkpoints")
             if settings.get("enable_progress_bar", True):
-                # Rich's bar, drawn at every step, slows LeNet-5 by a quarter.
+                # Rich's bar, drawn at every step, slows a small model; this one does not.
                 settings["callbacks"].append(TQDMProgressBar(max(1, 16 // datamodule.batches_per_step)))
         # Logging is by epoch, and a recipe is a run that has been seen to work.
         settings.setdefault("log_every_n_steps", 1)
