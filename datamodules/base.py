@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import augment, check_augmentation
-from datamodules.loader import EpochSampler, TensorLoader
+from datamodules.loader import Chunk, EpochSampler, TensorLoader
 
-EVALUATION_BATCH = 2048
+EVALUATION_BATCH, EVALUATION_BATCH_CPU = 2048, 256
+"""Fewest rows of an evaluation's batch; on a CPU the maps of a small convolutional network should stay in its cache."""
 RESIDENT_SHARE = 0.5
 """Share of a CUDA device's free memory that data may fill under ``device_resident="auto"``."""
 
@@ -92,34 +93,6 @@ def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> 
 
     rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
     return rest, taken
-
-
-class Chunk:
-    """Several batches, handed to the model together; to iterate gives them one by one.
-
-    On a CPU what is stored is made natural a batch at a time: a batch fits into its cache, a chunk does not.
-
-    Args:
-        tensors: Aligned tensors of all rows.
-        batch_size: Rows a batch; the last may have fewer.
-        to_natural: What is done to the first tensor of a batch when its turn comes; nothing if None.
-    """
-
-    def __init__(
-        self,
-        tensors: tuple[Tensor, ...],
-        batch_size: int,
-        to_natural: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self.parts = list(zip(*(tensor.split(batch_size) for tensor in tensors), strict=True))
-        self.to_natural = to_natural
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        for x, *rest in self.parts:
-            yield (self.to_natural(x) if self.to_natural else x, *rest)
 
 
 class TensorDataModule(L.LightningDataModule):
@@ -251,27 +224,31 @@ class TensorDataModule(L.LightningDataModule):
 
     def _loader(self, name: str) -> TensorLoader:
         training, trainer = name == "train", self.trainer
-        split = self._on_device(name)
+        split, device = self._on_device(name), self._device
+        in_chunks = training and self.batches_per_step > 1 and not self.augment and device == "cpu"
+        evaluated = max(self.batch_size, EVALUATION_BATCH_CPU if device == "cpu" else EVALUATION_BATCH)
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         sampler = EpochSampler(len(split.groups), training, self.seed, rank, world)
         limit = trainer.limit_train_batches if trainer and training else None
         return TensorLoader(
             split.stored,
             sampler,
-            self.batch_size if training else max(self.batch_size, EVALUATION_BATCH),
+            self.batch_size if training else evaluated,
             self.batches_per_step if training else 1,
             max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
-            prefetch=self._on_cuda() and not split.stored[0].is_cuda,
+            prefetch=device == "cuda" and not split.stored[0].is_cuda,
             chosen=split.rows,
+            to_natural=self.to_natural if in_chunks else None,
         )
 
-    def _on_cuda(self) -> bool:
-        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+    @property
+    def _device(self) -> str:
+        return self.trainer.strategy.root_device.type if self.trainer else "cpu"
 
     def _on_device(self, name: str) -> Split:
         """Return a split, moved to a CUDA device if it may stay there."""
         split = self.splits[name]
-        if not self._on_cuda() or self.device_resident == "no":
+        if self._device != "cuda" or self.device_resident == "no":
             return split
         if name not in self._resident:
             device = self.trainer.strategy.root_device  # type: ignore[union-attr]
@@ -290,11 +267,9 @@ class TensorDataModule(L.LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Turn a batch into natural units; in training augment it and divide it into its batches."""
         if not isinstance(batch, (tuple, list)):
-            return batch
+            return batch  # a chunk does it by itself, or it is no batch of this datamodule
         x, *rest = batch
         training = bool(self.trainer and self.trainer.training)
-        if training and not self.augment and self.batches_per_step > 1 and x.device.type == "cpu":
-            return Chunk((x, *rest), self.batch_size, self.to_natural)
         x = self.to_natural(x)
         if training and self.augment:
             x = augment(x, self.augment, self._generator())

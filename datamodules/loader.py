@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -46,6 +46,42 @@ class EpochSampler:
         return order[: self.n - self.n % self.world_size][self.rank :: self.world_size]
 
 
+class Chunk:
+    """Several batches, handed to the model together; to iterate gives them one by one.
+
+    What is done to a batch is done when its turn comes: a batch fits into a CPU's cache, a chunk does not.
+
+    Args:
+        tensors: Aligned tensors.
+        batch_size: Rows a batch; the last may have fewer.
+        rows: Numbers of the chunk's rows in the tensors; all if None.
+        to_natural: What is done to the first tensor of a batch; nothing if None.
+    """
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, ...],
+        batch_size: int,
+        rows: Tensor | None = None,
+        to_natural: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.tensors, self.batch_size = tensors, batch_size
+        self.rows, self.to_natural = rows, to_natural
+
+    def __len__(self) -> int:
+        n = len(self.tensors[0] if self.rows is None else self.rows)
+        return -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        if self.rows is None:
+            parts = zip(*(tensor.split(self.batch_size) for tensor in self.tensors), strict=True)
+        else:
+            pieces = self.rows.split(self.batch_size)
+            parts = (tuple(tensor.index_select(0, piece) for tensor in self.tensors) for piece in pieces)  # type: ignore[assignment]
+        for x, *rest in parts:
+            yield (self.to_natural(x) if self.to_natural else x, *rest)
+
+
 class TensorLoader:
     """Iterate over aligned tensors in batches.
 
@@ -58,6 +94,7 @@ class TensorLoader:
         prefetch: Whether the next rows are gathered, into pinned memory, by a thread while the last are used: for
             rows on the host and a model on a CUDA device.
         chosen: Numbers of the rows that the sampler's 0, 1, ... stand for; all rows if None.
+        to_natural: If given, what is handed out is a ``Chunk`` that gathers its batches itself and does this to them.
     """
 
     def __init__(
@@ -69,11 +106,12 @@ class TensorLoader:
         max_batches: int | None = None,
         prefetch: bool = False,
         chosen: Tensor | None = None,
+        to_natural: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         self.tensors, self.sampler = tensors, sampler
         self.batch_sampler = None  # Lightning asks every loader that has a sampler
         self.batch_size, self.batches_per_step = batch_size, batches_per_step
-        self.max_batches, self.prefetch, self.chosen = max_batches, prefetch, chosen
+        self.max_batches, self.prefetch, self.chosen, self.to_natural = max_batches, prefetch, chosen, to_natural
 
     @property
     def batches(self) -> int:
@@ -84,7 +122,7 @@ class TensorLoader:
     def __len__(self) -> int:
         return -(-self.batches // self.batches_per_step)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, ...] | Chunk]:
         rows = self.sampler.rows()
         if self.chosen is not None:
             rows = self.chosen if rows is None else self.chosen[rows]
@@ -105,7 +143,9 @@ class TensorLoader:
                 coming = thread.submit(self._gather, rows, following) if following is not None else None
                 yield batch
 
-    def _gather(self, rows: Tensor | None, span: slice) -> tuple[Tensor, ...]:
+    def _gather(self, rows: Tensor | None, span: slice) -> tuple[Tensor, ...] | Chunk:
+        if self.to_natural and rows is not None:
+            return Chunk(self.tensors, self.batch_size, rows[span], self.to_natural)
         if rows is None:
             batch = tuple(tensor[span] for tensor in self.tensors)
         else:

@@ -13,8 +13,8 @@ from PIL import Image
 import datamodules
 from datamodules import DigitsDataModule, ImageFolderDataModule
 from datamodules.augment import AUGMENTATIONS, augment
-from datamodules.base import Chunk, Split, TensorDataModule, data_root, stratified
-from datamodules.loader import EpochSampler, TensorLoader
+from datamodules.base import Split, TensorDataModule, data_root, stratified
+from datamodules.loader import Chunk, EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
 
 NAMES = datamodules.list_datamodules()

@@ -93,7 +93,7 @@ class ZooModule(L.LightningModule):
     # ---- what a task implements ----
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the batch means of the loss, under ``"loss"``, and of further metrics."""
+        """Compute the batch mean of the loss, under ``"loss"``, and further metrics: a batch mean or a value a sample."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no step")
 
     def answer(self, x: Tensor) -> list[dict[str, Any]]:
@@ -181,10 +181,11 @@ class ZooModule(L.LightningModule):
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         assert isinstance(optimizer, LightningOptimizer)
         every, clip_norm, losses = self.hparams["accumulate"], self.hparams["clip_norm"], []
+        limited, seen = self.trainer.max_steps != -1, self._batches_seen  # to set a module's attribute costs time
         for batch in batches:
-            if self.trainer.max_steps != -1 and self.trainer.global_step >= self.trainer.max_steps:
+            if limited and self.trainer.global_step >= self.trainer.max_steps:
                 break
-            if self._batches_seen % every == 0:
+            if seen % every == 0:
                 optimizer.optimizer.zero_grad()
             # Autocast keeps its low-precision copies of the weights until a training step ends: stale after an update.
             torch.clear_autocast_cache()
@@ -195,8 +196,8 @@ class ZooModule(L.LightningModule):
                 scaled.backward()
             else:
                 self.manual_backward(scaled)
-            self._batches_seen += 1
-            if self._batches_seen % every == 0 or self._batches_seen == self._batches_per_epoch:
+            seen += 1
+            if seen % every == 0 or seen == self._batches_per_epoch:
                 if clip_norm:
                     self.clip_gradients(optimizer.optimizer, clip_norm, "norm")
                 self._update(optimizer)
@@ -204,6 +205,7 @@ class ZooModule(L.LightningModule):
                     schedule.step()  # type: ignore[union-attr]
             self._record("train", {**values, "loss": loss}, batch)
             losses.append(loss.detach())
+        self._batches_seen = seen
         self._refuse_nan(losses)
 
     def _update(self, optimizer: LightningOptimizer) -> None:

@@ -37,7 +37,7 @@ class SampleMean(Metric):
 class EpochMeans:
     """Mean of each quantity over the samples of an epoch and over all processes.
 
-    A quantity arrives as the mean of a batch. Batches are only collected; they are summed every ``flush`` batches, so
+    A quantity arrives as the mean of a batch or as one value a sample. Batches are only collected; they are summed every ``flush`` batches, so
     that a step costs no arithmetic and no synchronisation with the device.
 
     Args:
@@ -51,7 +51,7 @@ class EpochMeans:
         self._sizes: list[int] = []
 
     def add(self, values: dict[str, Tensor], size: int) -> None:
-        """Collect the scalar means of one batch of ``size`` samples."""
+        """Collect the means (scalars) or the values (``size``,) of one batch of ``size`` samples."""
         self._pending.append(values)
         self._sizes.append(size)
         if len(self._sizes) >= self.flush:
@@ -59,11 +59,14 @@ class EpochMeans:
 
     def _sum(self) -> None:
         for name in self._pending[0] if self._pending else ():
-            values = torch.stack([batch[name] for batch in self._pending])
+            found = [batch[name] for batch in self._pending]
+            by_sample = found[0].ndim > 0
+            values = torch.cat(found) if by_sample else torch.stack(found)
             values = values if values.dtype == torch.float64 else values.float()  # half precision counts too coarsely
+            weights = values.new_ones(len(values)) if by_sample else values.new_tensor(self._sizes)
             if name not in self._means:
                 self._means[name] = SampleMean().to(values.device)
-            self._means[name].update(values, torch.tensor(self._sizes, dtype=values.dtype, device=values.device))
+            self._means[name].update(values, weights)
         self._pending, self._sizes = [], []
 
     def compute(self) -> dict[str, Tensor]:

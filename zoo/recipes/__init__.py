@@ -71,7 +71,10 @@ class Recipe:
     @property
     def configuration(self) -> str:
         """Short checksum of everything that decides what is trained."""
-        parts = json.dumps([self.model, self.data, self.trainer], sort_keys=True)
+        args = dict(self.data.get("args", {}))
+        if not args.get("augment"):  # whose random numbers are drawn for several batches together
+            args.pop("batches_per_step", None)
+        parts = json.dumps([self.model, {**self.data, "args": args}, self.trainer], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
     def datamodule(self, seed: int = 0, **overrides: Any) -> Any:
