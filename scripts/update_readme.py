@@ -1,13 +1,22 @@
 """Write the tables that are generated into the README, between their markers."""
 
+import json
 from pathlib import Path
+
+from benchmark import report
 
 from zoo.results import markdown_table
 
-README = Path(__file__).parent.parent / "README.md"
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
 
 
-TABLES = {"results": markdown_table}
+def speed_table() -> str:
+    """Return the benchmark's page from the committed measurements."""
+    return report(json.loads((HERE / "figures" / "benchmark.json").read_text(encoding="utf-8"))).strip()
+
+
+TABLES = {"results": markdown_table, "speed": speed_table}
 
 
 def replace(text: str, name: str, content: str) -> str:

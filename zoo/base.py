@@ -88,12 +88,20 @@ class ZooModule(L.LightningModule):
         self.mode = mode_of(self.monitor)
         self._means = {stage: EpochMeans() for stage in ("train", "val", "test")}
         self._plateau: ReduceLROnPlateau | None = None
+        self._batches_seen, self._batches_per_epoch = 0, 0
         self._resumed: dict[str, Any] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute."""
+        if name == "_current_fx_name":  # Lightning sets it forty times a step: past torch's search for parameters
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     # ---- what a task implements ----
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the batch mean of the loss, under ``"loss"``, and further metrics: a batch mean or a value a sample."""
+        """Compute the batch mean of the loss, under ``"loss"``, and further metrics as batch means or by sample."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no step")
 
     def answer(self, x: Tensor) -> list[dict[str, Any]]:

@@ -37,8 +37,8 @@ class SampleMean(Metric):
 class EpochMeans:
     """Mean of each quantity over the samples of an epoch and over all processes.
 
-    A quantity arrives as the mean of a batch or as one value a sample. Batches are only collected; they are summed every ``flush`` batches, so
-    that a step costs no arithmetic and no synchronisation with the device.
+    A quantity arrives as the mean of a batch or as one value a sample. Batches are only collected; they are summed
+    every ``flush`` batches, so that a step costs no arithmetic and no synchronisation with the device.
 
     Args:
         flush: Number of batches collected before they are summed.

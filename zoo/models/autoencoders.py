@@ -65,6 +65,7 @@ class CodecAutoencoder(Autoencoder):
         latent_activation: Name of the activation of the code; if None what suits the penalty, ``identity`` for most.
         output: Last step of the decoder: ``sigmoid``, ``identity``, or ``softmax`` for shares that sum to 1.
         dropout: Probability with which a hidden unit is left out in training.
+        batch_norm: Whether hidden layers of ``dense`` are normalised over the batch, as those of ``conv`` always are.
         input_shape: Shape of a sample if it is no vector; 1x28x28 for 784 features if None.
         **training: Arguments of ``Autoencoder`` and ``ZooModule``.
     """
@@ -80,6 +81,7 @@ class CodecAutoencoder(Autoencoder):
         latent_activation: str | None = None,
         output: str = "sigmoid",
         dropout: float = 0.0,
+        batch_norm: bool = False,
         input_shape: list[int] | None = None,
         **training: Any,
     ) -> None:
@@ -103,4 +105,5 @@ class CodecAutoencoder(Autoencoder):
             latent_activation=latent_activation or suited,
             output=output,
             dropout=dropout,
+            **({"batch_norm": batch_norm} if network == "dense" else {}),
         )

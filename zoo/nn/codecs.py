@@ -55,6 +55,7 @@ def dense_codec(
     latent_activation: str = "identity",
     output: str = "sigmoid",
     dropout: float = 0.0,
+    batch_norm: bool = False,
 ) -> Codec:
     """Return fully connected layers to a code and, their widths in reverse, back.
 
@@ -66,18 +67,19 @@ def dense_codec(
         latent_activation: Name of the activation of the code.
         output: Last step of the decoder, as ``Codec`` takes it.
         dropout: Probability with which a hidden unit is left out.
+        batch_norm: Whether hidden layers are normalised before their activation (Ioffe & Szegedy, 2015).
     """
     sizes = [prod(input_shape), *hidden_dims]
     encoder = nn.Sequential(
         Standardize(input_shape),
         nn.Flatten(),
-        *dense_stack(sizes, activation_name, dropout),
+        *dense_stack(sizes, activation_name, dropout, batch_norm),
         nn.Linear(sizes[-1], latent_dim),
         activation(latent_activation),
     )
     back = [latent_dim, *reversed(hidden_dims)]
     decoder = nn.Sequential(
-        *dense_stack(back, activation_name, dropout),
+        *dense_stack(back, activation_name, dropout, batch_norm),
         nn.Linear(back[-1], sizes[0]),
         nn.Unflatten(1, tuple(input_shape)),
     )

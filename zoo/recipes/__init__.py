@@ -125,6 +125,7 @@ class Recipe:
 
         from zoo.arguments import check_arguments
         from zoo.callbacks import default_callbacks
+        from zoo.profiler import NoProfiler
 
         settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
@@ -143,6 +144,7 @@ class Recipe:
         # Logging is by epoch, and a recipe is a run that has been seen to work.
         settings.setdefault("log_every_n_steps", 1)
         settings.setdefault("num_sanity_val_steps", 0)
+        settings.setdefault("profiler", NoProfiler())
         return module, datamodule, L.Trainer(**settings)
 
 
