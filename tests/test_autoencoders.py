@@ -328,7 +328,7 @@ def test_tensorboard_shows_pictures_and_codes(tmp_path):
     logger = TensorBoardLogger(tmp_path, name="", version="run")
     callbacks = zoo.callbacks.default_callbacks(model, tmp_path)
     quiet_trainer(max_epochs=2, logger=logger, callbacks=callbacks, enable_checkpointing=True).fit(
-        model, tiny_data(model, n_val=30)
+        model, tiny_data(model, n_val=300)
     )
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
@@ -336,7 +336,7 @@ def test_tensorboard_shows_pictures_and_codes(tmp_path):
     assert [picture.step for picture in pictures] == [1, 2]
     assert (pictures[0].width, pictures[0].height) == (12 * 29 + 1, 3 * 29 + 1)  # original, noisy, reconstruction
     [sprite] = tmp_path.glob("run/**/sprite.png")
-    assert len((sprite.parent / "tensors.tsv").read_text().splitlines()) == 30
+    assert len((sprite.parent / "tensors.tsv").read_text().splitlines()) == 300
     assert (sprite.parent / "metadata.tsv").read_text().split()[:3] == ["0", "1", "2"]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
-from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
+from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca, pca_64, pca_100
 from zoo.baselines.documents import lsa_2, lsa_10, lsa_50, retrieval
 
 Measure = Callable[[Any, Any], dict[str, float]]
@@ -22,6 +22,8 @@ BASELINES: dict[str, Measure] = {
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
     "pca": pca,
+    "pca_64": pca_64,
+    "pca_100": pca_100,
     "softmax_regression": softmax_regression,
     "svc": svc,
 }

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 
-def pca(model: Any, data: Any) -> dict[str, float]:
-    """Principal components (Pearson, 1901), as many as the model's code has units, from scikit-learn."""
-    x = data.arrays("test")[0]
-    components = _components(model, data)
-    errors = np.square(components.inverse_transform(components.transform(x)) - x).mean(1)
+def _reconstruction(data: Any, components: int) -> dict[str, float]:
+    """Return the errors of the test rows behind their first principal components (Pearson, 1901), from scikit-learn."""
+    x, found = data.arrays("test")[0], _components(data, components)
+    errors = np.square(found.inverse_transform(found.transform(x)) - x).mean(1)
     return {
         "test_mse": float(errors.mean()),
         "test_sse": float(errors.mean() * x.shape[1]),
@@ -19,10 +18,25 @@ def pca(model: Any, data: Any) -> dict[str, float]:
     }
 
 
-def _components(model: Any, data: Any) -> Any:
+def _components(data: Any, components: int) -> Any:
     from sklearn.decomposition import PCA
 
-    return PCA(model.hparams["latent_dim"], random_state=0).fit(data.arrays("train")[0])
+    return PCA(components, random_state=0).fit(data.arrays("train")[0])
+
+
+def pca(model: Any, data: Any) -> dict[str, float]:
+    """Principal components, as many as the model's code has units."""
+    return _reconstruction(data, model.hparams["latent_dim"])
+
+
+def pca_64(model: Any, data: Any) -> dict[str, float]:
+    """64 principal components, whatever the width of the model's code."""
+    return _reconstruction(data, 64)
+
+
+def pca_100(model: Any, data: Any) -> dict[str, float]:
+    """100 principal components, whatever the width of the model's code."""
+    return _reconstruction(data, 100)
 
 
 def _neighbour_error(codes: dict[str, np.ndarray], data: Any) -> dict[str, float]:
@@ -44,7 +58,7 @@ def neighbour_error(model: Any, data: Any) -> dict[str, float]:
 
 def neighbour_by_pca(model: Any, data: Any) -> dict[str, float]:
     """1-nearest-neighbour error of as many principal components as the model's code has units."""
-    components = _components(model, data)
+    components = _components(data, model.hparams["latent_dim"])
     return _neighbour_error({split: components.transform(data.arrays(split)[0]) for split in ("train", "test")}, data)
 
 

@@ -27,7 +27,7 @@ class Reconstructions(Callback):
 
     def __init__(self, columns: int = 12, points: int = 1000) -> None:
         self.columns, self.points = columns, points
-        self._batch: tuple[Tensor, ...] = ()
+        self._batches: list[tuple[Tensor, ...]] = []
 
     def on_validation_batch_end(
         self,
@@ -38,9 +38,11 @@ class Reconstructions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the first batch, which is the same each time."""
+        """Keep the first batches, which are the same each time."""
         if batch_idx == 0:
-            self._batch = tuple(tensor[: self.points] for tensor in batch)
+            self._batches = []
+        if sum(len(kept[0]) for kept in self._batches) < self.points:
+            self._batches.append(tuple(batch))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the pictures."""
@@ -49,7 +51,7 @@ class Reconstructions(Callback):
             return
         from torchvision.utils import make_grid
 
-        x = self._batch[0][: self.columns].float()
+        x = self._batches[0][0][: self.columns].float()
         seen = pl_module.corrupt(x, torch.Generator(x.device).manual_seed(0))
         with torch.no_grad(), pl_module.evaluating():
             rows = [x, pl_module(seen).float().clamp(0, 1)]
@@ -63,7 +65,7 @@ class Reconstructions(Callback):
         writer = self._writer(trainer)
         if writer is None or not isinstance(pl_module, Autoencoder):
             return
-        x, *labels = self._batch
+        x, *labels = (torch.cat(parts)[: self.points] for parts in zip(*self._batches, strict=True))
         metadata = [str(int(label)) for label in labels[0]] if labels and labels[0].ndim == 1 else None
         writer.add_embedding(
             pl_module.encode(x.float()), metadata=metadata, label_img=x.float(), global_step=trainer.global_step
@@ -72,6 +74,7 @@ class Reconstructions(Callback):
     def _writer(self, trainer: L.Trainer) -> Any:
         """Return TensorBoard's writer if there is one here, and pictures for it."""
         logger = trainer.logger
-        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero or not self._batch:
+        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero or not self._batches:
             return None
-        return logger.experiment if self._batch[0].ndim == 4 and self._batch[0].shape[1] in (1, 3) else None
+        x = self._batches[0][0]
+        return logger.experiment if x.ndim == 4 and x.shape[1] in (1, 3) else None
