@@ -23,6 +23,7 @@ NETWORKS = {"conv": conv_codec, "dense": dense_codec}
     hidden_dims=[1000, 500, 250],
     latent_dim=30,
     activation="silu",
+    batch_norm=True,
     loss="cross_entropy",
 )
 @register_model(
