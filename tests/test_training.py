@@ -459,6 +459,22 @@ def test_validation_loss_is_that_of_all_rows():
     assert found["val_accuracy"] == pytest.approx(values["accuracy"].float().mean().item())
 
 
+@pytest.mark.parametrize("batches_per_step", [1, 4])
+def test_loggers_count_updates(batches_per_step, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    settings = {"max_epochs": 2, "enable_progress_bar": False, "enable_model_summary": False}
+    model, data, trainer = zoo.load_recipe("mlp.digits").build(
+        data={"batches_per_step": batches_per_step}, trainer=settings, run=tmp_path / "run"
+    )
+    trainer.fit(model, data)
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert sorted(events.Tags()["scalars"]) == ["lr", "train_accuracy", "train_loss", "val_accuracy", "val_loss"]
+    for name in events.Tags()["scalars"]:
+        assert [point.step for point in events.Scalars(name)] == [data.train_batches, 2 * data.train_batches]
+
+
 def test_epoch_means_keep_double_precision():
     means = EpochMeans()
     for value in (1.0, 1.0 + 1e-12):

@@ -350,6 +350,8 @@ class ZooModule(L.LightningModule):
         means = {f"{stage}_{name}": value for name, value in self._means[stage].compute().items()}
         for name, value in means.items():
             self.log(name, value, prog_bar=name in ("train_loss", self.monitor))
+        if self.trainer.state.fn == "fit":
+            self.log("step", float(self.trainer.global_step))  # loggers then count updates, not chunks of several
         return means
 
     # ---- checkpoints ----
