@@ -460,6 +460,18 @@ def test_validation_loss_is_that_of_all_rows():
 
 
 @pytest.mark.parametrize("batches_per_step", [1, 4])
+def test_a_last_batch_of_one_row_is_refused_before_batch_normalisation(batches_per_step):
+    data = digits(val_size=100, batches_per_step=batches_per_step)
+    data.setup()
+    n = len(data.splits["train"].groups)
+    size = next(size for size in range(20, n) if n % size == 1)
+    data.batch_size = size
+    with pytest.raises(ValueError, match=f"batch_size={size} leaves a last batch of one .* use batch_size={size + 1}"):
+        quiet_trainer(max_epochs=1).fit(mlp(batch_norm=True), data)
+    quiet_trainer(max_epochs=1).fit(mlp(), data)
+
+
+@pytest.mark.parametrize("batches_per_step", [1, 4])
 def test_loggers_count_updates(batches_per_step, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -263,12 +263,25 @@ class ZooModule(L.LightningModule):
         """Put back the random state of an interrupted run; refuse chunks that nobody would divide."""
         if self.automatic_optimization and getattr(self.trainer.train_dataloader, "batches_per_step", 1) > 1:
             raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
+        self._refuse_single_row()
         self._is_plain = self._has_plain_step()
         if "cpu" in self._resumed:
             torch.set_rng_state(self._resumed["cpu"].cpu())
         if "cuda" in self._resumed and self.device.type == "cuda":
             torch.cuda.set_rng_state(self._resumed["cuda"].cpu(), self.device)
         self._resumed = {}
+
+    def _refuse_single_row(self) -> None:
+        """Raise if the last batch of an epoch has one row, over which nothing can be normalised."""
+        loader: Any = self.trainer.train_dataloader
+        size, rows = getattr(loader, "batch_size", None), getattr(loader, "sampler", None)
+        if not size or not isinstance(rows, Sized) or getattr(loader, "drop_last", False) or len(rows) % size != 1:
+            return
+        if any(isinstance(layer, torch.nn.BatchNorm1d) for layer in self.net.modules()):
+            raise ValueError(
+                f"batch_size={size} leaves a last batch of one of {len(rows)} rows, over which batch normalisation "
+                f"cannot normalise: use batch_size={size + 1}"
+            )
 
     def on_train_epoch_start(self) -> None:
         """Count the batches of the epoch anew."""
