@@ -172,6 +172,19 @@ def test_another_configuration_is_another_opening(own):
     assert verify(load_recipe("own.yaml"), seeds=1, say=str)["test_opened"] == 2
 
 
+def test_batches_per_step_decides_something_only_beside_augmentation(own):
+    path = Path("own.yaml")
+    text = path.read_text()
+
+    def configuration(data_args):
+        path.write_text(text.replace("{batches_per_step: 4}", data_args))
+        return load_recipe("own.yaml").configuration
+
+    assert configuration("{batches_per_step: 8}") == configuration("{batches_per_step: 4}") == own.configuration
+    augmented = [configuration(f"{{batches_per_step: {count}, augment: {{shift: 1}}}}") for count in (4, 8)]
+    assert len({*augmented, own.configuration}) == 3
+
+
 def test_verify_says_when_the_data_differ(own, monkeypatch):
     published = {"data_sha256": "0" * 64, "configurations": []}
     monkeypatch.setattr(pretrained, "load_result", lambda name: published)
