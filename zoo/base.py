@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from zoo.claims import mode_of
 from zoo.errors import unknown
+from zoo.memory import keep_freed_memory
 from zoo.metrics import EpochMeans
 from zoo.nn import l1_norm, limit_norms, squared_l2_norm
 from zoo.optim import OPTIMIZERS, SCHEDULES, build_optimizer, build_plateau, build_schedule
@@ -135,6 +136,7 @@ class ZooModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Choose the way of stepping from the trainer's datamodule."""
+        keep_freed_memory()
         self._resumed = {}  # of a checkpoint read earlier, for another purpose
         if stage != "fit":
             return
