@@ -48,7 +48,7 @@ def draw_codes() -> Figure:
     scatter(axes[0, 1], components, y.numpy(), digits, title, "component")
     model, data, x, y = load("deep_autoencoder.reuters_2d")
     column = [data.topics.index(topic) for topic in TOPICS]
-    single = (y.sum(1) == 1).numpy() & y[:, column].any(1).numpy()
+    single = (y.sum(1) == 1).numpy() & y[:, column].bool().any(1).numpy()
     labels = y[:, column].argmax(1).numpy()[single]
     title = "Reuters test documents of one topic, deep autoencoder 2000-500-250-125-2"
     scatter(axes[1, 0], model.encode(x).numpy()[single], labels, list(TOPICS), title, "code")
