@@ -85,12 +85,16 @@ def draw_reconstructions(count: int = 10) -> Figure:
 
 
 def draw_filters(columns: int = 16, rows: int = 8) -> Figure:
-    """The input of unit norm that excites a hidden unit most: its weights, divided by their norm."""
+    """The input of unit norm that excites a hidden unit most: its weights, divided by their norm.
+
+    Of pixels that hardly any digit lights up, which teach the weights nothing, the input is zero.
+    """
     model, _, x, _ = load("sparse_autoencoder.mnist")
     active = (model.encode(x).abs() > 1e-3).float().mean(0)
     layer = next(layer for layer in model.net.encoder if isinstance(layer, torch.nn.Linear))
     chosen = active.argsort(descending=True)[: columns * rows]
-    inputs = layer.weight.detach()[chosen]
+    lit = ((x > 0.5).float().mean(0) >= 0.01).flatten()  # elsewhere weights are what they were at the start
+    inputs = layer.weight.detach()[chosen] * lit
     inputs = (inputs / inputs.norm(dim=1, keepdim=True)).reshape(-1, 28, 28)
     figure, axes = plt.subplots(rows, columns, figsize=(columns * 0.6, rows * 0.62))
     for one, picture in zip(axes.flat, inputs, strict=True):
@@ -102,7 +106,7 @@ def draw_filters(columns: int = 16, rows: int = 8) -> Figure:
     share = float(active.mean())
     figure.suptitle(
         f"sparse_autoencoder.mnist: the input of unit norm that excites each of {columns * rows} units most\n"
-        f"(of {layer.out_features}; {100 * share:.1f} % are active in a test digit)",
+        f"(of {layer.out_features}; {100 * share:.1f} % are active in a test digit; pixels lit in 1 % of the digits)",
         fontsize=10,
     )
     return figure
