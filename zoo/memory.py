@@ -13,7 +13,7 @@ def keep_freed_memory() -> None:
     """Let glibc serve tensors of up to 32 MiB from memory freed before, for the rest of the process.
 
     By its own choice it hands the larger maps of a batch back to the system after each batch and gets fresh pages for
-    the next; each page costs a fault, together a third of a small convolutional network's epoch. It keeps up to 1 GiB.
+    the next; each page costs a fault, together a third of LeNet-5's epoch. It keeps up to 1 GiB.
     With another C library nothing happens.
     """
     if sys.platform == "linux":

@@ -134,8 +134,9 @@ class Recipe:
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
         number = int(version) if version.isdigit() else None  # a number is what the progress bar has room for
-        version = run.name if number is None else number  # type: ignore[assignment]
-        logger = TensorBoardLogger(run.parent, name="", version=version, default_hp_metric=False)
+        logger = TensorBoardLogger(
+            run.parent, name="", version=run.name if number is None else number, default_hp_metric=False
+        )
         settings.setdefault("logger", logger)
         if settings.get("enable_checkpointing", True) and "callbacks" not in settings:
             settings["callbacks"] = default_callbacks(module, run / "checkpoints")
