@@ -11,6 +11,8 @@ from typing import Any
 _HOME = {
     "BooleanDataModule": "datamodules.boolean",
     "BreastCancerDataModule": "datamodules.embedded",
+    "CIFAR10DataModule": "datamodules.cifar",
+    "CIFAR10JPEGDataModule": "datamodules.cifar",
     "DigitsDataModule": "datamodules.embedded",
     "FashionMNISTDataModule": "datamodules.mnist",
     "ImageFolderDataModule": "datamodules.image_folder",

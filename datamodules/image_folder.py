@@ -158,6 +158,10 @@ class ImageFolderDataModule(TensorDataModule):
         self._val_size_given = val_size is not None
         self._loaded: tuple[dict[str, Split], list[str]] | None = None
         self._statistics: tuple[list[float], list[float]] | None = None
+        self.check_root()
+
+    def check_root(self) -> None:
+        """Raise ``FileNotFoundError`` at once if the folder or zip file is not there."""
         if not self.root.exists():
             list_pictures(self.root)
 

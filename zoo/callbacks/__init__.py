@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.base import ZooModule
 from zoo.callbacks.reconstructions import Reconstructions
+from zoo.callbacks.samples import Samples
 from zoo.tasks import Autoencoder
 
 
@@ -16,13 +17,14 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
     """Return early stopping and checkpointing by the model's own ``monitor``.
 
     The best and the last checkpoint are kept as ``best.ckpt`` and ``last.ckpt``. Training stops when ``monitor`` has
-    not improved for ``patience`` epochs. An autoencoder of pictures logs some of them to TensorBoard.
+    not improved for ``patience`` epochs. An autoencoder of pictures logs some of them to TensorBoard,
+    and one that can draw new ones logs such.
 
     Args:
         model: The model to be trained.
         dirpath: Folder of the checkpoints; the logger's own if None.
     """
-    pictures = isinstance(model, Autoencoder) and len(model.input_shape) == 3
+    pictures = isinstance(model, Autoencoder) and len(model.sample_shape) == 3 and model.sample_shape[0] in (1, 3)
     return [
         EarlyStopping(model.monitor, mode=model.mode, patience=model.hparams["patience"]),
         ModelCheckpoint(
@@ -34,7 +36,8 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
             enable_version_counter=False,
         ),
         *([Reconstructions()] if pictures else []),
+        *([Samples()] if pictures and hasattr(model, "sample") else []),
     ]
 
 
-__all__ = ["Reconstructions", "default_callbacks"]
+__all__ = ["Reconstructions", "Samples", "default_callbacks"]

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from zoo.grids import picture_grid, sheet
 from zoo.tasks import Autoencoder
 
 
@@ -17,8 +18,8 @@ class Reconstructions(Callback):
     """Log validation pictures beside their reconstructions, and at the end their codes.
 
     After each validation the picture ``reconstructions`` shows a column a sample: the original, what the network saw
-    if that was corrupted, and the reconstruction. At the end of training the codes go to TensorBoard's projector, with
-    the pictures as thumbnails and the labels as colours.
+    if that was corrupted, and the reconstruction. At the end of training the picture ``psnr`` gives their figures, and
+    codes that are vectors go to TensorBoard's projector, with the pictures as thumbnails and the labels as colours.
 
     Args:
         columns: Number of samples shown.
@@ -49,22 +50,29 @@ class Reconstructions(Callback):
         writer = self._writer(trainer)
         if writer is None or not isinstance(pl_module, Autoencoder) or trainer.sanity_checking:
             return
-        from torchvision.utils import make_grid
+        rows = self._rows(pl_module)
+        x = rows["original"]
+        pictures = torch.cat([row.expand_as(x) for row in rows.values()])
+        writer.add_image("reconstructions", sheet(pictures, len(x)), trainer.global_step)
 
+    def _rows(self, pl_module: Autoencoder) -> dict[str, Tensor]:
+        """Return the first pictures: as they are, as the network saw them if otherwise, and reconstructed."""
         x = self._batches[0][0][: self.columns].float()
         seen = pl_module.corrupt(x, torch.Generator(x.device).manual_seed(0))
         with torch.no_grad(), pl_module.evaluating():
-            rows = [x, pl_module(seen).float().clamp(0, 1)]
-        if not torch.equal(x, seen):
-            rows.insert(1, seen)
-        sheet = make_grid(torch.cat(rows), len(x), padding=1, pad_value=0.5)
-        writer.add_image("reconstructions", sheet, trainer.global_step)
+            restored = pl_module.restored(pl_module.scores(seen), seen).float().clamp(0, 1)
+        shown = seen[:, : x.shape[1]]  # what follows the picture's own channels is a mask
+        return {"original": x, **({} if torch.equal(shown, x) else {"corrupted": shown}), "reconstructed": restored}
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Hand the codes to the projector."""
+        """Log the pictures with their PSNR, and hand the codes to the projector."""
         writer = self._writer(trainer)
         if writer is None or not isinstance(pl_module, Autoencoder):
             return
+        figure = picture_grid(self._rows(pl_module), title="validation pictures, PSNR beside the original")
+        writer.add_figure("psnr", figure, trainer.global_step)
+        if pl_module.any_size or pl_module.sample_shape != pl_module.input_shape:
+            return  # the projector takes vectors, not maps
         x, *labels = (torch.cat(parts)[: self.points] for parts in zip(*self._batches, strict=True))
         metadata = [str(int(label)) for label in labels[0]] if labels and labels[0].ndim == 1 else None
         writer.add_embedding(

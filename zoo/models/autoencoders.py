@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from zoo.errors import unknown
-from zoo.nn import conv_codec, dense_codec, image_shape
+from zoo.nn import Codec, conv_codec, dense_codec, image_shape, plane_codec
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
 from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
 
-NETWORKS = {"conv": conv_codec, "dense": dense_codec}
-"""The networks of an autoencoder by name."""
+NETWORKS: dict[str, tuple[Callable[..., Codec], list[int], tuple[str, ...]]] = {
+    "conv": (conv_codec, [16, 32], ("codec",)),
+    "dense": (dense_codec, [], ("batch_norm", "codec")),
+    "fully_convolutional": (
+        lambda shape, *rest, **own: plane_codec((shape[0],) * 2, *rest, **own),
+        [32, 48],
+        ("blocks",),
+    ),
+}
+"""The networks of an autoencoder by name, each with its hidden_dims if none are given and the options of its own."""
 
 
 @register_model(
@@ -34,18 +43,25 @@ NETWORKS = {"conv": conv_codec, "dense": dense_codec}
     penalty_weight=0.03,
 )
 @register_model(
+    "conv_autoencoder",
+    source="Masci, Meier, Ciresan & Schmidhuber 2011, Stacked convolutional auto-encoders",
+    network="conv",
+    hidden_dims=[16, 32, 64],
+    latent_dim=32,
+)
+@register_model(
     "denoising_autoencoder",
     source="Vincent, Larochelle, Bengio & Manzagol 2008, Extracting and composing robust features",
-    hidden_dims=[1024],
-    latent_dim=512,
+    network="fully_convolutional",
+    latent_dim=48,
     latent_activation="relu",
     corruption="gaussian",
 )
 @register_model(
     "sparse_denoising_autoencoder",
     source="Vincent et al. 2008, as denoising_autoencoder, with a penalty as in Olshausen & Field 1996",
-    hidden_dims=[1024],
-    latent_dim=512,
+    network="fully_convolutional",
+    latent_dim=48,
     corruption="gaussian",
     penalty="l1",
     penalty_weight=0.01,
@@ -58,18 +74,22 @@ class CodecAutoencoder(Autoencoder):
     principal components (Baldi & Hornik, 1989); hidden layers bend that plane to the data.
 
     Args:
-        network: ``dense`` for fully connected layers, ``conv`` for convolutions of stride 2 with a dense code.
+        network: ``dense`` for fully connected layers, ``conv`` for convolutions of stride 2 with a dense code, or
+            ``fully_convolutional`` for a code of maps and pictures of any size.
         in_features: Numbers in a sample.
         hidden_dims: Widths of the encoder's hidden layers, or the maps of its stages; the decoder has them in reverse.
-        latent_dim: Width of the code.
+        latent_dim: Width of the code, or its number of maps.
         activation: Name of the hidden activation.
         latent_activation: Name of the activation of the code; if None what suits the penalty, ``identity`` for most.
         output: Last step of the decoder: ``sigmoid``, ``identity``, or ``softmax`` for shares that sum to 1.
         dropout: Probability with which a hidden unit is left out in training.
-        batch_norm: Whether hidden layers of ``dense`` are normalised over the batch, as those of ``conv`` always are.
+        batch_norm: Whether hidden layers of ``dense`` are normalised over the batch, as convolutions always are.
+        blocks: Residual blocks on each side of the code of ``fully_convolutional``.
         input_shape: Shape of a sample if it is no vector; 1x28x28 for 784 features if None.
         **training: Arguments of ``Autoencoder`` and ``ZooModule``.
     """
+
+    codec: ClassVar[type[Codec]] = Codec
 
     def __init__(
         self,
@@ -83,13 +103,13 @@ class CodecAutoencoder(Autoencoder):
         output: str = "sigmoid",
         dropout: float = 0.0,
         batch_norm: bool = False,
+        blocks: int = 2,
         input_shape: list[int] | None = None,
         **training: Any,
     ) -> None:
         if network not in NETWORKS:
             raise unknown("network", network, NETWORKS)
-        if latent_dim < 1 or min(hidden_dims, default=1) < 1:
-            raise ValueError(f"hidden_dims and latent_dim must be at least 1, not {hidden_dims} and {latent_dim}")
+        check_widths(hidden_dims, latent_dim, blocks)
         shape = image_shape(in_features, input_shape)
         self.input_shape = tuple(shape)
         super().__init__(**training)
@@ -98,13 +118,25 @@ class CodecAutoencoder(Autoencoder):
             raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
         if output == "softmax" and len(shape) != 1:
             raise ValueError(f"output softmax takes samples of one axis, not of shape {tuple(shape)}")
-        self.net = NETWORKS[network](
+        if network == "fully_convolutional" and len(shape) != 3:
+            raise ValueError(f"network {network!r} takes pictures (C, H, W), not samples of shape {tuple(shape)}")
+        build, usual, options = NETWORKS[network]
+        own = {"batch_norm": batch_norm, "blocks": blocks, "codec": self.codec}
+        self.net = build(
             shape,
-            hidden_dims or ([16, 32] if network == "conv" else []),
+            hidden_dims or usual,
             latent_dim,
             activation_name=activation,
             latent_activation=latent_activation or suited,
             output=output,
             dropout=dropout,
-            **({"batch_norm": batch_norm} if network == "dense" else {}),
+            **{key: own[key] for key in options},
         )
+
+
+def check_widths(hidden_dims: list[int], latent_dim: int, blocks: int = 0) -> None:
+    """Raise ``ValueError`` for a layer without units or less than no residual blocks."""
+    if latent_dim < 1 or min(hidden_dims, default=1) < 1:
+        raise ValueError(f"hidden_dims and latent_dim must be at least 1, not {hidden_dims} and {latent_dim}")
+    if blocks < 0:
+        raise ValueError(f"blocks must be at least 0, not {blocks}")

@@ -1,10 +1,12 @@
 """Plain torch building blocks that the models are made of."""
 
 from zoo.nn.activations import ACTIVATIONS, Step, activation
-from zoo.nn.codecs import OUTPUTS, Codec, conv_codec, dense_codec
+from zoo.nn.codecs import OUTPUTS, Codec, GaussianCodec, conv_codec, dense_codec
+from zoo.nn.colours import lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.nn.corruptions import CORRUPTIONS, find_corruption
 from zoo.nn.inputs import Standardize
 from zoo.nn.penalties import PENALTIES, l1_norm, limit_norms, squared_l2_norm
+from zoo.nn.planes import PlaneCodec, in_tiles, plane_codec
 from zoo.nn.stacks import BinaryScores, MirrorAverage, conv_block, dense_net, dense_stack, image_shape
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "PENALTIES",
     "BinaryScores",
     "Codec",
+    "GaussianCodec",
     "MirrorAverage",
+    "PlaneCodec",
     "Standardize",
     "Step",
     "activation",
@@ -25,7 +29,14 @@ __all__ = [
     "dense_stack",
     "find_corruption",
     "image_shape",
+    "in_tiles",
     "l1_norm",
+    "lab_to_rgb",
     "limit_norms",
+    "luma",
+    "plane_codec",
+    "rgb_to_lab",
+    "rgb_to_ycbcr",
     "squared_l2_norm",
+    "ycbcr_to_rgb",
 ]

@@ -31,6 +31,9 @@ class Codec(nn.Module):
         output: Name of the last step, from scores to the reconstruction; one of ``OUTPUTS``.
     """
 
+    numbers = 1
+    """How many numbers the encoder gives for each unit of the code."""
+
     def __init__(self, encoder: nn.Module, decoder: nn.Module, output: str = "sigmoid") -> None:
         super().__init__()
         if output not in OUTPUTS:
@@ -39,11 +42,33 @@ class Codec(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch (N, ...) in natural units."""
-        return self.decode(self.encoder(x))
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Turn a batch (N, ...) in natural units into codes (N, latent_dim)."""
+        return self.encoder(x)
 
     def decode(self, code: Tensor) -> Tensor:
         """Turn codes (N, latent_dim) into reconstructions (N, ...)."""
         return self.output(self.decoder(code))
+
+
+class GaussianCodec(Codec):
+    """A codec whose code is normally distributed: the encoder gives means and logarithms of variances.
+
+    ``encode`` and ``forward`` take the mean for the code.
+    """
+
+    numbers = 2
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance, both (N, latent_dim), of the codes of a batch (N, ...)."""
+        mean, log_variance = self.encoder(x).chunk(2, 1)
+        return mean, log_variance.clamp(-12, 12)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Turn a batch (N, ...) in natural units into the means of its codes (N, latent_dim)."""
+        return self.moments(x)[0]
 
 
 def dense_codec(
@@ -56,6 +81,7 @@ def dense_codec(
     output: str = "sigmoid",
     dropout: float = 0.0,
     batch_norm: bool = False,
+    codec: type[Codec] = Codec,
 ) -> Codec:
     """Return fully connected layers to a code and, their widths in reverse, back.
 
@@ -68,13 +94,14 @@ def dense_codec(
         output: Last step of the decoder, as ``Codec`` takes it.
         dropout: Probability with which a hidden unit is left out.
         batch_norm: Whether hidden layers are normalised before their activation (Ioffe & Szegedy, 2015).
+        codec: Class of the result.
     """
     sizes = [prod(input_shape), *hidden_dims]
     encoder = nn.Sequential(
         Standardize(input_shape),
         nn.Flatten(),
         *dense_stack(sizes, activation_name, dropout, batch_norm),
-        nn.Linear(sizes[-1], latent_dim),
+        nn.Linear(sizes[-1], codec.numbers * latent_dim),
         activation(latent_activation),
     )
     back = [latent_dim, *reversed(hidden_dims)]
@@ -83,7 +110,7 @@ def dense_codec(
         nn.Linear(back[-1], sizes[0]),
         nn.Unflatten(1, tuple(input_shape)),
     )
-    return Codec(encoder, decoder, output)
+    return codec(encoder, decoder, output)
 
 
 class Crop(nn.Module):
@@ -112,6 +139,7 @@ def conv_codec(
     latent_activation: str = "identity",
     output: str = "sigmoid",
     dropout: float = 0.0,
+    codec: type[Codec] = Codec,
 ) -> Codec:
     """Return convolutions that halve a picture to a code, and transposed ones that double it back.
 
@@ -126,6 +154,7 @@ def conv_codec(
         latent_activation: Name of the activation of the code.
         output: Last step of the decoder, as ``Codec`` takes it.
         dropout: Probability with which a number before the code is left out.
+        codec: Class of the result.
 
     Raises:
         ValueError: If samples are no pictures or there is no stage.
@@ -147,7 +176,7 @@ def conv_codec(
         *stages,
         nn.Flatten(),
         nn.Dropout(dropout),
-        nn.Linear(flat, latent_dim),
+        nn.Linear(flat, codec.numbers * latent_dim),
         activation(latent_activation),
     )
     back: list[nn.Module] = [
@@ -158,4 +187,4 @@ def conv_codec(
     for a, b in pairwise(widths[:0:-1]):
         back += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), activation(activation_name)]
     back += [nn.ConvTranspose2d(widths[1], channels, 4, 2, 1), Crop(height, width)]
-    return Codec(encoder, nn.Sequential(*back), output).to(memory_format=torch.channels_last)
+    return codec(encoder, nn.Sequential(*back), output).to(memory_format=torch.channels_last)

@@ -10,9 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import unknown
-
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luma of ITU-R BT.601."""
+from zoo.nn.colours import luma
 
 Draw = Callable[[Tensor, float, torch.Generator | None], Tensor]
 
@@ -66,6 +64,12 @@ def stroke_holes(x: Tensor, strength: float, generator: torch.Generator | None =
     return (distance < max(min(height, width) / 24, 0.75)).any(1, keepdim=True)
 
 
+def mixed_holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Return masks (N, 1, H, W) of a rectangle with ``strength`` of the area or of three strokes, either as likely."""
+    rectangle, lines = square_holes(x, strength, generator), stroke_holes(x, 3.0, generator)
+    return torch.where(_uniform(x, (len(x), 1, 1, 1), generator) < 0.5, rectangle, lines)
+
+
 def erase(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
     """Paint one rectangle of each picture black; it has ``strength`` of the area."""
     return x.masked_fill(square_holes(x, strength, generator), 0.0)
@@ -76,12 +80,16 @@ def strokes(x: Tensor, strength: float, generator: torch.Generator | None = None
     return x.masked_fill(stroke_holes(x, strength, generator), 0.0)
 
 
+def holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Paint a rectangle with ``strength`` of the area or three strokes black, either as likely."""
+    return x.masked_fill(mixed_holes(x, strength, generator), 0.0)
+
+
 def grey(x: Tensor, strength: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
     """Take ``strength`` of the colour of a picture (N, 3, H, W) out; one channel has none to lose."""
     if x.shape[1] != 3:
         return x
-    luma = (x * torch.tensor(LUMINANCE, device=x.device, dtype=x.dtype)[:, None, None]).sum(1, keepdim=True)
-    return x + strength * (luma - x)
+    return x + strength * (luma(x) - x)
 
 
 def none(x: Tensor, strength: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
@@ -98,6 +106,7 @@ class Corruption(NamedTuple):
         top: Largest strength.
         meaning: What the strength is.
         pictures: Whether it needs samples of the shape (C, H, W).
+        holes: For a corruption that takes parts of a picture away, the function that draws which: masks (N, 1, H, W).
     """
 
     apply: Draw
@@ -105,16 +114,18 @@ class Corruption(NamedTuple):
     top: float
     meaning: str
     pictures: bool = False
+    holes: Draw | None = None
 
 
 CORRUPTIONS = {
-    "erase": Corruption(erase, 0.25, 1.0, "share of the area that one rectangle takes", True),
+    "erase": Corruption(erase, 0.25, 1.0, "share of the area that one rectangle takes", True, square_holes),
     "gaussian": Corruption(gaussian, 0.5, math.inf, "standard deviation of the noise"),
     "grey": Corruption(grey, 1.0, 1.0, "share of the colour that is lost", True),
+    "holes": Corruption(holes, 0.25, 1.0, "share of the area that one rectangle takes", True, mixed_holes),
     "masking": Corruption(masking, 0.25, 1.0, "probability of a zero"),
     "none": Corruption(none, 0.0, math.inf, "nothing"),
     "salt_pepper": Corruption(salt_pepper, 0.25, 1.0, "probability of a zero or a one"),
-    "strokes": Corruption(strokes, 3.0, 100.0, "number of strokes", True),
+    "strokes": Corruption(strokes, 3.0, 100.0, "number of strokes", True, stroke_holes),
 }
 """The corruptions by name."""
 

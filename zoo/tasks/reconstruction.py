@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from zoo.base import Batch, ZooModule
 from zoo.errors import unknown
-from zoo.nn import PENALTIES, Codec, find_corruption
+from zoo.nn import PENALTIES, Codec, PlaneCodec, find_corruption, in_tiles
 
 LOSSES = ("cross_entropy", "squared_error")
 ACTIVE = 1e-3
@@ -36,8 +37,11 @@ class Autoencoder(ZooModule):
     pictures a pixel) and, in validation and test, ``sse`` a sample, ``psnr`` in dB, -10 log10 of each sample's mse and
     then the mean, and ``active``, the share of the code's units beyond 0.001 in absolute value.
 
+    A network of convolutions alone (``PlaneCodec``) takes pictures of any size in ``encode``, ``decode`` and
+    ``reconstruct``, and large ones in tiles, so that memory stays bounded.
+
     Args:
-        corruption: ``none``, ``erase``, ``gaussian``, ``grey``, ``masking``, ``salt_pepper`` or ``strokes``.
+        corruption: ``none``, ``erase``, ``gaussian``, ``grey``, ``holes``, ``masking``, ``salt_pepper`` or ``strokes``.
         corruption_strength: Its strength, as ``zoo.nn.CORRUPTIONS`` says; the corruption's own default if None.
         penalty: Penalty on the code: ``none``, ``contractive``, ``kl`` or ``l1``.
         penalty_weight: Weight of the penalty.
@@ -72,6 +76,11 @@ class Autoencoder(ZooModule):
         self._corruption, self._strength = find_corruption(corruption, corruption_strength, self.input_shape)
         self._draws: torch.Generator | None = None
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample of the data, which the network may see in another form."""
+        return self.input_shape
+
     # ---- training ----
 
     def on_validation_epoch_start(self) -> None:
@@ -86,11 +95,24 @@ class Autoencoder(ZooModule):
         self._draws = torch.Generator(self.device).manual_seed(self.global_rank)
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Corrupt a batch (N, ...) in [0, 1]; the random numbers are torch's own without a ``generator``."""
+        """Return what the network sees of a batch (N, ...) in [0, 1]: the batch after its corruption.
+
+        The random numbers are torch's own without a ``generator``.
+        """
         return self._corruption.apply(x, self._strength, generator)
 
-    def reconstruction_loss(self, scores: Tensor, x: Tensor) -> Tensor:
-        """Return the loss of a batch, a scalar, from the decoder's scores and the clean inputs, both (N, ...)."""
+    def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
+        """Return the reconstructions (N, ...) from the decoder's scores and what the network saw."""
+        return self.net.output(scores)
+
+    def reconstruction_loss(self, scores: Tensor, x: Tensor, seen: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar.
+
+        Args:
+            scores: What the decoder gave, (N, ...).
+            x: The clean samples.
+            seen: What the network saw of them.
+        """
         scores = scores.float()
         if self.hparams["loss"] == "squared_error":
             total = F.mse_loss(self.net.output(scores), x, reduction="sum")
@@ -99,6 +121,10 @@ class Autoencoder(ZooModule):
         else:
             total = F.binary_cross_entropy_with_logits(scores, x, reduction="sum")
         return total / len(x)
+
+    def errors(self, restored: Tensor, x: Tensor, seen: Tensor) -> Tensor:
+        """Return the mean squared error (N,) of each reconstruction."""
+        return F.mse_loss(restored, x, reduction="none").flatten(1).mean(1)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute loss and metrics of a batch (x, ...)."""
@@ -109,16 +135,16 @@ class Autoencoder(ZooModule):
             seen = seen.detach().requires_grad_()
         code = self.net.encoder(seen)
         scores = self.net.decoder(code)
-        loss = self.reconstruction_loss(scores, x)
+        loss = self.reconstruction_loss(scores, x, seen)
         if penalised:
             found = PENALTIES[penalty](code, seen, self.hparams["target_activity"])
             loss = loss + self.hparams["penalty_weight"] * found
-        return {"loss": loss, **self._metrics(scores.detach(), code.detach(), x)}
+        return {"loss": loss, **self._metrics(scores.detach(), code.detach(), x, seen.detach())}
 
     @torch.no_grad()
-    def _metrics(self, scores: Tensor, code: Tensor, x: Tensor) -> dict[str, Tensor]:
+    def _metrics(self, scores: Tensor, code: Tensor, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
         """Compare with the clean inputs; in training only what the progress of learning is read from."""
-        errors = F.mse_loss(self.net.output(scores.float()), x, reduction="none").flatten(1).mean(1)
+        errors = self.errors(self.restored(scores.float(), seen), x, seen)
         mse = errors.mean()
         if self.training:
             return {"mse": mse}
@@ -131,43 +157,69 @@ class Autoencoder(ZooModule):
 
     # ---- use ----
 
+    @property
+    def any_size(self) -> bool:
+        """Whether the network takes pictures of any size."""
+        return isinstance(self.net, PlaneCodec)
+
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the codes (N, latent_dim) of a batch (x, ...)."""
-        return self.net.encoder(batch[0])
+        """Return the codes of a batch (x, ...)."""
+        return self.encode(batch[0])
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """Return the codes (N, latent_dim) of a batch (N, *input_shape) in [0, 1], which is not corrupted.
+        """Return the codes (N, latent_dim), or code maps, of a batch (N, ...) in [0, 1], which is not corrupted.
 
         Raises:
             ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
         """
         with self.evaluating():
-            return self.net.encoder(self._checked(x))
+            return self.net.encode(self.seen(x))
 
     @torch.no_grad()
     def decode(self, code: Tensor) -> Tensor:
-        """Return the reconstructions (N, *input_shape) of codes (N, latent_dim)."""
-        width = self.hparams["latent_dim"]
-        if code.ndim != 2 or code.shape[1] != width or not code.is_floating_point():
-            raise ValueError(f"codes of shape {tuple(code.shape)} and {code.dtype}: expected N x {width} floats")
+        """Return the reconstructions (N, ...) of codes (N, latent_dim), or of code maps (N, latent_dim, H, W)."""
+        width, axes = self.hparams["latent_dim"], 4 if self.any_size else 2
+        if code.ndim != axes or code.shape[1] != width or not code.is_floating_point():
+            wanted = f"N x {width}" + " x H x W" * self.any_size
+            raise ValueError(f"codes of shape {tuple(code.shape)} and {code.dtype}: expected {wanted} floats")
         with self.evaluating():
             return self.net.decode(code.to(self.device))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the reconstructions (N, *input_shape), in [0, 1], of a batch that is not corrupted.
+        """Return the reconstructions, in [0, 1], of a batch (N, ...) that is not corrupted.
 
         Raises:
             ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
         """
         with self.evaluating():
-            return self.net(self._checked(x)).clamp(0, 1)
+            seen = self.seen(x)
+            return self.restored(self.scores(seen), seen).clamp(0, 1)
 
-    def _checked(self, x: Tensor) -> Tensor:
-        """Return a batch on the model's device, once it is found to be what the network takes."""
-        if tuple(x.shape[1:]) != self.input_shape:
-            wanted = " x ".join(map(str, self.input_shape))
+    def seen(self, x: Tensor) -> Tensor:
+        """Return what the network sees of a user's batch, on the model's device, once it is found to be right."""
+        return self.checked(x, self.sample_shape)
+
+    def scores(self, seen: Tensor) -> Tensor:
+        """Return the decoder's scores for what the network sees, large pictures in tiles."""
+        if isinstance(self.net, PlaneCodec):
+            return in_tiles(
+                lambda piece: self.net.decoder(self.net.encoder(piece)), seen, self.net.stride, self.net.reach
+            )
+        return self.net.decoder(self.net.encode(seen))
+
+    def checked(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        """Return a batch on the model's device, once its shape (of one sample), dtype and range are found to be right.
+
+        Raises:
+            ValueError: If they are not, or a number in the batch is none.
+        """
+        fits = tuple(x.shape[1:]) == tuple(shape)
+        if self.any_size:
+            fits = x.ndim == 4 and x.shape[1] == shape[0] and min(x.shape[2:]) > 0
+        if not fits:
+            wanted = f"{shape[0]} x any x any" if self.any_size else " x ".join(map(str, shape))
             raise ValueError(f"input of shape {tuple(x.shape)}: expected N x {wanted}")
         if not x.is_floating_point():
             raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")

@@ -1,0 +1,145 @@
+"""CIFAR-10, from the official binary files or re-encoded as JPEG."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.base import Split, TensorDataModule, data_root, rows_as_groups, spec_of_images
+from datamodules.download import fetch
+from datamodules.image_folder import ImageFolderDataModule
+from datamodules.pictures import read_picture, square
+from datamodules.registry import register_datamodule
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
+"""Statistics of the official training pixels in [0, 1]."""
+_RECORD = 1 + 3 * 32 * 32
+
+
+@register_datamodule("cifar10")
+class CIFAR10DataModule(TensorDataModule):
+    """CIFAR-10: colour pictures of 32x32 pixels in ten classes (Krizhevsky, 2009).
+
+    The official binary version, whose records are a byte for the class and 3,072 for the pixels, is downloaded as
+    ``cifar-10-binary.tar.gz``; that or its folder ``cifar-10-batches-bin`` is read. Official split of 50,000 and
+    10,000; ``val_size`` of the former are set aside for validation.
+
+    Args:
+        val_size: Rows of the training split set aside for validation.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    md5 = "c32a1d4ab5d03f1284b67883e8d87530"
+    folder = "cifar-10-batches-bin"
+    files = {"train": [f"data_batch_{k}.bin" for k in range(1, 6)], "test": ["test_batch.bin"]}
+    rows = 10_000
+
+    def __init__(self, *, val_size: int = 5_000, **common: Any) -> None:
+        super().__init__(val_size=val_size, **common)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Shape, classes and pixel statistics."""
+        return spec_of_images((3, 32, 32), CLASSES, MEAN, STD)
+
+    def prepare_data(self) -> None:
+        """Download the archive unless it or its folder is there."""
+        if not (self.root / self.folder).is_dir():
+            fetch([self.url], f"md5:{self.md5}", self.root / "cifar-10-binary.tar.gz")
+
+    def load(self) -> dict[str, Split]:
+        """Read the official splits."""
+        self.prepare_data()
+        splits = {}
+        groups = rows_as_groups({split: self.rows * len(names) for split, names in self.files.items()})
+        for split, contents in self._contents().items():
+            records = np.frombuffer(bytearray(b"".join(contents)), np.uint8).reshape(-1, _RECORD)
+            x = torch.from_numpy(records[:, 1:].copy()).reshape(-1, 3, 32, 32)
+            splits[split] = Split((x, torch.from_numpy(records[:, 0].astype(np.int64))), groups[split])
+        return splits
+
+    def read(self, source: str) -> Tensor:
+        """Read a picture, of any size and mode, as CIFAR-10 would show it: (1, 3, 32, 32)."""
+        return square(read_picture(source, "RGB"), 32)[None]
+
+    def _contents(self) -> dict[str, list[bytes]]:
+        """Return the contents of the files of each split, each checked."""
+        folder, archive = self.root / self.folder, self.root / "cifar-10-binary.tar.gz"
+        if folder.is_dir():
+            return {split: [self._file(folder / name) for name in names] for split, names in self.files.items()}
+        if hashlib.md5(archive.read_bytes()).hexdigest() != self.md5:
+            raise ValueError(f"{archive}: wrong checksum, not the published archive; delete it and try again")
+        try:
+            with tarfile.open(archive) as tar:
+                return {
+                    split: [tar.extractfile(f"{self.folder}/{name}").read() for name in names]  # type: ignore[union-attr]
+                    for split, names in self.files.items()
+                }
+        except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"{archive} cannot be unpacked ({error}); delete it and it is downloaded again") from error
+
+    def _file(self, path: Path) -> bytes:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: unpack {self.url} into {self.root}")
+        content = path.read_bytes()
+        if len(content) != self.rows * _RECORD:
+            raise ValueError(f"{path}: {len(content)} bytes, expected {self.rows * _RECORD}; is it truncated?")
+        if max(content[::_RECORD]) > 9:
+            raise ValueError(f"{path}: a class above 9, expected records of a class and 3,072 pixels; is it damaged?")
+        return content
+
+
+@register_datamodule("cifar10_jpeg")
+class CIFAR10JPEGDataModule(ImageFolderDataModule):
+    """CIFAR-10 (JPEG re-encoded): a part of CIFAR-10 (Krizhevsky, 2009), compressed with loss.
+
+    ``cifar10-jpeg.zip``, or the folder ``cifar10-jpeg`` that it unpacks to, with ``train/<class>/NNNN.jpg`` (20,000
+    pictures, the first 2,000 of each class) and ``test/<class>/NNNN.jpg`` (the official 10,000). Good for colouring and
+    filling; a figure measured on it is not one on CIFAR-10.
+
+    Args:
+        root: Folder of the data; ``$ZOO_DATA`` or a per-user cache folder if None.
+        val_size: Rows of the training split set aside for validation.
+        batch_size: Rows an update.
+        **common: Arguments of ``ImageFolderDataModule``.
+    """
+
+    archive = "cifar10-jpeg"
+
+    def __init__(self, *, root: str | None = None, val_size: int = 2_000, batch_size: int = 128, **common: Any) -> None:
+        folder = data_root(root) / self.archive
+        found = folder if folder.is_dir() else folder.with_suffix(".zip")
+        # Decoding takes ten seconds: it is done once, into the memory-mapped file of a set too large for memory.
+        super().__init__(root=str(found), val_size=val_size, batch_size=batch_size, **{"memory_limit": 0.0, **common})
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Shape, classes and pixel statistics of CIFAR-10."""
+        grey = self.grey
+        shape = (1 if grey else 3, self.image_size, self.image_size)
+        return spec_of_images(shape, CLASSES, MEAN[1] if grey else MEAN, STD[1] if grey else STD)
+
+    def check_root(self) -> None:
+        """Leave the look for the files to ``load``: shape and classes are known without them."""
+
+    def prepare_data(self) -> None:
+        """Check that the pictures are there; no server offers them."""
+        if not self.root.exists():
+            raise FileNotFoundError(
+                f"{self.root.name} is missing and no server offers it: zip train/<class>/*.jpg and test/<class>/*.jpg, "
+                f"and put it at {self.root}; datamodule cifar10 downloads the original"
+            )
+
+    def load(self) -> dict[str, Split]:
+        """Decode the pictures."""
+        self.prepare_data()
+        return super().load()
