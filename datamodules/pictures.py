@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +17,32 @@ from torch import Tensor
 PICTURE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 WORKING_SIZE = 512
 """Longest side in pixels at which a photograph is searched for what is drawn on it."""
+
+
+@contextmanager
+def as_picture_error(name: str) -> Iterator[None]:
+    """Turn whatever reading a file as a picture raises into one line that names it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no picture that can be read.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{name}: no such file; expected a picture") from None
+    except IsADirectoryError:
+        raise ValueError(f"{name} is a folder; expected a picture") from None
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them into
+        raise ValueError(f"{name} is not a picture that can be read ({type(error).__name__})") from error
+
+
+def open_image(source: str | Path | IO[bytes]) -> Image.Image:
+    """Open an image file, its first picture if it has several, the way up that the file's metadata say."""
+    with Image.open(source) as opened:
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        image.load()
+    return image
 
 
 def read_picture(
@@ -37,27 +65,22 @@ def read_picture(
         FileNotFoundError: If there is no such file.
         ValueError: If it is no picture that can be read.
     """
-    name = name or str(source)
-    try:
-        with Image.open(source) as opened:
-            image: Image.Image = ImageOps.exif_transpose(opened)
-            image.load()
-        return _pixels(image, mode, paper)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{name}: no such file; expected a picture") from None
-    except IsADirectoryError:
-        raise ValueError(f"{name} is a folder; expected a picture") from None
-    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them into
-        raise ValueError(f"{name} is not a picture that can be read ({type(error).__name__})") from error
+    with as_picture_error(name or str(source)):
+        return _pixels(open_image(source), mode, paper)
+
+
+def levels_of(image: Image.Image) -> tuple[np.ndarray, float]:
+    """Return the grey levels (H, W) of an image of more than 8 bits, and the level that is white."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    top = float(values.max(initial=0))
+    # Only I;16 says how many bits it has; the wider modes hold whatever the file did.
+    return values, 65535.0 if image.mode.startswith("I;16") or top > 255 else 255.0 if top > 1 else 1.0
 
 
 def _pixels(image: Image.Image, mode: str, paper: str) -> Tensor:
     """Return the pixels of an image as floats (C, H, W) in [0, 1]."""
     if image.mode.startswith(("I", "F")):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        top = float(values.max(initial=0))
-        # Only I;16 says how many bits it has; the wider modes hold whatever the file did.
-        top = 65535.0 if image.mode.startswith("I;16") or top > 255 else 255.0 if top > 1 else 1.0
+        values, top = levels_of(image)
         grey = torch.from_numpy(values / top).clamp(0, 1)[None]
         return grey if mode == "L" else grey.expand(3, -1, -1).clone()
     if image.has_transparency_data:

@@ -52,14 +52,20 @@ class TinyData(TensorDataModule):
 
 def tiny_data(model, **args):
     """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
-    x, classes = model.example_input_array, model.hparams.get("num_classes", 10)
-    return TinyData(tuple(x.shape[1:]), classes, **{"batch_size": 20, **args})
+    shape, classes = getattr(model, "sample_shape", model.input_shape), model.hparams.get("num_classes", 10)
+    return TinyData(tuple(shape), classes, **{"batch_size": 20, **args})
 
 
 def tiny_batch(model, **args):
     data = tiny_data(model, **args)
     data.setup()
     return data.splits["train"].tensors
+
+
+def tiny_inputs(model, **args):
+    """Return what the network sees of a batch: an autoencoder may see its samples in another form."""
+    x = tiny_batch(model, **args)[0]
+    return x if tuple(x.shape[1:]) == tuple(model.input_shape) else model.corrupt(x, torch.Generator().manual_seed(0))
 
 
 def quiet_trainer(**settings):

@@ -52,11 +52,17 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("predict", "answer files or strings")
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
-    command.add_argument("inputs", nargs="+", metavar="INPUT", help="files, folders or strings, as the data has them")
+    command.add_argument(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="files, folders or strings, as the data has them; PICTURE MASK to fill holes",
+    )
     command.add_argument(
         "--output",
         metavar="PATH",
-        help="write the answers to this file: .csv, .json, and what the model has besides, such as .npy and .png",
+        help="write the answers to this file: .csv, .json, and what the model has besides, such as .npy and .png; "
+        "restored pictures to this file or folder",
     )
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
 
@@ -317,21 +323,33 @@ def _predict(args: argparse.Namespace, _: Any) -> int:
     from zoo.recipes import load_recipe
 
     recipe = load_recipe(args.recipe)
-    if args.output:
-        from zoo.registry import find_model
-
-        formats = find_model(recipe.model["name"]).cls.output_formats  # type: ignore[attr-defined]
-        check_output(args.output, formats)
     _quiet()
-    model, data = _model_for(recipe, args.ckpt_path), recipe.datamodule()
-    answers = answer(model, data, expand(args.inputs))
+    model = _model_for(recipe, args.ckpt_path)
+    if getattr(model, "any_size", False):
+        return _restore(model, args.inputs, args.output)
     if args.output:
-        write_answers(args.output, answers, formats)
+        check_output(args.output, model.output_formats)
+    answers = answer(model, recipe.datamodule(), expand(args.inputs))
+    if args.output:
+        write_answers(args.output, answers, model.output_formats)
         print(f"{len(answers)} answers in {args.output}")
         return 0
     width = max(len(row["input"]) for row in answers)
     for row in plain(answers):
         print(f"{row['input']:{width}}  {in_words(row)}")
+    return 0
+
+
+def _restore(model: Any, inputs: list[str], output: str | None) -> int:
+    """Restore pictures of any size into files."""
+    from datamodules.photographs import WRITTEN, read_photograph
+    from zoo.restoring import plan, restore_files
+
+    start = time.perf_counter()
+    jobs = plan(inputs, output, model.takes_mask, WRITTEN)
+    restore_files(model, jobs, read_photograph)
+    what = jobs[0].target if len(jobs) == 1 else f"{len(jobs)} pictures in {output}"
+    print(f"{what}, {time.perf_counter() - start:.1f} s")
     return 0
 
 

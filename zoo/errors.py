@@ -1,9 +1,11 @@
-"""The one-line error every wrong name gets."""
+"""The one-line errors: of a wrong name, of a missing package."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
@@ -21,3 +23,21 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
     return ValueError(f"unknown {kind} {value!r}: {hint}")
+
+
+def needs(module: str, extra: str) -> Any:
+    """Import a module that comes with one of the package's extras.
+
+    Args:
+        module: Its name, such as ``"skimage.restoration"``.
+        extra: Name of the extra that brings it.
+
+    Raises:
+        ModuleNotFoundError: If it is not installed; the line gives the command that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{module.split('.')[0]} is not installed: pip install 'lightning-zoo[{extra}]'"
+        ) from error

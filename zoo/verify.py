@@ -48,7 +48,7 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
     model.cpu().eval()
     for name in recipe.measures:
         metrics.update(_named("measure", name)(model, data))
-    baselines = {name: _named("baseline", name)(model, data) for name in recipe.baselines}
+    baselines = {name: _named("baseline", name)(model, data) for name in recipe.baselines if "." not in name}
     done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": seconds}
     if seed == 0:
         sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent)
@@ -93,6 +93,9 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         raise ValueError(f"{recipe.name} is published over its {recipe.seeds} seeds, not over {seeds}")
     if publish and recipe.is_file:
         raise ValueError(f"{recipe.name} is a file of your own: only recipes of the package are published")
+    for name in recipe.baselines:
+        if "." in name and pretrained.load_result(name) is None:
+            raise ValueError(f"baseline {name} is not published yet: `zoo verify {name} --publish` first")
     published = pretrained.load_result(recipe.name)
     home = RUNS / "verify" / recipe.title
     folder = home / recipe.configuration
@@ -114,6 +117,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         method: {name: summary([run["baselines"][method][name] for run in runs]) for name in values}
         for method, values in first["baselines"].items()
     }
+    baselines.update({name: _published(name, first["data_sha256"]) for name in recipe.baselines if "." in name})
     rows = first["rows"]
     result = {
         "recipe": recipe.name,
@@ -140,6 +144,16 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         )
         pretrained.save_result(recipe.name, result)
     return result
+
+
+def _published(recipe: str, data_sha256: str) -> dict[str, Any]:
+    """Return what another recipe measured on the same data."""
+    result = pretrained.load_result(recipe)
+    if result is None or result["data_sha256"] != data_sha256:
+        raise ValueError(
+            f"baseline {recipe} was measured on other data: `zoo verify {recipe} --publish` on these first"
+        )
+    return result["metrics"]
 
 
 def _openings(home: Path) -> list[str]:

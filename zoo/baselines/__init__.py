@@ -12,26 +12,48 @@ from typing import Any
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca, pca_64, pca_100
 from zoo.baselines.documents import lsa_2, lsa_10, lsa_50, retrieval
+from zoo.baselines.restoration import (
+    biharmonic,
+    colours,
+    filled,
+    grey_copy,
+    linear_denoiser,
+    median,
+    nonlocal_means,
+    readable_samples,
+    total_variation,
+    wavelet,
+)
 
 Measure = Callable[[Any, Any], dict[str, float]]
 
 BASELINES: dict[str, Measure] = {
+    "biharmonic": biharmonic,
+    "grey_copy": grey_copy,
+    "linear_denoiser": linear_denoiser,
     "lsa_2": lsa_2,
     "lsa_10": lsa_10,
     "lsa_50": lsa_50,
+    "median": median,
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
+    "nonlocal_means": nonlocal_means,
     "pca": pca,
     "pca_64": pca_64,
     "pca_100": pca_100,
     "softmax_regression": softmax_regression,
     "svc": svc,
+    "total_variation": total_variation,
+    "wavelet": wavelet,
 }
 """The baselines by name."""
 
 MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
+    "colours": colours,
+    "filled": filled,
     "neighbour_error": neighbour_error,
+    "readable_samples": readable_samples,
     "retrieval": retrieval,
     "solved": solved,
 }

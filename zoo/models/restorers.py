@@ -26,6 +26,7 @@ class _Restorer(Autoencoder):
         activation: Name of the hidden activation.
         latent_activation: Name of the activation of the code; if None what suits the penalty, ``relu`` for most.
         dropout: Probability with which a map before the code is left out.
+        skip: Whether the decoder is shown the encoder's maps (a U-Net, Ronneberger, Fischer & Brox, 2015).
         input_shape: Shape (C, H, W) of the pictures trained on; others of any height and width can be restored.
         **training: Arguments of ``Autoencoder`` and ``ZooModule``.
     """
@@ -39,6 +40,7 @@ class _Restorer(Autoencoder):
         activation: str = "relu",
         latent_activation: str | None = None,
         dropout: float = 0.0,
+        skip: bool = True,
         input_shape: list[int] = [1, 28, 28],  # noqa: B006
         **training: Any,
     ) -> None:
@@ -58,6 +60,7 @@ class _Restorer(Autoencoder):
             latent_activation=latent_activation or LATENT_ACTIVATIONS.get(self.hparams["penalty"], "relu"),
             output=output,
             dropout=dropout,
+            skip=skip,
         )
 
     @property
@@ -77,10 +80,10 @@ class _Restorer(Autoencoder):
 class InpaintingAutoencoder(_Restorer):
     """Fills holes in pictures: an obstacle, a scratch, a text that was written over.
 
-    The network sees the picture with its holes black, and their mask as a further channel. What lies outside of the
-    holes is kept as it is, and loss and metrics are those inside:
+    With m the mask, 1 in a hole, and s the picture whose holes are filled smoothly from around them, the network sees s
+    and m and gives what is missing of it. Outside of the holes the picture is kept; loss and metrics are those inside:
 
-        r = (1 - m) x + m output(decoder(encoder((1 - m) x, m)))
+        r = (1 - m) x + m (s + decoder(encoder(s, m)))
 
     In ``reconstruct`` a hole too deep for the network is filled from the picture at half the size first, and so on
     down; then its rim is filled again at full size.
@@ -90,49 +93,50 @@ class InpaintingAutoencoder(_Restorer):
         **training: Arguments of ``_Restorer``.
     """
 
+    takes_mask = True
     depth = 10
     """Pixels from its rim from which a hole is filled at half the size."""
 
     def __init__(self, *, corruption: str = "holes", **training: Any) -> None:
         super().__init__(corruption=corruption, **training)
+        if self.hparams["loss"] == "cross_entropy":
+            raise ValueError("loss of an inpainting autoencoder is psnr or squared_error, not cross_entropy")
 
     def _channels(self, **training: Any) -> tuple[int, int, str]:
-        corruption = training["corruption"]
-        holes = [name for name, found in CORRUPTIONS.items() if found.holes]
+        corruption, holes = training["corruption"], [name for name, found in CORRUPTIONS.items() if found.holes]
         if corruption not in holes:
             raise unknown("corruption of an inpainting autoencoder", corruption, holes)
         channels = self.sample_shape[0]
-        return channels + 1, channels, "sigmoid"
+        return channels + 1, channels, "identity"
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return pictures (N, C, H, W) with black holes and, as a further channel, the mask, 1 inside them."""
+        """Return pictures (N, C, H, W) with smooth holes and, as a further channel, the mask, 1 inside them."""
         assert self._corruption.holes is not None
         return with_holes(x, self._corruption.holes(x, self._strength, generator))
 
     def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
-        """Return the pictures (N, C, H, W), filled where the mask is 1."""
-        return torch.where(seen[:, -1:] > 0, self.net.output(scores), seen[:, :-1])
+        """Return the pictures (N, C, H, W), filled where the mask is 1; in [0, 1] but for training."""
+        filled = seen[:, :-1] + seen[:, -1:] * scores
+        return filled if self.training else filled.clamp(0, 1)
 
     def reconstruction_loss(self, scores: Tensor, x: Tensor, seen: Tensor) -> Tensor:
-        """Return the loss inside the holes, summed over a picture and averaged over the batch."""
-        scores, mask = scores.float(), seen[:, -1:]
-        if self.hparams["loss"] == "cross_entropy":
-            found = F.binary_cross_entropy_with_logits(scores, x, reduction="none")
-        else:
-            found = F.mse_loss(self.net.output(scores), x, reduction="none")
-        return (found * mask).sum() / len(x)
+        """Return the loss inside the holes."""
+        if self.hparams["loss"] == "psnr":
+            return super().reconstruction_loss(scores, x, seen)
+        missing = x - seen[:, :-1]
+        return ((scores.float() - missing) * seen[:, -1:]).square().sum() / len(x)
 
     def errors(self, restored: Tensor, x: Tensor, seen: Tensor) -> Tensor:
         """Return the mean squared error (N,) inside each picture's holes."""
         mask = seen[:, -1:]
         inside = mask.flatten(1).sum(1).clamp_min(1) * x.shape[1]
-        return ((restored - x).square() * mask).flatten(1).sum(1) / inside
+        return ((restored - x) * mask).square().flatten(1).sum(1) / inside
 
     def seen(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return what the network sees of a user's pictures and masks."""
         x = super().seen(x)
         if mask is None:
-            return with_holes(x, x.new_zeros(1).bool().expand(len(x), 1, *x.shape[2:]))
+            return with_holes(x, x.new_zeros(len(x), 1, *x.shape[2:]).bool())
         if mask.ndim == 2:
             mask = mask[None, None]
         if mask.ndim != 4 or mask.shape[1] != 1 or mask.shape[2:] != x.shape[2:] or len(mask) not in (1, len(x)):
@@ -154,25 +158,39 @@ class InpaintingAutoencoder(_Restorer):
             ValueError: If shape, dtype or range of either are wrong.
         """
         with self.evaluating():
-            return self._filled(self.seen(x, mask)).clamp(0, 1)
+            return self._filled(self.seen(x, mask))
 
     def _filled(self, seen: Tensor) -> Tensor:
         """Fill holes, those parts that are deep at half the size first."""
-        x, mask = seen[:, :-1], seen[:, -1:]
-        near = F.max_pool2d(1 - mask, 2 * self.depth + 1, 1, self.depth)
-        deep = (mask > 0) & (near == 0)
-        if bool(deep.any()) and min(x.shape[2:]) > 2 * self.depth and bool((mask == 0).any()):
-            known = F.interpolate(1 - mask, scale_factor=0.5, mode="area")
-            small = F.interpolate(x * (1 - mask), scale_factor=0.5, mode="area") / known.clamp_min(1e-6)
-            filled = self._filled(with_holes(small, known == 0))
-            coarse = F.interpolate(filled, x.shape[2:], mode="bilinear", align_corners=False)
-            seen = with_holes(torch.where(deep, coarse, x), (mask > 0) & ~deep)
+        x, holes = seen[:, :-1], seen[:, -1:] > 0
+        deep = holes & (F.max_pool2d((~holes).float(), 2 * self.depth + 1, 1, self.depth) == 0)
+        if bool(deep.any()) and min(x.shape[2:]) > 2 * self.depth and not bool(holes.all()):
+            small, known = halved(x, ~holes)
+            coarse = F.interpolate(self._filled(with_holes(small, ~known)), x.shape[2:], mode="bilinear")
+            seen = with_holes(torch.where(deep, coarse, x), holes & ~deep)
         return self.restored(self.scores(seen), seen)
 
 
+def halved(x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return pictures (N, C, H, W) at half the size, means of what is known (N, 1, H, W), and what is known of them."""
+    share = F.avg_pool2d(known.to(x.dtype), 2, ceil_mode=True)
+    return F.avg_pool2d(x * known, 2, ceil_mode=True) / share.clamp_min(1e-6), share > 0
+
+
+def smoothly_filled(x: Tensor, known: Tensor) -> Tensor:
+    """Fill what is not known (N, 1, H, W) of pictures (N, C, H, W) from coarser and coarser means of what is.
+
+    This is the pull-push interpolation of Gortler, Grzeszczuk, Szeliski & Cohen (1996). Nothing known gives zeros.
+    """
+    if max(x.shape[2:]) == 1:
+        return x * known
+    small, some = halved(x, known)
+    return torch.where(known, x, F.interpolate(smoothly_filled(small, some), x.shape[2:], mode="bilinear"))
+
+
 def with_holes(x: Tensor, holes: Tensor) -> Tensor:
-    """Return pictures (N, C, H, W) with black holes, where (N, 1, H, W) is True, and the mask as a further channel."""
-    return torch.cat([x.masked_fill(holes, 0.0), holes.to(x.dtype)], 1)
+    """Return pictures (N, C, H, W) smoothly filled where (N, 1, H, W) is True, and that mask as a further channel."""
+    return torch.cat([smoothly_filled(x, ~holes), holes.to(x.dtype)], 1)
 
 
 MODES = ("lab", "vanilla", "ycbcr")
@@ -182,6 +200,7 @@ MODES = ("lab", "vanilla", "ycbcr")
     "colorizer",
     source="Iizuka, Simo-Serra & Ishikawa 2016, Let there be color!",
     mode="vanilla",
+    skip=False,
     input_shape=[3, 32, 32],
 )
 class Colorizer(_Restorer):

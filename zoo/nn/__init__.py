@@ -6,8 +6,9 @@ from zoo.nn.colours import lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_
 from zoo.nn.corruptions import CORRUPTIONS, find_corruption
 from zoo.nn.inputs import Standardize
 from zoo.nn.penalties import PENALTIES, l1_norm, limit_norms, squared_l2_norm
-from zoo.nn.planes import PlaneCodec, in_tiles, plane_codec
+from zoo.nn.planes import PlaneCodec, plane_codec
 from zoo.nn.stacks import BinaryScores, MirrorAverage, conv_block, dense_net, dense_stack, image_shape
+from zoo.nn.tiles import in_tiles
 
 __all__ = [
     "ACTIVATIONS",

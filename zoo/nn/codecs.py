@@ -52,6 +52,11 @@ class Codec(nn.Module):
         """Turn codes (N, latent_dim) into reconstructions (N, ...)."""
         return self.output(self.decoder(code))
 
+    def code_and_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the encoder gives for a batch (N, ...), and the decoder's scores for that."""
+        code = self.encoder(x)
+        return code, self.decoder(code)
+
 
 class GaussianCodec(Codec):
     """A codec whose code is normally distributed: the encoder gives means and logarithms of variances.

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.nn.activations import activation
 from zoo.nn.codecs import Codec
 from zoo.nn.inputs import Standardize
 from zoo.nn.stacks import conv_block
-
-TILE = 512
-"""Height and width in pixels of the tiles in which a larger picture is worked on."""
+from zoo.nn.tiles import filled_up
 
 
 class ResidualBlock(nn.Module):
@@ -60,17 +57,11 @@ class PlaneCodec(Codec):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct pictures (N, C, H, W) of any size, all at once."""
         height, width = x.shape[2:]
-        return self.decode(self.encode(x))[..., :height, :width]
+        return self.output(self.code_and_scores(filled_up(x, self.stride))[1])[..., :height, :width]
 
     def encode(self, x: Tensor) -> Tensor:
         """Turn pictures (N, C, H, W) of any size into code maps."""
         return self.encoder(filled_up(x, self.stride))
-
-
-def filled_up(x: Tensor, stride: int) -> Tensor:
-    """Continue pictures (N, C, H, W) by their last pixels until both sides are multiples of ``stride``."""
-    height, width = x.shape[2:]
-    return F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate")
 
 
 def plane_codec(
@@ -83,6 +74,7 @@ def plane_codec(
     latent_activation: str = "identity",
     output: str = "sigmoid",
     dropout: float = 0.0,
+    skip: bool = False,
 ) -> PlaneCodec:
     """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015): any size in, the same size out.
 
@@ -98,6 +90,7 @@ def plane_codec(
         latent_activation: Name of the activation of the code.
         output: Last step of the decoder, as ``Codec`` takes it.
         dropout: Probability with which a map before the code is left out.
+        skip: Whether the decoder is shown the encoder's maps, as in ``SkipCodec``.
     """
     channels_in, channels_out = channels
     widths, deep = [channels_in, *hidden_dims], hidden_dims[-1]
@@ -111,44 +104,65 @@ def plane_codec(
     )
     back: list[nn.Module] = [conv_block(latent_dim, deep, activation_name)]
     back += [ResidualBlock(deep, activation_name) for _ in range(blocks)]
-    for a, b in pairwise(widths[:0:-1]):
-        back += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), activation(activation_name)]
-    back.append(nn.ConvTranspose2d(widths[1], channels_out, 4, 2, 1))
     stride = 2 ** len(hidden_dims)
     # A 3x3 convolution sees one position to each side; on the way down and up these are 1, 2, 4, ... pixels.
-    reach = stride * (4 * blocks + 2) + 3 * stride
-    return PlaneCodec(encoder, nn.Sequential(*back), output, stride, reach).to(memory_format=torch.channels_last)
+    reach = stride * (4 * blocks + 2) + 4 * stride
+    if skip:
+        decoder: nn.Module = SkipDecoder(nn.Sequential(*back), widths, channels_out, activation_name)
+        codec: type[PlaneCodec] = SkipCodec
+    else:
+        for a, b in pairwise(widths[:0:-1]):
+            back += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), activation(activation_name)]
+        decoder, codec = nn.Sequential(*back, nn.ConvTranspose2d(widths[1], channels_out, 4, 2, 1)), PlaneCodec
+    return codec(encoder, decoder, output, stride, reach).to(memory_format=torch.channels_last)
 
 
-def in_tiles(net: Callable[[Tensor], Tensor], x: Tensor, stride: int, reach: int, tile: int = TILE) -> Tensor:
-    """Apply a fully convolutional network to pictures of any size, piece by piece, as if to all at once.
-
-    Each tile is worked on with ``reach`` pixels around it, so nothing that a pixel depends on is missing and there are
-    no seams; memory depends on the tile's size alone.
+class SkipDecoder(nn.Module):
+    """Decoder that is shown, at each size, what the encoder saw at that size.
 
     Args:
-        net: Function from (N, C, H, W) to (N, C', H, W) for sides that are multiples of ``stride``.
-        x: Pictures (N, C, H, W).
-        stride: Pixels of a side that share one position inside the network.
-        reach: How far, in pixels, what a pixel of the result depends on is from it at most.
-        tile: Height and width of a tile without what is around it.
-
-    Returns:
-        The result (N, C', H, W).
+        deep: Layers that stay at the size of the code.
+        widths: Channels of the encoder's input and of each of its stages.
+        channels: Channels of the result.
+        activation_name: Name of the activation.
     """
-    height, width = x.shape[2:]
-    margin, tile = -(-reach // stride) * stride, max(tile // stride, 1) * stride
-    if max(height, width) <= tile + margin:
-        return net(filled_up(x, stride))[..., :height, :width]
-    whole: Tensor | None = None
-    for top in range(0, height, tile):
-        for left in range(0, width, tile):
-            above, before = max(top - margin, 0), max(left - margin, 0)
-            piece = x[..., above : top + tile + margin, before : left + tile + margin]
-            done = net(filled_up(piece, stride))[..., top - above :, left - before :]
-            if whole is None:
-                whole = x.new_empty(*done.shape[:2], height, width)
-            there = whole[..., top : top + tile, left : left + tile]
-            there.copy_(done[..., : there.shape[2], : there.shape[3]])
-    assert whole is not None
-    return whole
+
+    def __init__(self, deep: nn.Module, widths: Sequence[int], channels: int, activation_name: str = "relu") -> None:
+        super().__init__()
+        self.deep = deep
+        sizes = [max(widths[1] // 2, 8), *widths[1:]]
+        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for b, a in reversed(list(pairwise(sizes))))
+        shown = reversed(list(zip(sizes[:-1], widths[:-1])))
+        self.merge = nn.ModuleList(conv_block(size + seen, size, activation_name) for size, seen in shown)
+        self.last = nn.Conv2d(sizes[0], channels, 3, padding=1)
+
+    def forward(self, code: Tensor, seen: Sequence[Tensor]) -> Tensor:
+        """Map code maps and what the encoder saw, the largest first, to scores."""
+        x = self.deep(code)
+        for enlarge, merge, maps in zip(self.enlarge, self.merge, reversed(seen)):
+            x = merge(torch.cat([enlarge(x), maps], 1))
+        return self.last(x)
+
+
+class SkipCodec(PlaneCodec):
+    """A plane codec with skip connections, a U-Net (Ronneberger, Fischer & Brox, 2015).
+
+    The decoder is shown the encoder's maps as well, so the code need not hold what lies near, and cannot be decoded
+    without them.
+    """
+
+    encoder: nn.Sequential
+
+    def code_and_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return code maps and scores of pictures whose sides are multiples of ``stride``."""
+        x, seen = self.encoder[0](x), []
+        stages = self.stride.bit_length() - 1
+        for stage in self.encoder[1 : 1 + stages]:
+            seen.append(x)
+            x = stage(x)
+        code = self.encoder[1 + stages :](x)
+        return code, self.decoder(code, seen)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Refuse: a code is not all that the decoder needs."""
+        raise ValueError("a network with skip connections cannot decode codes alone: use reconstruct")

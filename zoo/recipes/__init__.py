@@ -32,7 +32,7 @@ class Recipe:
         seeds: Number of seeds a verification trains.
         minutes: About how long one seed takes on 2 cores.
         claim: What the verification must reach; see ``zoo.verify``.
-        baselines: Names of the methods measured beside the model; see ``zoo.baselines``.
+        baselines: Names of the methods measured beside the model, see ``zoo.baselines``, and of other recipes.
         measures: Names of further quantities measured on the trained model; see ``zoo.baselines``.
         note: A remark for whoever reads the result.
     """

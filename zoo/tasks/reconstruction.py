@@ -13,7 +13,9 @@ from zoo.base import Batch, ZooModule
 from zoo.errors import unknown
 from zoo.nn import PENALTIES, Codec, PlaneCodec, find_corruption, in_tiles
 
-LOSSES = ("cross_entropy", "squared_error")
+LOSSES = ("cross_entropy", "psnr", "squared_error")
+FLOOR = 1e-5
+"""Mean squared error added in the loss ``psnr``, less than the square of a byte's step: 50 dB is as good as any."""
 ACTIVE = 1e-3
 """Absolute value above which a unit of a code counts as active."""
 LATENT_ACTIVATIONS = {"kl": "sigmoid", "l1": "relu"}
@@ -27,10 +29,11 @@ class Autoencoder(ZooModule):
 
         loss(r, x) + penalty_weight * penalty(h)
 
-    where the loss is summed over the numbers of a sample and averaged over the batch:
+    where the loss is summed over the numbers of a sample and averaged over the batch, or averaged over both:
 
         squared_error   sum (r - x)^2
         cross_entropy   -sum x log r + (1 - x) log(1 - r), or -sum x log r where the output is a softmax
+        psnr            10 log10 mean (r - x)^2, the PSNR with its sign changed: every sample counts alike
 
     The corruption works in training and, with the same draws each time, in validation and test, where the penalty is
     left out. The metrics compare the reconstruction with the input before its corruption: ``mse`` a number (for
@@ -46,11 +49,13 @@ class Autoencoder(ZooModule):
         penalty: Penalty on the code: ``none``, ``contractive``, ``kl`` or ``l1``.
         penalty_weight: Weight of the penalty.
         target_activity: Mean activity that ``kl`` draws each unit of the code to, in (0, 1).
-        loss: ``cross_entropy`` or ``squared_error``.
+        loss: ``cross_entropy``, ``psnr`` or ``squared_error``.
         **optimisation: Arguments of ``ZooModule``.
     """
 
     net: Codec
+    takes_mask = False
+    """Whether ``reconstruct`` takes a mask of holes beside the pictures."""
     output_formats: ClassVar[dict[str, str]] = {".npy": "code", ".png": "reconstruction"}
 
     def __init__(
@@ -114,6 +119,8 @@ class Autoencoder(ZooModule):
             seen: What the network saw of them.
         """
         scores = scores.float()
+        if self.hparams["loss"] == "psnr":
+            return 10 * (self.errors(self.restored(scores, seen), x, seen) + FLOOR).log10().mean()
         if self.hparams["loss"] == "squared_error":
             total = F.mse_loss(self.net.output(scores), x, reduction="sum")
         elif isinstance(self.net.output, torch.nn.Softmax):
@@ -133,8 +140,7 @@ class Autoencoder(ZooModule):
         penalised = self.training and penalty != "none"
         if penalised and penalty == "contractive":
             seen = seen.detach().requires_grad_()
-        code = self.net.encoder(seen)
-        scores = self.net.decoder(code)
+        code, scores = self.net.code_and_scores(seen)
         loss = self.reconstruction_loss(scores, x, seen)
         if penalised:
             found = PENALTIES[penalty](code, seen, self.hparams["target_activity"])
@@ -204,9 +210,7 @@ class Autoencoder(ZooModule):
     def scores(self, seen: Tensor) -> Tensor:
         """Return the decoder's scores for what the network sees, large pictures in tiles."""
         if isinstance(self.net, PlaneCodec):
-            return in_tiles(
-                lambda piece: self.net.decoder(self.net.encoder(piece)), seen, self.net.stride, self.net.reach
-            )
+            return in_tiles(lambda piece: self.net.code_and_scores(piece)[1], seen, self.net.stride, self.net.reach)
         return self.net.decoder(self.net.encode(seen))
 
     def checked(self, x: Tensor, shape: Sequence[int]) -> Tensor:

@@ -1,0 +1,493 @@
+"""Pictures with noise, with holes, without colour: networks for any size, and the tool that restores files."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import quiet_trainer, tiny_batch, tiny_data
+from PIL import Image
+
+import zoo
+from datamodules.photographs import WRITTEN, read_photograph
+from zoo import cli
+from zoo.nn import CORRUPTIONS, in_tiles, lab_to_rgb, luma, plane_codec, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
+from zoo.restoring import restored
+
+RESTORERS = {
+    "denoising_autoencoder": {},
+    "inpainting_autoencoder": {},
+    "inpainting_autoencoder ": {"input_shape": [3, 32, 32]},
+    **{f"colorizer {mode}": {"mode": mode} for mode in ("vanilla", "ycbcr", "lab")},
+}
+every_restorer = pytest.mark.parametrize("name", RESTORERS)
+
+
+def restorer(name, **args):
+    return zoo.create_model(name.split()[0], **{**RESTORERS[name], **args})
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def shaken(model):
+    """Give batch normalisation statistics that are not 0 and 1, so that a padding of zeros is not neutral."""
+    for layer in model.net.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(generator=generator())
+            layer.running_var.uniform_(0.5, 2, generator=generator())
+    return model.eval()
+
+
+# ---- any size ----
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("hidden_dims", [[6], [6, 8], [4, 6, 8]])
+def test_tiles_give_what_the_whole_picture_gives(hidden_dims, skip):
+    codec = plane_codec((2, 1), hidden_dims, 5, blocks=1, skip=skip)
+    torch.manual_seed(0)
+    for layer in codec.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(layer.running_mean)
+    codec.eval()
+    x = torch.rand(2, 2, 203, 150)
+
+    def net(piece):
+        return codec.code_and_scores(piece)[1]
+
+    with torch.no_grad():
+        whole = net(torch.nn.functional.pad(x, (0, -150 % codec.stride, 0, -203 % codec.stride), mode="replicate"))
+        whole = whole[..., :203, :150]
+        tiled = in_tiles(net, x, codec.stride, codec.reach, tile=40)
+        near = in_tiles(net, x, codec.stride, codec.stride, tile=40)
+    assert tiled.shape == whole.shape
+    torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=1e-4)
+    assert (near - whole).abs().max() > 20 * (tiled - whole).abs().max()  # without what is around, there would be seams
+
+
+@every_restorer
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (27, 31), (40, 28), (70, 101)])
+def test_any_size_comes_back_in_its_size(name, size):
+    model = restorer(name)
+    seen = 1 if name.startswith("colorizer") else model.sample_shape[0]
+    x = torch.rand(2, seen, *size)
+    pictures = model.reconstruct(x)
+    assert pictures.shape == (2, model.sample_shape[0], *size)
+    assert pictures.dtype == torch.float32
+    assert 0 <= pictures.min() <= pictures.max() <= 1
+    assert torch.equal(pictures, model.reconstruct(x))
+    codes = model.encode(x)
+    assert codes.shape == (2, 48, -(-size[0] // 4), -(-size[1] // 4))
+
+
+def test_large_picture_takes_memory_by_the_tile():
+    model = shaken(zoo.create_model("denoising_autoencoder"))
+    sizes = []
+    model.net.encoder.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].numel()))
+    model.reconstruct(torch.rand(1, 1, 1500, 1100))
+    assert len(sizes) == 9
+    assert max(sizes) <= (512 + 2 * 56) ** 2
+
+
+@every_restorer
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x: x[0], r"input of shape \(\d, 30, 30\): expected N x \d x any x any"),
+        (lambda x: torch.cat([x, x], 1), r"input of shape \(2, \d, 30, 30\): expected N x \d x any x any"),
+        (lambda x: x[..., :0], "expected N x . x any x any"),
+        (lambda x: (255 * x).byte(), "dtype torch.uint8"),
+        (lambda x: 255 * x, r"expected \[0, 1\]"),
+        (lambda x: x * math.nan, "NaN"),
+    ],
+)
+def test_wrong_pictures_are_named_in_one_line(name, spoil, message):
+    model = restorer(name)
+    x = torch.rand(2, 1 if name.startswith("colorizer") else model.sample_shape[0], 30, 30)
+    x[0, 0, 0, 0] = 0.99
+    for method in (model.encode, model.reconstruct):
+        with pytest.raises(ValueError, match=message) as caught:
+            method(spoil(x))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "message"),
+    [
+        (
+            "inpainting_autoencoder",
+            {"corruption": "gaussian"},
+            "unknown corruption of an inpainting .*: choose from erase",
+        ),
+        ("inpainting_autoencoder", {"corruption": "stroke"}, "did you mean strokes"),
+        ("inpainting_autoencoder", {"loss": "cross_entropy"}, "psnr or squared_error, not cross_entropy"),
+        ("inpainting_autoencoder", {"input_shape": [28, 28]}, r"input_shape \(C, H, W\)"),
+        ("colorizer", {"mode": "lap"}, "unknown mode 'lap': did you mean lab"),
+        ("colorizer", {"input_shape": [1, 28, 28]}, r"is \(3, H, W\), not \[1, 28, 28\]"),
+        ("colorizer", {"loss": "cross_entropy"}, "is squared_error, not cross_entropy"),
+        ("colorizer", {"blocks": -1}, "blocks must be at least 0"),
+        ("colorizer", {"latent_dim": 0}, "latent_dim must be at least 1"),
+        ("vae", {"beta": -1.0}, "beta must be at least 0, not -1"),
+        ("vae", {"loss": "squared_error"}, "loss of a vae is cross_entropy"),
+        ("vae", {"network": "fully_convolutional"}, "network of a vae is conv or dense"),
+        ("denoising_autoencoder", {"in_features": 20}, "takes pictures"),
+    ],
+)
+def test_wrong_choice_is_refused_in_one_line(name, args, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        zoo.create_model(name, **args)
+    assert "\n" not in str(caught.value)
+
+
+def test_skip_network_does_not_decode_codes_alone():
+    model = zoo.create_model("inpainting_autoencoder")
+    with pytest.raises(ValueError, match="skip connections"):
+        model.decode(model.encode(torch.rand(1, 1, 8, 8)))
+
+
+# ---- holes ----
+
+
+def holes_and_pictures(n=4, channels=1, size=28):
+    x = torch.rand(n, channels, size, size, generator=generator())
+    return x, CORRUPTIONS["holes"].holes(x, 0.25, generator()).float()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_only_holes_change_and_what_they_show_is_not_looked_at(channels):
+    model = shaken(zoo.create_model("inpainting_autoencoder", input_shape=[channels, 28, 28]))
+    x, mask = holes_and_pictures(channels=channels)
+    pictures = model.reconstruct(x, mask=mask)
+    outside = (mask == 0).expand_as(x)
+    assert torch.equal(pictures[outside], x[outside])
+    assert not torch.equal(pictures, x)
+    other = torch.where(mask > 0, torch.rand(x.shape), x)
+    assert torch.equal(model.reconstruct(other, mask=mask), pictures)
+    assert torch.equal(model.reconstruct(x), x)
+    one = mask[:1]
+    torch.testing.assert_close(model.reconstruct(x, mask=one[0, 0]), model.reconstruct(x, mask=one))
+    torch.testing.assert_close(
+        model.reconstruct(x, mask=one.bool()), model.reconstruct(x, mask=one.expand(4, -1, -1, -1))
+    )
+
+
+def test_large_hole_is_filled_from_smaller_pictures():
+    """A smooth picture with a hole far deeper than the network sees comes back about right, without training."""
+    model = zoo.create_model("inpainting_autoencoder").eval()
+    torch.nn.init.zeros_(model.net.decoder.last.weight)
+    torch.nn.init.zeros_(model.net.decoder.last.bias)
+    x = torch.linspace(0.2, 0.8, 300)[None, None, None].expand(1, 1, 260, 300).contiguous()
+    mask = torch.zeros(260, 300)
+    mask[30:230, 40:260] = 1
+    filled = model.reconstruct(x, mask=mask)
+    assert (filled - x).abs().max() < 0.15
+    assert (filled[..., :, 40:260].diff(dim=-1).abs().max()) < 0.05
+    whole = model.reconstruct(x, mask=torch.ones(260, 300))
+    assert whole.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.zeros(4, 1, 27, 28), r"mask of shape \(4, 1, 27, 28\): expected 4 x 1 x 28 x 28"),
+        (torch.zeros(3, 1, 28, 28), r"mask of shape \(3, 1, 28, 28\): expected 4 x 1"),
+        (torch.zeros(4, 2, 28, 28), "expected 4 x 1 x 28 x 28, 1 in a hole"),
+        (torch.full((28, 28), 0.5), "mask has values besides 0 and 1"),
+        (torch.full((28, 28), 255), "mask has values besides 0 and 1"),
+    ],
+)
+def test_wrong_mask_is_named_in_one_line(mask, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.create_model("inpainting_autoencoder").reconstruct(torch.rand(4, 1, 28, 28), mask=mask)
+
+
+def test_inpainting_is_measured_inside_the_holes():
+    model = zoo.create_model("inpainting_autoencoder").eval()
+    x, mask = holes_and_pictures()
+    seen = model.seen(x, mask)
+    with torch.no_grad():
+        scores = model.net.code_and_scores(seen)[1]
+    pictures = model.restored(scores, seen)
+    by_hand = [(pictures[k] - x[k])[mask[k] > 0].square().mean() for k in range(4)]
+    torch.testing.assert_close(model.errors(pictures, x, seen), torch.stack(by_hand))
+    total = ((seen[:, :1] + scores - x)[mask > 0]).square().sum() / 4
+    torch.testing.assert_close(model.reconstruction_loss(scores, x, seen), total)
+
+
+# ---- colours ----
+
+
+def test_colour_spaces_are_those_of_scikit_image():
+    color = pytest.importorskip("skimage.color")
+    rgb = torch.cat([torch.rand(4, 3, 9, 7), torch.zeros(1, 3, 9, 7), torch.ones(1, 3, 9, 7)]).double()
+    lab = rgb_to_lab(rgb)
+    expected = torch.from_numpy(color.rgb2lab(rgb.permute(0, 2, 3, 1).numpy())).permute(0, 3, 1, 2)
+    torch.testing.assert_close(lab, expected, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(lab_to_rgb(lab), rgb, atol=1e-6, rtol=1e-6)
+    ycbcr = rgb_to_ycbcr(rgb)
+    torch.testing.assert_close(ycbcr[:, :1], luma(rgb))
+    torch.testing.assert_close(ycbcr_to_rgb(ycbcr), rgb)
+    assert ycbcr[:, 1:].abs().max() <= 0.5
+    image = np.asarray(
+        Image.fromarray((rgb[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)).convert("YCbCr")
+    )
+    bytes_of = (rgb[:1] * 255).round() / 255
+    ours = rgb_to_ycbcr(bytes_of)[0].permute(1, 2, 0).numpy() * 255 + np.array([0, 128, 128])
+    assert np.abs(ours - image).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["ycbcr", "lab"])
+def test_merging_keeps_the_luminance_and_is_right_for_right_colours(mode):
+    model = zoo.create_model("colorizer", mode=mode).eval()
+    x = 0.25 + 0.5 * torch.rand(3, 3, 16, 16)
+    grey = model.corrupt(x)
+    torch.testing.assert_close(grey, luma(x))
+    given = rgb_to_ycbcr(x)[:, 1:] if mode == "ycbcr" else rgb_to_lab(x)[:, 1:] / 100
+    restored_ = model.restored(given, grey)
+    if mode == "ycbcr":
+        torch.testing.assert_close(restored_, x, atol=1e-5, rtol=1e-5)
+    else:
+        lightness = rgb_to_lab(grey.expand(-1, 3, -1, -1))[:, :1]
+        exact = lab_to_rgb(torch.cat([lightness, rgb_to_lab(x)[:, 1:]], 1)).clamp(0, 1)
+        torch.testing.assert_close(restored_, exact, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        model.restored(torch.zeros_like(given), grey), grey.expand(-1, 3, -1, -1), atol=1e-3, rtol=1e-3
+    )
+    assert model.reconstruction_loss(given, x, grey).item() == pytest.approx(0, abs=1e-8)
+
+
+def test_colours_of_a_large_picture_come_from_a_small_copy():
+    model = shaken(zoo.create_model("colorizer", mode="ycbcr"))
+    sizes = []
+    model.net.encoder.register_forward_hook(lambda _, inputs, __: sizes.append(tuple(inputs[0].shape)))
+    grey = torch.rand(1, 1, 300, 450)
+    picture = model.reconstruct(grey)
+    assert sizes == [(1, 1, 64, 96)]
+    inside = (picture > 0).all(1, keepdim=True) & (picture < 1).all(1, keepdim=True)
+    torch.testing.assert_close(luma(picture)[inside], grey[inside], atol=1e-5, rtol=1e-5)
+
+
+# ---- the variational autoencoder ----
+
+
+def test_evidence_bound_by_hand():
+    model = zoo.create_model("vae", in_features=9, hidden_dims=[5], latent_dim=2).eval()
+    x = torch.rand(6, 9)
+    model._draws = generator(3)
+    values = model.step((x,))
+    draws = generator(3)
+    pixels = (torch.rand(x.shape, generator=draws) < x).float()
+    mean, log_variance = model.net.moments(pixels)
+    code = mean + log_variance.mul(0.5).exp() * torch.randn(mean.shape, generator=draws)
+    posterior = torch.distributions.Normal(mean, log_variance.mul(0.5).exp())
+    kl = torch.distributions.kl_divergence(posterior, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    likelihood = torch.distributions.Bernoulli(logits=model.net.decoder(code)).log_prob(pixels).sum(1)
+    torch.testing.assert_close(values["nats"], (kl - likelihood).mean())
+    torch.testing.assert_close(values["kl"], kl.mean())
+    torch.testing.assert_close(values["loss"], values["nats"])
+
+
+def test_bound_is_the_same_each_time_and_pixels_are_drawn_anew_in_training():
+    model = zoo.create_model("vae", hidden_dims=[8], latent_dim=3)
+    data = tiny_data(model)
+    runs = [quiet_trainer().validate(model, data, verbose=False)[0] for _ in range(2)]
+    assert runs[0] == runs[1]
+    batch = tiny_batch(model)
+    assert len({model.train().step(batch)["loss"].item() for _ in range(3)}) == 3
+
+
+def test_samples_repeat_with_a_seed_and_are_pictures():
+    model = zoo.create_model("vae").eval()
+    one, two, other = model.sample(5, seed=1), model.sample(5, seed=1), model.sample(5, seed=2)
+    assert one.shape == (5, 1, 28, 28)
+    assert 0 <= one.min() <= one.max() <= 1
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+    assert model.sample(0).shape == (0, 1, 28, 28)
+    with pytest.raises(ValueError, match="n must be at least 0, not -1"):
+        model.sample(-1)
+
+
+# ---- files ----
+
+
+def picture(height=30, width=45, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+FILES = {
+    "rgb.png": lambda: Image.fromarray(picture()),
+    "rgb.jpg": lambda: Image.fromarray(picture()),
+    "grey.png": lambda: Image.fromarray(picture()[..., 0]),
+    "rgba.png": lambda: Image.fromarray(picture(channels=4)),
+    "la.png": lambda: (
+        Image.fromarray(picture(channels=2), "LA") if False else Image.fromarray(picture()[..., 0]).convert("LA")
+    ),
+    "palette.png": lambda: Image.fromarray(picture()).convert("P", palette=Image.Palette.ADAPTIVE),
+    "bits16.png": lambda: Image.fromarray(picture()[..., 0].astype(np.uint16) * 257),
+    "one.png": lambda: Image.fromarray(picture(1, 1)),
+    "bilevel.tif": lambda: Image.fromarray(picture()[..., 0] > 100),
+    "cmyk.jpg": lambda: Image.fromarray(picture()).convert("CMYK"),
+    "webp.webp": lambda: Image.fromarray(picture()),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_photograph_comes_back_as_it_was(name, tmp_path):
+    path = tmp_path / name
+    image = FILES[name]()
+    image.save(path, dpi=(200, 200))
+    found = read_photograph(path)
+    content = found.to_bytes(found.pixels, path.suffix)
+    (tmp_path / f"again{path.suffix}").write_bytes(content)
+    again = Image.open(tmp_path / f"again{path.suffix}")
+    assert again.size == image.size
+    wanted = {"palette.png": "RGB", "cmyk.jpg": "RGB", "bilevel.tif": "L"}.get(name, image.mode)
+    assert again.mode == wanted
+    if path.suffix in (".png", ".tif") and name != "palette.png":
+        assert np.array_equal(np.asarray(again), np.asarray(image.convert(wanted) if name == "bilevel.tif" else image))
+    if path.suffix in (".png", ".jpg"):
+        assert again.info["dpi"] == pytest.approx((200, 200), abs=0.1)
+
+
+def test_metadata_are_kept_and_the_picture_is_upright(tmp_path):
+    image = Image.fromarray(picture(20, 40))
+    exif = Image.Exif()
+    exif[0x0110], exif[0x0112] = "a camera", 6  # to be turned by a quarter
+    image.save(tmp_path / "in.jpg", exif=exif, icc_profile=b"a profile", quality=95)
+    found = read_photograph(tmp_path / "in.jpg")
+    assert found.pixels.shape == (3, 40, 20)
+    for suffix in (".jpg", ".png", ".webp", ".tif"):
+        (tmp_path / f"out{suffix}").write_bytes(found.to_bytes(found.pixels, suffix))
+        again = Image.open(tmp_path / f"out{suffix}")
+        assert again.getexif()[0x0110] == "a camera"
+        assert again.getexif().get(0x0112, 1) == 1
+        assert again.info["icc_profile"] == b"a profile"
+        assert again.size == (20, 40)
+    coloured = read_photograph(tmp_path / "in.jpg").to_bytes(found.pixels[:1], ".png")
+    assert b"a profile" not in coloured
+
+
+def test_transparency_lies_on_white_where_a_format_has_none(tmp_path):
+    image = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
+    image.save(tmp_path / "in.png")
+    found = read_photograph(tmp_path / "in.png")
+    (tmp_path / "out.bmp").write_bytes(found.to_bytes(found.pixels, ".bmp"))
+    assert (np.asarray(Image.open(tmp_path / "out.bmp").convert("RGB")) == 255).all()
+
+
+def test_channels_are_fitted_to_the_model():
+    grey, colour = torch.rand(1, 9, 9), torch.rand(3, 9, 9)
+    one = shaken(zoo.create_model("denoising_autoencoder"))
+    by_channel = torch.cat([one.reconstruct(part[None, None])[0] for part in colour])
+    torch.testing.assert_close(restored(one, colour), by_channel)
+    assert restored(one, grey).shape == (1, 9, 9)
+    three = shaken(zoo.create_model("inpainting_autoencoder", input_shape=[3, 8, 8]))
+    mask = (torch.rand(9, 9) < 0.3).float()
+    filled = restored(three, grey, mask)
+    assert filled.shape == (1, 9, 9)
+    torch.testing.assert_close(filled[0][mask == 0], grey[0][mask == 0])
+    colorizer = zoo.create_model("colorizer")
+    torch.testing.assert_close(restored(colorizer, colour), restored(colorizer, luma(colour[None])[0]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three small recipes of a user's own, fitted, and pictures of all kinds."""
+    folder = tmp_path_factory.mktemp("restoring")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        small = "hidden_dims: [4], latent_dim: 4, blocks: 0"
+        for name, model in {"denoise": "denoising_autoencoder", "fill": "inpainting_autoencoder"}.items():
+            (folder / f"{name}.yaml").write_text(
+                f"model: {{name: {model}, args: {{{small}}}}}\ndata: {{name: digits}}\ntrainer: {{max_epochs: 1}}\n"
+            )
+            assert cli.main(["fit", f"{name}.yaml", "--no_test"]) == 0
+        (folder / "pictures").mkdir()
+        for name, make in FILES.items():
+            make().save(folder / "pictures" / name)
+        (folder / "masks").mkdir()
+        for name in FILES:
+            mask = np.zeros((1, 1) if name == "one.png" else (30, 45), np.uint8)
+            mask[10:20, 10:20] = 255
+            Image.fromarray(mask).save(folder / "masks" / f"{name.split('.')[0]}.png")
+        (folder / "empty").mkdir()
+        (folder / "text.png").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def restoring(folder, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
+
+    def call(*words):
+        code = cli.main(["predict", *words, "--ckpt_path", "best"])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_predict_denoises_every_kind_of_file(restoring, folder):
+    for name in FILES:
+        out = folder / f"out_{name}"
+        assert restoring("denoise.yaml", f"pictures/{name}", "--output", out.name)[0] == 0
+        assert Image.open(out).size == Image.open(folder / "pictures" / name).size
+    assert Image.open(folder / "out_rgba.png").mode == "RGBA"
+    alpha = [np.asarray(Image.open(path).getchannel("A")) for path in ("out_rgba.png", "pictures/rgba.png")]
+    assert np.array_equal(*alpha)
+    assert Image.open(folder / "out_bits16.png").mode.startswith("I;16")
+
+
+def test_predict_fills_holes_and_takes_folders(restoring, folder):
+    code, out, _ = restoring("fill.yaml", "pictures/rgb.png", "masks/rgb.png", "--output", "filled.png")
+    assert code == 0
+    assert out.startswith("filled.png, ")
+    before, after = (np.asarray(Image.open(path)) for path in ("pictures/rgb.png", "filled.png"))
+    inside = np.zeros((30, 45), bool)
+    inside[10:20, 10:20] = True
+    assert np.array_equal(before[~inside], after[~inside])
+    assert not np.array_equal(before[inside], after[inside])
+    code, out, _ = restoring("fill.yaml", "pictures", "masks", "--output", "many")
+    assert code == 0
+    assert f"{len(FILES)} pictures in many" in out
+    assert sorted(path.name for path in (folder / "many").iterdir()) == sorted(FILES)
+    assert restoring("denoise.yaml", "pictures", "--output", "many_more")[0] == 0
+    assert len(list((folder / "many_more").iterdir())) == len(FILES)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["denoise.yaml", "pictures/rgb.png"], ["--output is missing"]),
+        (["denoise.yaml", "pictures/rgb.png", "--output", "a.txt"], ["a.txt", ".png"]),
+        (["denoise.yaml", "pictures/rgb.png", "--output", "no/a.png"], ["no/a.png", "there is no folder"]),
+        (["denoise.yaml", "pictures", "--output", "a.png"], ["a.png", "go into a folder"]),
+        (["denoise.yaml", "empty", "--output", "b"], ["empty is an empty folder"]),
+        (["denoise.yaml", "text.png", "--output", "c.png"], ["text.png is not a picture"]),
+        (["denoise.yaml", "none.png", "--output", "c.png"], ["none.png", "no such file"]),
+        (["denoise.yaml", "pictures/one.png", "pictures/one.png", "--output", "d"], ["two of the pictures", "one.png"]),
+        (["fill.yaml", "pictures/rgb.png", "--output", "c.png"], ["1 inputs", "a picture and its mask"]),
+        (["fill.yaml", "pictures/rgb.png", "masks", "--output", "c.png"], ["two files or two folders"]),
+        (
+            ["fill.yaml", "pictures/rgb.png", "masks/one.png", "--output", "c.png"],
+            ["1 x 1", "45 x 30", "white in a hole"],
+        ),
+        (["fill.yaml", "pictures", "empty", "--output", "e"], ["empty is an empty folder"]),
+        (["fill.yaml", "masks", "pictures/", "--output", "c.png"], ["c.png"]),
+    ],
+)
+def test_predict_refuses_in_one_line_and_leaves_nothing(restoring, folder, words, parts):
+    before = {path for path in folder.iterdir()}
+    code, _, err = restoring(*words)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert all(part in err for part in parts), err
+    assert {path for path in folder.iterdir()} == before
+
+
+def test_endings_are_those_that_can_be_written():
+    Image.init()
+    assert all(Image.registered_extensions()[ending] in Image.SAVE for ending in WRITTEN)
