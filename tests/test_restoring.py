@@ -480,12 +480,12 @@ def test_predict_fills_holes_and_takes_folders(restoring, folder):
     ],
 )
 def test_predict_refuses_in_one_line_and_leaves_nothing(restoring, folder, words, parts):
-    before = {path for path in folder.iterdir()}
+    before = set(folder.iterdir())
     code, _, err = restoring(*words)
     assert code == 2
     assert err.count("\n") == 1
     assert all(part in err for part in parts), err
-    assert {path for path in folder.iterdir()} == before
+    assert set(folder.iterdir()) == before
 
 
 def test_endings_are_those_that_can_be_written():

@@ -35,7 +35,7 @@ def picture_grid(rows: Mapping[str, Tensor], original: str = "original", title: 
         pictures = pictures.float().cpu().clamp(0, 1)
         ratios = psnr(pictures.expand_as(wanted), wanted)
         for one, picture, ratio in zip(line, pictures, ratios, strict=True):
-            one.imshow(picture.permute(1, 2, 0), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            one.imshow(picture.permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             one.set(xticks=[], yticks=[])
             one.spines[:].set_visible(False)
             if name != original:
