@@ -19,8 +19,6 @@ from datamodules.pictures import read_picture, square
 from datamodules.registry import register_datamodule
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-MEAN, STD = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
-"""Statistics of the official training pixels in [0, 1]."""
 _RECORD = 1 + 3 * 32 * 32
 
 
@@ -49,12 +47,13 @@ class CIFAR10DataModule(TensorDataModule):
     @property
     def spec(self) -> dict[str, Any]:
         """Shape, classes and pixel statistics."""
-        return spec_of_images((3, 32, 32), CLASSES, MEAN, STD)
+        return spec_of_images((3, 32, 32), CLASSES, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616])
 
     def prepare_data(self) -> None:
         """Download the archive unless it or its folder is there."""
-        if not (self.root / self.folder).is_dir():
-            fetch([self.url], f"md5:{self.md5}", self.root / "cifar-10-binary.tar.gz")
+        archive = self.root / "cifar-10-binary.tar.gz"
+        if not (self.root / self.folder).is_dir() and not archive.exists():
+            fetch([self.url], f"md5:{self.md5}", archive)
 
     def load(self) -> dict[str, Split]:
         """Read the official splits."""
@@ -123,10 +122,10 @@ class CIFAR10JPEGDataModule(ImageFolderDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape, classes and pixel statistics of CIFAR-10."""
-        grey = self.grey
-        shape = (1 if grey else 3, self.image_size, self.image_size)
-        return spec_of_images(shape, CLASSES, MEAN[1] if grey else MEAN, STD[1] if grey else STD)
+        """Shape, classes and pixel statistics."""
+        if self.grey or self.image_size != 32:
+            return super().spec
+        return spec_of_images((3, 32, 32), CLASSES, [0.4926, 0.4828, 0.4471], [0.2457, 0.2435, 0.2611])
 
     def check_root(self) -> None:
         """Leave the look for the files to ``load``: shape and classes are known without them."""

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import tarfile
 import zipfile
 
 import numpy as np
@@ -11,14 +13,14 @@ from conftest import quiet_trainer
 from PIL import Image
 
 import datamodules
-from datamodules import DigitsDataModule, ImageFolderDataModule
+from datamodules import CIFAR10DataModule, DigitsDataModule, ImageFolderDataModule
 from datamodules.augment import AUGMENTATIONS, augment
 from datamodules.base import Split, TensorDataModule, data_root, stratified
 from datamodules.loader import Chunk, EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
 
 NAMES = datamodules.list_datamodules()
-PICTURES = ("digits", "mnist", "fashion_mnist", "image_folder")
+PICTURES = ("cifar10", "cifar10_jpeg", "digits", "mnist", "fashion_mnist", "image_folder")
 CLASSES = ("cat", "dog", "eel")
 
 
@@ -59,9 +61,13 @@ def make(flat):
         if name == "image_folder":
             args = {"root": str(flat), "image_size": 8, "test_size": 12, "val_size": 9, **args}
         folder = getattr(cls, "folder", None)
-        if folder and not any((data_root(None) / folder / "raw").glob("*")):
+        if folder and not any((data_root(None) / folder).rglob("*")):
             pytest.skip(f"{name}: its files are not in {data_root(None)}")
         data = cls(**args)
+        if name == "cifar10_jpeg":
+            if not data.root.exists():
+                pytest.skip(f"{name}: its files are not in {data_root(None)}")
+            loaded[name] = data._loaded = loaded.get(name) or data._everything()
         if name == "reuters":
             if not list(data_root(None).glob("reuters21578*")):
                 pytest.skip(f"{name}: its files are not in {data_root(None)}")
@@ -249,7 +255,7 @@ def test_an_epoch_visits_each_row_once_and_the_next_in_another_order(name, make)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_many_batches_a_step_are_the_same_batches(name, make):
-    many = name in ("mnist", "fashion_mnist")
+    many = name in ("cifar10", "cifar10_jpeg", "mnist", "fashion_mnist")
     for changes in (None, {"shift": 2, "rotate": 10, "scale": 0.1, "shear": 5, "flip": 0.5, "erase": 3}):
         if changes and name not in PICTURES:
             continue
@@ -626,3 +632,80 @@ def test_sizes_have_no_use_beside_the_folders_they_would_make(tmp_path):
     for name in ("val", "test"):
         with pytest.raises(ValueError, match=f"{name}_size has no use"):
             ImageFolderDataModule(root=root, **{f"{name}_size": 3}).setup()
+
+
+# ---- CIFAR-10 ----
+
+
+def write_cifar10(folder, rows=20):
+    folder.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+    for name in [f"data_batch_{k}.bin" for k in range(1, 6)] + ["test_batch.bin"]:
+        records = draw.integers(0, 256, (rows, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(rows) % 10
+        (folder / name).write_bytes(records.tobytes())
+    return folder
+
+
+@pytest.fixture
+def cifar10(tmp_path, monkeypatch):
+    monkeypatch.setattr(CIFAR10DataModule, "rows", 20)
+    write_cifar10(tmp_path / "cifar-10-batches-bin")
+    return tmp_path
+
+
+def test_cifar10_reads_its_folder_and_its_archive(cifar10, monkeypatch):
+    folder = cifar10 / "cifar-10-batches-bin"
+    data = CIFAR10DataModule(root=str(cifar10), val_size=10, batch_size=10)
+    data.setup()
+    assert {name: len(split.groups) for name, split in data.splits.items()} == {"train": 90, "test": 20, "val": 10}
+    x, y = data.splits["test"].tensors
+    record = np.frombuffer((folder / "test_batch.bin").read_bytes(), np.uint8)[:3073]
+    assert y[0] == record[0]
+    assert np.array_equal(x[0].numpy().ravel(), record[1:])  # red, green, blue, each row by row
+    with tarfile.open(cifar10 / "cifar-10-binary.tar.gz", "w:gz") as archive:
+        archive.add(folder, "cifar-10-batches-bin")
+    shutil.rmtree(folder)
+    packed = CIFAR10DataModule(root=str(cifar10), val_size=10, batch_size=10)
+    with pytest.raises(ValueError, match="wrong checksum"):
+        packed.load()
+    content = (cifar10 / "cifar-10-binary.tar.gz").read_bytes()
+    monkeypatch.setattr(CIFAR10DataModule, "md5", hashlib.md5(content).hexdigest())
+    assert packed.sha256() == data.sha256()
+    (cifar10 / "cifar-10-binary.tar.gz").write_bytes(content[:5000])
+    monkeypatch.setattr(CIFAR10DataModule, "md5", hashlib.md5(content[:5000]).hexdigest())
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        CIFAR10DataModule(root=str(cifar10)).load()
+
+
+def test_damaged_cifar10_is_named(cifar10):
+    path = cifar10 / "cifar-10-batches-bin" / "data_batch_3.bin"
+    content = path.read_bytes()
+    for spoiled, words in ((content[:-1], "is it truncated"), (b"\x0b" + content[1:], "a class above 9")):
+        path.write_bytes(spoiled)
+        with pytest.raises(ValueError, match=words) as error:
+            CIFAR10DataModule(root=str(cifar10)).load()
+        assert "data_batch_3.bin" in str(error.value)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"data_batch_3\.bin is missing"):
+        CIFAR10DataModule(root=str(cifar10)).load()
+
+
+def test_cifar10_jpeg_is_missed_in_one_line(tmp_path):
+    data = datamodules.create_datamodule("cifar10_jpeg", root=str(tmp_path))
+    assert data.spec["input_shape"] == [3, 32, 32]
+    for call in (data.prepare_data, data.setup):
+        with pytest.raises(FileNotFoundError, match=r"cifar10-jpeg\.zip is missing") as error:
+            call()
+        assert "\n" not in str(error.value)
+
+
+def test_cifar10_jpeg_has_its_documented_sizes(make):
+    data = make("cifar10_jpeg")
+    data.setup()
+    assert {name: len(split.groups) for name, split in data.splits.items()} == {
+        "train": 18_000,
+        "test": 10_000,
+        "val": 2_000,
+    }
+    assert data.splits["test"].column(1).bincount().tolist() == [1_000] * 10

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import datamodules.mnist
-from datamodules import MNISTDataModule
+from datamodules import CIFAR10DataModule, MNISTDataModule
 from datamodules.mnist import read_idx
 
 SIZES = {"train": 60, "t10k": 20}
@@ -187,3 +187,18 @@ def test_read_idx_refuses_another_kind_of_file(tmp_path):
     path.write_bytes(whole)
     with pytest.raises(ValueError, match="damaged gzip file"):
         read_idx(path, (2, 3, 4))
+
+
+def test_cifar10_is_downloaded_from_its_archive(server, tmp_path, monkeypatch):
+    content = b"an archive"
+    server.answers = {**server.answers, "cifar-10-binary.tar.gz": content}
+    monkeypatch.setattr(CIFAR10DataModule, "url", MNISTDataModule.mirrors[0] + "cifar-10-binary.tar.gz")
+    with pytest.raises(ValueError, match="wrong checksum"):
+        CIFAR10DataModule(root=str(tmp_path)).prepare_data()
+    assert not files_under(tmp_path)
+    monkeypatch.setattr(CIFAR10DataModule, "md5", hashlib.md5(content).hexdigest())
+    CIFAR10DataModule(root=str(tmp_path)).prepare_data()
+    assert files_under(tmp_path) == ["cifar-10-binary.tar.gz"]
+    monkeypatch.setattr(CIFAR10DataModule, "url", "http://127.0.0.1:9/cifar-10-binary.tar.gz")
+    with pytest.raises(FileNotFoundError, match=r"cifar-10-binary\.tar\.gz is missing and no server answers"):
+        CIFAR10DataModule(root=str(tmp_path / "other")).prepare_data()
