@@ -10,6 +10,9 @@ from zoo.claims import in_words, measured
 from zoo.pretrained import load_result
 from zoo.recipes import Recipe, list_recipes, load_recipe
 
+TITLES = {"cifar10_jpeg": "CIFAR-10 (JPEG re-encoded)"}
+"""What tables call data whose name alone could be taken for another set."""
+
 
 class Row(NamedTuple):
     """A recipe's line in a table."""
@@ -31,7 +34,7 @@ def table_rows(names: Sequence[str]) -> list[Row]:
 def _row(recipe: Recipe) -> Row:
     result = load_result(recipe.name)
     claim = "; ".join(in_words(claim) for claim in recipe.claim) or "none"
-    data = recipe.data["name"]
+    data = TITLES.get(recipe.data["name"], recipe.data["name"])
     if result is None:
         return Row(recipe.model["name"], recipe.name, data, claim, "not verified", "", "")
     claimed = dict.fromkeys([claim["metric"] for claim in recipe.claim] or list(result["metrics"])[-1:])

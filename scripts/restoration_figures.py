@@ -1,0 +1,125 @@
+"""Draw test pictures cleaned, filled and coloured by the shipped autoencoders, and new ones."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.ndimage import median_filter
+from skimage.restoration import inpaint_biharmonic
+from torch import Tensor
+
+import zoo
+from zoo.grids import picture_grid, walk
+from zoo.nn import CORRUPTIONS, luma
+
+JPEG = "CIFAR-10 (JPEG re-encoded)"
+
+
+def load(recipe: str, count: int) -> tuple:
+    """Return a recipe's shipped model and some test pictures, of each class in turn."""
+    data = zoo.load_recipe(recipe).datamodule()
+    data.setup()
+    x, y = data.splits["test"].tensors
+    rows = [torch.nonzero(y == label)[: -(-count // 10), 0] for label in range(10)]
+    return zoo.create_model(recipe, pretrained=True), data.to_natural(x[torch.stack(rows, 1).flatten()[:count]])
+
+
+def draw_denoised(count: int = 10) -> Figure:
+    """Garments under noise, by a median filter and by the denoising autoencoder."""
+    model, x = load("denoising_autoencoder.fashion_mnist", count)
+    noisy = model.corrupt(x, torch.Generator().manual_seed(0))
+    filtered = np.stack([median_filter(picture[0], 5)[None] for picture in noisy.numpy()])
+    rows = {
+        "noise of std 0.5,\nclipped": noisy,
+        "median filter, 5x5": torch.from_numpy(filtered),
+        "denoising\nautoencoder": model.reconstruct(noisy),
+        "original": x,
+    }
+    return picture_grid(rows, title="Fashion-MNIST test pictures, PSNR beside the original")
+
+
+def biharmonic(x: Tensor, mask: Tensor) -> Tensor:
+    """Fill holes as a biharmonic surface would."""
+    seen = x.masked_fill(mask > 0, 0.0).permute(0, 2, 3, 1).numpy()
+    filled = [inpaint_biharmonic(a, b[0] > 0, channel_axis=-1) for a, b in zip(seen, mask.numpy(), strict=True)]
+    return torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2).clamp(0, 1)
+
+
+def inpainted(recipe: str, title: str, count: int = 10) -> Figure:
+    """Rectangles on the first half of the pictures, strokes on the other, filled by both methods."""
+    model, x = load(recipe, count)
+    half = count // 2
+    square = CORRUPTIONS["erase"].holes(x[:half], 0.25, torch.Generator().manual_seed(1))
+    lines = CORRUPTIONS["strokes"].holes(x[half:], 3.0, torch.Generator().manual_seed(1))
+    mask = torch.cat([square, lines]).float()
+    rows = {
+        "with holes": x * (1 - mask) + 0.5 * mask,
+        "biharmonic": biharmonic(x, mask),
+        "inpainting\nautoencoder": model.reconstruct(x, mask=mask),
+        "original": x,
+    }
+    return picture_grid(rows, title=f"{title} test pictures, PSNR of the whole picture beside the original")
+
+
+def draw_filled() -> Figure:
+    """Garments with holes."""
+    return inpainted("inpainting_autoencoder.fashion_mnist", "Fashion-MNIST")
+
+
+def draw_filled_cifar10() -> Figure:
+    """Photographs with holes."""
+    return inpainted("inpainting_autoencoder.cifar10_jpeg", JPEG)
+
+
+def draw_coloured(count: int = 10) -> Figure:
+    """The course's table: grey, vanilla, merged with YCbCr, merged with LAB, original."""
+    found = {mode: load(f"colorizer.cifar10_jpeg_{mode}", count) for mode in ("vanilla", "ycbcr", "lab")}
+    x = found["lab"][1]
+    grey = luma(x)
+    names = {"vanilla": "vanilla", "ycbcr": "merge YCbCr", "lab": "merge LAB"}
+    rows = {"grey": grey, **{names[mode]: model.reconstruct(grey) for mode, (model, _) in found.items()}, "original": x}
+    return picture_grid(rows, title=f"{JPEG} test pictures, PSNR beside the original")
+
+
+def draw_samples(side: int = 10) -> Figure:
+    """Digits that the variational autoencoder draws, and walks between two test digits."""
+    model, x = load("vae.mnist", 2 * side)
+    codes = model.encode(x)
+    ways = torch.cat([walk(codes[k], codes[k + 1], side) for k in range(0, 2 * side, 2)])
+    sheets = {
+        "samples: codes drawn from N(0, 1)": model.sample(side**2, seed=0),
+        "walks between the codes of two test digits": model.decode(ways),
+    }
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
+    for axes, (title, pictures) in zip(figure.subplots(1, 2), sheets.items(), strict=True):
+        rows = pictures.reshape(side, side, 28, 28).permute(0, 2, 1, 3).reshape(28 * side, 28 * side)
+        axes.imshow(rows.numpy(), cmap="gray", vmin=0, vmax=1)
+        axes.set(title=title, xticks=[], yticks=[])
+    figure.suptitle("vae.mnist: expected pixels")
+    return figure
+
+
+FIGURES = {
+    "denoised": draw_denoised,
+    "filled": draw_filled,
+    "filled_cifar10": draw_filled_cifar10,
+    "coloured": draw_coloured,
+    "samples": draw_samples,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=list(FIGURES), help=f"of {', '.join(FIGURES)}; all if none")
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "figures")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    for name in args.names:
+        FIGURES[name]().savefig(args.output / f"{name}.png", dpi=100)
+        print(args.output / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
