@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import quiet_trainer, tiny_batch, tiny_data
+from conftest import TinyData, quiet_trainer, tiny_batch, tiny_data
 from PIL import Image
 
 import zoo
 from datamodules.photographs import WRITTEN, read_photograph
 from zoo import cli
+from zoo.baselines import BASELINES, MEASURES, restoration
+from zoo.grids import picture_grid, walk
 from zoo.nn import CORRUPTIONS, in_tiles, lab_to_rgb, luma, plane_codec, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.restoring import restored
 
@@ -308,6 +310,110 @@ def test_samples_repeat_with_a_seed_and_are_pictures():
     assert model.sample(0).shape == (0, 1, 28, 28)
     with pytest.raises(ValueError, match="n must be at least 0, not -1"):
         model.sample(-1)
+
+
+# ---- what is measured beside, and shown ----
+
+
+def small(name, channels=1, **args):
+    """Return a model and data of small pictures, smooth patches under a little noise."""
+    model = zoo.create_model(name, hidden_dims=[4], latent_dim=4, blocks=0, input_shape=[channels, 16, 16], **args)
+    data = TinyData((channels, 16, 16), 10, n=400, n_val=400, noise=0.1, batch_size=50)
+    data.setup()
+    return model, data
+
+
+def test_denoisers_are_measured_on_the_pictures_of_the_model():
+    pytest.importorskip("skimage")
+    model, data = small("denoising_autoencoder", in_features=256)
+    found = {name: BASELINES[name](model, data)["test_psnr"] for name in ("linear_denoiser", "median")}
+    found |= {
+        name: BASELINES[name](model, data)["test_psnr"] for name in ("total_variation", "wavelet", "nonlocal_means")
+    }
+    x = data.to_natural(data.splits["test"].tensors[0])
+    noisy = restoration.mean_psnr(model.corrupt(x, generator()).numpy(), x.numpy())
+    assert all(psnr > noisy + 3 for psnr in found.values()), (noisy, found)
+    assert found["linear_denoiser"] == max(found.values())  # ten patterns lie in a plane of ten dimensions
+    seen = []
+    model.errors = lambda restored, x, seen_: seen.append(seen_) or (restored - x).square().flatten(1).mean(1)
+    quiet_trainer().test(model, data, verbose=False)
+    clean, corrupted = restoration._examples(model, data, "test")
+    assert np.array_equal(torch.cat(seen).numpy(), corrupted)
+    assert np.array_equal(clean, x.numpy())
+
+
+def test_holes_are_measured_inside_them_and_are_the_same_for_both():
+    pytest.importorskip("skimage")
+    model, data = small("inpainting_autoencoder", channels=3)
+    torch.nn.init.zeros_(model.net.decoder.last.weight)
+    torch.nn.init.zeros_(model.net.decoder.last.bias)
+    ours, biharmonic = MEASURES["filled"](model, data), BASELINES["biharmonic"](model, data)
+    assert set(ours) == set(biharmonic) == {"test_hole_psnr", "test_stroke_psnr"}
+    assert all(5 < value < 30 for value in (*ours.values(), *biharmonic.values()))
+    x, mask = torch.rand(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
+    mask[:, :, 2:4, 2:4] = 1
+    worse = torch.where(mask > 0, x + 0.1, x + 0.5)
+    assert restoration.hole_psnr(worse, x, mask) == pytest.approx(20, abs=1e-3)
+
+
+def test_grey_copy_and_colours_are_measured():
+    pytest.importorskip("skimage")
+    model, data = small("colorizer", channels=3, mode="ycbcr")
+    last = model.net.decoder[-1]
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    grey = BASELINES["grey_copy"](model, data)
+    found = MEASURES["colours"](model, data)  # without chroma the merged picture is the grey one
+    assert found["test_ssim"] == pytest.approx(grey["test_ssim"], abs=1e-4)
+    assert found["test_ciede2000"] == pytest.approx(grey["test_ciede2000"], abs=1e-3)
+    x = data.to_natural(data.splits["test"].tensors[0])
+    perfect = restoration._colour_figures(x, x)
+    assert perfect["test_ssim"] == pytest.approx(1, abs=1e-5)
+    assert perfect["test_ciede2000"] == pytest.approx(0, abs=1e-6)
+
+
+def test_samples_are_read_by_the_shipped_classifier():
+    class Digits:
+        def sample(self, n, seed):
+            return torch.zeros(n, 1, 28, 28)
+
+    share = MEASURES["readable_samples"](Digits(), None)["test_readable_samples"]
+    assert share in (0.0, 1.0)  # a thousand times the same picture
+
+
+@pytest.mark.parametrize("name", ["inpainting_autoencoder", "colorizer", "vae"])
+def test_tensorboard_shows_what_was_seen_and_restored(name, tmp_path):
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    model = zoo.create_model(name)
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    quiet_trainer(
+        max_epochs=1,
+        logger=logger,
+        callbacks=zoo.callbacks.default_callbacks(model, tmp_path),
+        enable_checkpointing=True,
+    ).fit(model, tiny_data(model))
+    events = EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    side = model.sample_shape[1]
+    rows = 2 if name == "vae" else 3
+    [picture] = events.Images("reconstructions")
+    assert (picture.width, picture.height) == (12 * (side + 1) + 1, rows * (side + 1) + 1)
+    assert {"psnr"} <= set(events.Tags()["images"])
+    assert ({"samples", "walk"} <= set(events.Tags()["images"])) == (name == "vae")
+
+
+def test_grid_gives_each_picture_its_psnr():
+    x = torch.full((3, 3, 4, 4), 0.5)
+    rows = {"darker": x - 0.1, "grey": x[:, :1] - 0.01, "original": x}
+    figure = picture_grid(rows, title="a title")
+    labels = [axes.get_xlabel() for axes in figure.axes]
+    assert labels == ["20.0 dB"] * 3 + ["40.0 dB"] * 3 + [""] * 3
+    assert figure.axes[0].get_ylabel() == "darker"
+    assert figure.get_suptitle() == "a title"
+    codes = walk(torch.zeros(4), torch.ones(4), 5)
+    assert codes[:, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
 
 
 # ---- files ----
