@@ -128,7 +128,7 @@ def test_wrong_pictures_are_named_in_one_line(name, spoil, message):
         ("inpainting_autoencoder", {"input_shape": [28, 28]}, r"input_shape \(C, H, W\)"),
         ("colorizer", {"mode": "lap"}, "unknown mode 'lap': did you mean lab"),
         ("colorizer", {"input_shape": [1, 28, 28]}, r"is \(3, H, W\), not \[1, 28, 28\]"),
-        ("colorizer", {"loss": "cross_entropy"}, "is squared_error, not cross_entropy"),
+        ("colorizer", {"loss": "cross_entropy"}, "psnr or squared_error, not cross_entropy"),
         ("colorizer", {"blocks": -1}, "blocks must be at least 0"),
         ("colorizer", {"latent_dim": 0}, "latent_dim must be at least 1"),
         ("vae", {"beta": -1.0}, "beta must be at least 0, not -1"),
@@ -178,8 +178,7 @@ def test_only_holes_change_and_what_they_show_is_not_looked_at(channels):
 def test_large_hole_is_filled_from_smaller_pictures():
     """A smooth picture with a hole far deeper than the network sees comes back about right, without training."""
     model = zoo.create_model("inpainting_autoencoder").eval()
-    torch.nn.init.zeros_(model.net.decoder.last.weight)
-    torch.nn.init.zeros_(model.net.decoder.last.bias)
+    model.scores = lambda seen: torch.zeros_like(seen[:, :-1])  # the smooth filling is as it shall be
     x = torch.linspace(0.2, 0.8, 300)[None, None, None].expand(1, 1, 260, 300).contiguous()
     mask = torch.zeros(260, 300)
     mask[30:230, 40:260] = 1

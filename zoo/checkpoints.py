@@ -58,5 +58,8 @@ def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
     if found != cls.__name__:
         raise ValueError(f"{os.fspath(path)} is a checkpoint of {found}, expected one of {cls.__name__}")
     model = cls(**content["hyper_parameters"])
-    model.load_state_dict(content["state_dict"])
+    try:
+        model.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise ValueError(f"{os.fspath(path)} does not fit {found} as it is now: fit the model anew") from error
     return model.eval()

@@ -81,7 +81,7 @@ class InpaintingAutoencoder(_Restorer):
     """Fills holes in pictures: an obstacle, a scratch, a text that was written over.
 
     With m the mask, 1 in a hole, and s the picture whose holes are filled smoothly from around them, the network sees s
-    and m and gives what is missing of it. Outside of the holes the picture is kept; loss and metrics are those inside:
+    and m and gives what s lacks. Outside of the holes the picture is kept; loss and metrics are those inside:
 
         r = (1 - m) x + m (s + decoder(encoder(s, m)))
 
@@ -123,8 +123,7 @@ class InpaintingAutoencoder(_Restorer):
         """Return the loss inside the holes."""
         if self.hparams["loss"] == "psnr":
             return super().reconstruction_loss(scores, x, seen)
-        missing = x - seen[:, :-1]
-        return ((scores.float() - missing) * seen[:, -1:]).square().sum() / len(x)
+        return ((seen[:, :-1] + scores.float() - x) * seen[:, -1:]).square().sum() / len(x)
 
     def errors(self, restored: Tensor, x: Tensor, seen: Tensor) -> Tensor:
         """Return the mean squared error (N,) inside each picture's holes."""
@@ -212,8 +211,9 @@ class Colorizer(_Restorer):
         ycbcr     RGB of (g, f(g)): the network gives the two chroma channels
         lab       RGB of (L*(g), f(g)): the network gives a* and b*, in hundreds
 
-    The loss is the squared error of the network's own channels, summed over a picture and averaged over the batch. The
-    merging modes keep every detail of the grey picture; colours vary slowly, so in ``reconstruct`` they are found on a
+    The loss ``squared_error`` is that of the network's own channels, summed over a picture and averaged over the batch;
+    ``psnr`` is that of the coloured pictures, and so more careful with pictures that have little colour. The merging
+    modes keep every detail of the grey picture; colours vary slowly, so in ``reconstruct`` they are found on a
     copy whose shorter side has at most 64 pixels, near to the size trained on, and enlarged.
 
     Args:
@@ -231,8 +231,8 @@ class Colorizer(_Restorer):
         super().__init__(**training)
         if self.sample_shape[0] != 3:
             raise ValueError(f"input_shape of a colorizer is (3, H, W), not {list(self.sample_shape)}")
-        if self.hparams["loss"] != "squared_error":
-            raise ValueError(f"loss of a colorizer is squared_error, not {self.hparams['loss']}")
+        if self.hparams["loss"] == "cross_entropy":
+            raise ValueError("loss of a colorizer is psnr or squared_error, not cross_entropy")
 
     def _channels(self, **training: Any) -> tuple[int, int, str]:
         return (1, 3, "sigmoid") if self._mode == "vanilla" else (1, 2, "identity")
@@ -242,16 +242,18 @@ class Colorizer(_Restorer):
         return super().corrupt(luma(x).clamp(0, 1), generator)
 
     def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
-        """Return the coloured pictures (N, 3, H, W) in [0, 1]."""
+        """Return the coloured pictures (N, 3, H, W); in [0, 1] but for training."""
         given = self.net.output(scores)
         if self._mode == "ycbcr":
             given = ycbcr_to_rgb(torch.cat([seen, given], 1))
         elif self._mode == "lab":
             given = lab_to_rgb(torch.cat([rgb_to_lab(seen.expand(-1, 3, -1, -1))[:, :1], 100 * given], 1))
-        return given.clamp(0, 1)
+        return given if self.training else given.clamp(0, 1)
 
     def reconstruction_loss(self, scores: Tensor, x: Tensor, seen: Tensor) -> Tensor:
-        """Return the squared error of the channels that the network gives."""
+        """Return the loss of the channels that the network gives, or of the coloured pictures."""
+        if self.hparams["loss"] == "psnr":
+            return super().reconstruction_loss(scores, x, seen)
         if self._mode == "ycbcr":
             x = rgb_to_ycbcr(x)[:, 1:]
         elif self._mode == "lab":
