@@ -149,6 +149,20 @@ def test_skip_network_does_not_decode_codes_alone():
         model.decode(model.encode(torch.rand(1, 1, 8, 8)))
 
 
+def test_smaller_numbers_do_not_meet_the_penalty():
+    """Whatever scale the encoder's last layer has, the code is the same: only fewer units make it cheaper."""
+    model = zoo.create_model("sparse_denoising_autoencoder")
+    x = torch.rand(16, 1, 28, 28, generator=generator())
+    codes = []
+    for _ in range(2):
+        with torch.no_grad():
+            codes.append(model.train().net.encoder(x))
+            last = [layer for layer in model.net.encoder if isinstance(layer, torch.nn.Conv2d)][-1]
+            last.weight.mul_(0.2)
+            last.bias.mul_(0.2)
+    torch.testing.assert_close(codes[0], codes[1], atol=2e-3, rtol=2e-2)
+
+
 # ---- holes ----
 
 

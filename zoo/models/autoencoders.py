@@ -15,7 +15,7 @@ NETWORKS: dict[str, tuple[Callable[..., Codec], list[int], tuple[str, ...]]] = {
     "conv": (conv_codec, [16, 32], ("codec",)),
     "dense": (dense_codec, [], ("batch_norm", "codec")),
     "fully_convolutional": (
-        lambda shape, *rest, **own: plane_codec((shape[0],) * 2, *rest, **own),
+        lambda shape, *rest, **own: plane_codec((shape[0],) * 2, *rest, unit_variance=True, **own),
         [32, 48],
         ("blocks",),
     ),

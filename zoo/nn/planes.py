@@ -37,6 +37,26 @@ class ResidualBlock(nn.Module):
         return self.activation(x + self.branch(x))
 
 
+class UnitVariance(nn.Module):
+    """Scale maps to unit variance over the batch and shift each by a learned offset.
+
+    Batch normalisation (Ioffe & Szegedy, 2015) without its learned scale: a penalty on what follows cannot be met by
+    smaller numbers, only by fewer.
+
+    Args:
+        channels: Number of maps.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.normalise = nn.BatchNorm2d(channels, affine=False)
+        self.offset = nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return self.normalise(x) + self.offset
+
+
 class PlaneCodec(Codec):
     """A codec of convolutions alone, whose code is a plane of maps (N, latent_dim, H / stride, W / stride).
 
@@ -74,6 +94,7 @@ def plane_codec(
     latent_activation: str = "identity",
     output: str = "sigmoid",
     dropout: float = 0.0,
+    unit_variance: bool = False,
     skip: bool = False,
 ) -> PlaneCodec:
     """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015): any size in, the same size out.
@@ -90,6 +111,7 @@ def plane_codec(
         latent_activation: Name of the activation of the code.
         output: Last step of the decoder, as ``Codec`` takes it.
         dropout: Probability with which a map before the code is left out.
+        unit_variance: Whether the maps of the code are scaled to unit variance before their activation.
         skip: Whether the decoder is shown the encoder's maps, as in ``SkipCodec``.
     """
     channels_in, channels_out = channels
@@ -100,6 +122,7 @@ def plane_codec(
         *(ResidualBlock(deep, activation_name) for _ in range(blocks)),
         nn.Dropout2d(dropout),
         nn.Conv2d(deep, latent_dim, 3, padding=1),
+        *([UnitVariance(latent_dim)] if unit_variance else []),
         activation(latent_activation),
     )
     back: list[nn.Module] = [conv_block(latent_dim, deep, activation_name)]
