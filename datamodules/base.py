@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from datamodules.augment import augment, check_augmentation
-from datamodules.loader import Chunk, EpochSampler, TensorLoader
+from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
 
 EVALUATION_BATCH, EVALUATION_BATCH_CPU = 2048, 256
 """Fewest rows of an evaluation's batch; on a CPU the maps of a small convolutional network should stay in its cache."""
@@ -164,6 +164,15 @@ class TensorDataModule(L.LightningDataModule):
         """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""
         return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
 
+    def naturally(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Turn a stored batch (x, ...) into natural units."""
+        x, *rest = batch
+        return self.to_natural(x), *rest
+
+    def lengths(self, split: Split) -> Tensor | None:
+        """Return the length (N,) of each row for sources whose rows differ in it: batches then hold similar ones."""
+        return None
+
     def read(self, source: str) -> Tensor:
         """Read one input of a user's, a file or a string, into a batch in natural units."""
         raise ValueError(f"{self.name} takes no input {source!r}: its model has no files or strings to answer")
@@ -228,7 +237,11 @@ class TensorDataModule(L.LightningDataModule):
         in_chunks = training and self.batches_per_step > 1 and not self.augment and device == "cpu"
         evaluated = max(self.batch_size, EVALUATION_BATCH_CPU if device == "cpu" else EVALUATION_BATCH)
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        sampler = EpochSampler(len(split.groups), training, self.seed, rank, world)
+        lengths = self.lengths(split) if training else None
+        if lengths is None:
+            sampler = EpochSampler(len(split.groups), training, self.seed, rank, world)
+        else:
+            sampler = BucketSampler(lengths, self.batch_size, seed=self.seed, rank=rank, world_size=world)
         limit = trainer.limit_train_batches if trainer and training else None
         return TensorLoader(
             split.stored,
@@ -238,7 +251,7 @@ class TensorDataModule(L.LightningDataModule):
             max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
             prefetch=device == "cuda" and not split.stored[0].is_cuda,
             chosen=split.rows,
-            to_natural=self.to_natural if in_chunks else None,
+            naturally=self.naturally if in_chunks else None,
         )
 
     @property
@@ -268,9 +281,8 @@ class TensorDataModule(L.LightningDataModule):
         """Turn a batch into natural units; in training augment it and divide it into its batches."""
         if not isinstance(batch, (tuple, list)):
             return batch  # a chunk does it by itself, or it is no batch of this datamodule
-        x, *rest = batch
+        x, *rest = self.naturally(tuple(batch))
         training = bool(self.trainer and self.trainer.training)
-        x = self.to_natural(x)
         if training and self.augment:
             x = augment(x, self.augment, self._generator())
         return Chunk((x, *rest), self.batch_size) if training and self.batches_per_step > 1 else (x, *rest)

@@ -84,7 +84,9 @@ class CIFAR10DataModule(TensorDataModule):
                     for split, names in self.files.items()
                 }
         except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"{archive} cannot be unpacked ({error}); delete it and it is downloaded again") from error
+            raise ValueError(
+                f"{archive} cannot be unpacked ({type(error).__name__}); delete it and it is downloaded again"
+            ) from error
 
     def _file(self, path: Path) -> bytes:
         if not path.is_file():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
+
+Batch = tuple[Tensor, ...]
 
 
 class EpochSampler:
@@ -46,6 +49,35 @@ class EpochSampler:
         return order[: self.n - self.n % self.world_size][self.rank :: self.world_size]
 
 
+class BucketSampler(EpochSampler):
+    """Row numbers of an epoch in batches of rows of about the same length, so that little of a batch is padding.
+
+    The epoch's permutation is cut into pools of ``pool`` batches; each is sorted by length and cut into batches, and
+    the batches of all pools are put in random order. Every row comes once an epoch, as ever.
+
+    Args:
+        lengths: Length of each row.
+        batch_size: Rows a batch.
+        pool: Batches that are sorted together; more leave less padding, and batches that are less mixed.
+        **common: Arguments of ``EpochSampler``.
+    """
+
+    def __init__(self, lengths: Tensor, batch_size: int, pool: int = 256, **common: Any) -> None:
+        super().__init__(len(lengths), True, **common)
+        self.lengths, self.batch_size, self.pool = lengths, batch_size, pool
+
+    def rows(self) -> Tensor:
+        """Return the row numbers (int64)."""
+        draws = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.n, generator=draws)[: self.n - self.n % self.world_size]
+        size = self.batch_size * self.world_size
+        pools = [part[self.lengths[part].argsort(stable=True)] for part in order.split(size * self.pool)]
+        batches = [batch for part in pools for batch in part.split(size)]
+        last = [batches.pop()] if batches and len(batches[-1]) < size else []  # only the last may be smaller
+        mixed = [batches[k] for k in torch.randperm(len(batches), generator=draws).tolist()]
+        return torch.cat([*mixed, *last, order[:0]])[self.rank :: self.world_size]
+
+
 class Chunk:
     """Several batches, handed to the model together; to iterate gives them one by one.
 
@@ -55,7 +87,7 @@ class Chunk:
         tensors: Aligned tensors.
         batch_size: Rows a batch; the last may have fewer.
         rows: Numbers of the chunk's rows in the tensors; all if None.
-        to_natural: What is done to the first tensor of a batch; nothing if None.
+        naturally: What is done to a batch; nothing if None.
     """
 
     def __init__(
@@ -63,10 +95,10 @@ class Chunk:
         tensors: tuple[Tensor, ...],
         batch_size: int,
         rows: Tensor | None = None,
-        to_natural: Callable[[Tensor], Tensor] | None = None,
+        naturally: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.tensors, self.batch_size = tensors, batch_size
-        self.rows, self.to_natural = rows, to_natural
+        self.rows, self.naturally = rows, naturally
 
     def __len__(self) -> int:
         n = len(self.tensors[0] if self.rows is None else self.rows)
@@ -78,8 +110,8 @@ class Chunk:
         else:
             pieces = self.rows.split(self.batch_size)
             parts = (tuple(tensor.index_select(0, piece) for tensor in self.tensors) for piece in pieces)  # type: ignore[assignment]
-        for x, *rest in parts:
-            yield (self.to_natural(x) if self.to_natural else x, *rest)
+        for batch in parts:
+            yield self.naturally(batch) if self.naturally else batch
 
 
 class TensorLoader:
@@ -94,7 +126,7 @@ class TensorLoader:
         prefetch: Whether the next rows are gathered, into pinned memory, by a thread while the last are used: for
             rows on the host and a model on a CUDA device.
         chosen: Numbers of the rows that the sampler's 0, 1, ... stand for; all rows if None.
-        to_natural: If given, what is handed out is a ``Chunk`` that gathers its batches itself and does this to them.
+        naturally: If given, what is handed out is a ``Chunk`` that gathers its batches itself and does this to them.
     """
 
     def __init__(
@@ -106,12 +138,12 @@ class TensorLoader:
         max_batches: int | None = None,
         prefetch: bool = False,
         chosen: Tensor | None = None,
-        to_natural: Callable[[Tensor], Tensor] | None = None,
+        naturally: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.tensors, self.sampler = tensors, sampler
         self.batch_sampler = None  # Lightning asks every loader that has a sampler
         self.batch_size, self.batches_per_step = batch_size, batches_per_step
-        self.max_batches, self.prefetch, self.chosen, self.to_natural = max_batches, prefetch, chosen, to_natural
+        self.max_batches, self.prefetch, self.chosen, self.naturally = max_batches, prefetch, chosen, naturally
 
     @property
     def batches(self) -> int:
@@ -144,8 +176,8 @@ class TensorLoader:
                 yield batch
 
     def _gather(self, rows: Tensor | None, span: slice) -> tuple[Tensor, ...] | Chunk:
-        if self.to_natural and rows is not None:
-            return Chunk(self.tensors, self.batch_size, rows[span], self.to_natural)
+        if self.naturally and rows is not None:
+            return Chunk(self.tensors, self.batch_size, rows[span], self.naturally)
         if rows is None:
             batch = tuple(tensor[span] for tensor in self.tensors)
         else:

@@ -104,7 +104,9 @@ class ReutersDataModule(TensorDataModule):
                     assert file is not None
                     yield file.read()
         except (KeyError, EOFError, OSError, tarfile.TarError, AssertionError) as error:
-            raise ValueError(f"{source}: not the archive of Reuters-21578 ({error}); delete it and try again") from None
+            raise ValueError(
+                f"{source}: not the archive of Reuters-21578 ({type(error).__name__}); delete it and try again"
+            ) from None
 
     def _documents(self) -> list[Document]:
         digest = hashlib.sha256()

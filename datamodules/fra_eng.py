@@ -1,0 +1,225 @@
+"""English-French sentence pairs, for translation both ways."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.base import Split, TensorDataModule
+from datamodules.download import fetch
+from datamodules.registry import register_datamodule, unknown
+from datamodules.text import decoded, read_lines
+from datamodules.vocabulary import Vocabulary, padded
+
+LARGEST_COMPONENT = 100
+"""Pairs of the largest group that is not trained on; a larger one would be a test of little else."""
+
+Pair = tuple[str, str]
+
+
+@register_datamodule("fra_eng")
+class FraEngDataModule(TensorDataModule):
+    """English-French sentence pairs of Tatoeba, as ManyThings.org packs them; ``source`` says which way to translate.
+
+    The file has a pair a line, English, tab, French; today's has a third column, which is left out. A sentence may have
+    several translations, so pairs hang together: two are of one group if they share a sentence of either language,
+    where case, accents' encoding, spaces and punctuation make no difference, and groups are connected components of
+    these. Test (always the same) and validation are whole groups, so no sentence of either language is on two sides,
+    and the split is one for both directions. A batch is (src, src_len, tgt, tgt_len): ids (N, S) and (N, T) with the
+    special tokens at both ends, filled up with 0, and their lengths.
+
+    Args:
+        source: Language translated from: ``fra`` or ``eng``.
+        vocab_size: Number of tokens, which both languages share.
+        max_length: Largest number of tokens of a sentence, its ends included; longer pairs are not trained on, and
+            longer sources are cut.
+        val_size: Pairs set aside for validation, at least.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    url = "https://www.manythings.org/anki/fra-eng.zip"
+    names = ("eng", "fra")
+    test_sources = 2_000
+    """Sentences of each language that the test split has at least; so many are translated."""
+
+    def __init__(
+        self,
+        *,
+        source: str = "fra",
+        vocab_size: int = 8_000,
+        max_length: int = 60,
+        val_size: int = 2_000,
+        **common: Any,
+    ) -> None:
+        super().__init__(val_size=val_size, **common)
+        if source not in self.names:
+            raise unknown("source", source, self.names)
+        if self.augment:
+            raise ValueError(f"augment: {', '.join(self.augment)} changes pictures, and {self.name} holds texts")
+        if max_length < 3:
+            raise ValueError(f"max_length must be at least 3, not {max_length}: both ends are tokens")
+        self.source, self.target = source, self.names[1 - self.names.index(source)]
+        self.vocab_size, self.max_length = vocab_size, max_length
+        self._parts: dict[str, tuple[list[Pair], np.ndarray]] | None = None
+        self._vocabulary: Vocabulary | None = None
+
+    def prepare_data(self) -> None:
+        """Download the archive unless it or its file is there."""
+        if not (self.root / "fra-eng" / "fra.txt").exists() and not (self.root / "fra-eng.zip").exists():
+            fetch([self.url], None, self.root / "fra-eng.zip")
+
+    # ---- pairs ----
+
+    def read_all(self) -> list[Pair]:
+        """Read the pairs (English, French), each once, in the order of the file."""
+        self.prepare_data()
+        path, archive = self.root / "fra-eng" / "fra.txt", self.root / "fra-eng.zip"
+        if path.exists():
+            content = path.read_bytes()
+        else:
+            try:
+                with zipfile.ZipFile(archive) as packed:
+                    content = packed.read("fra.txt")
+            except (zipfile.BadZipFile, KeyError, OSError) as error:
+                raise ValueError(
+                    f"{archive} cannot be unpacked ({type(error).__name__}); delete it and try again"
+                ) from None
+            path = archive
+        pairs: dict[Pair, None] = {}
+        for number, line in enumerate(decoded(content, str(path)).splitlines(), 1):
+            columns = line.split("\t")
+            if len(columns) < 2:
+                raise ValueError(f"{path}, line {number}: no tab, expected English, tab, French")
+            pairs[columns[0].strip(), columns[1].strip()] = None
+        if not pairs:
+            raise ValueError(f"{path} is empty: expected a pair a line, English, tab, French")
+        return list(pairs)
+
+    def parts(self) -> dict[str, tuple[list[Pair], np.ndarray]]:
+        """Return pairs and the numbers of their groups for ``train``, ``val`` and ``test``, read once."""
+        if self._parts is None:
+            pairs = self.read_all()
+            groups = components(pairs)
+            sizes = np.bincount(groups)
+            order = np.random.default_rng(0).permutation(np.flatnonzero(sizes <= LARGEST_COMPONENT))
+            members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
+            test = self._until(pairs, members, order, self.test_sources)
+            rest = np.random.default_rng(self.seed + 1).permutation(order[test:])
+            counts = np.cumsum(sizes[rest])
+            if self.val_size < 1 or not len(counts) or self.val_size > counts[-1] // 2:
+                raise ValueError(f"val_size={self.val_size} does not fit: choose from 1 to {sum(sizes[rest]) // 2}")
+            val = int(np.searchsorted(counts, self.val_size)) + 1
+            chosen = {"test": order[:test], "val": rest[:val]}
+            part_of = np.full(len(sizes), "train", dtype=object)
+            for name, numbers in chosen.items():
+                part_of[numbers] = name
+            side = part_of[groups]
+            self._parts = {
+                name: ([pairs[i] for i in np.flatnonzero(side == name)], groups[side == name])
+                for name in ("train", "val", "test")
+            }
+        return self._parts
+
+    @staticmethod
+    def _until(pairs: list[Pair], members: list[np.ndarray], order: np.ndarray, sources: int) -> int:
+        """Return how many groups of an order together have so many sentences of each language."""
+        found: tuple[set[str], set[str]] = set(), set()
+        for count, group in enumerate(order, 1):
+            for row in members[group]:
+                for sentences, sentence in zip(found, pairs[row]):
+                    sentences.add(sentence)
+            if min(map(len, found)) >= sources:
+                return count
+        raise ValueError(f"the file has too few sentences for a test split of {sources} of each language")
+
+    def references(self, part: str = "test", limit: int | None = 2_000) -> tuple[list[str], list[list[str]]]:
+        """Return the first ``limit`` sources of a part and all translations of each."""
+        found: dict[str, list[str]] = {}
+        for pair in self.parts()[part][0]:
+            source, target = self._oriented(pair)
+            found.setdefault(source, []).append(target)
+        return list(found)[:limit], list(found.values())[:limit]
+
+    def _oriented(self, pair: Pair) -> Pair:
+        return pair if self.source == "eng" else (pair[1], pair[0])
+
+    # ---- tensors ----
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The subwords of both languages, learned from the training pairs once."""
+        if self._vocabulary is None:
+            texts = [sentence for pair in self.parts()["train"][0] for sentence in pair]
+            self._vocabulary = Vocabulary.train(texts, self.vocab_size)
+        return self._vocabulary
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The vocabulary as JSON, its size and the largest number of tokens."""
+        return {
+            "tokenizer": self.vocabulary.json,
+            "vocab_size": len(self.vocabulary),
+            "max_length": self.max_length,
+        }
+
+    def load(self) -> dict[str, Split]:
+        """Turn the pairs into token ids."""
+        splits = {}
+        for name, (pairs, groups) in self.parts().items():
+            sides = list(zip(*(self._oriented(pair) for pair in pairs)))
+            rows = [self.vocabulary.encode(side, ends=True) for side in sides]
+            if name == "train":
+                fits = [max(len(a), len(b)) <= self.max_length for a, b in zip(*rows)]
+                rows = [[row for row, fit in zip(side, fits) if fit] for side in rows]
+                groups = groups[np.array(fits)]
+            tensors = [torch.from_numpy(part) for side in rows for part in padded(side, self.max_length)]
+            splits[name] = Split(tuple(tensors), groups)
+        return splits
+
+    def sha256(self) -> str:
+        """Return the checksum of all pairs, however they are divided."""
+        return hashlib.sha256("\n".join("\t".join(pair) for pair in self.read_all()).encode()).hexdigest()
+
+    def lengths(self, split: Split) -> Tensor:
+        """Return the number of tokens (N,) of both sentences together."""
+        return split.column(1) * 1_000 + split.column(3)
+
+    def naturally(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Cut ids to the longest row and make them int64."""
+        src, src_len, tgt, tgt_len = batch
+        return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len
+
+    def read(self, source: str) -> list[str]:  # type: ignore[override]
+        """Read a text file, a sentence a line, or take the string for the sentence itself."""
+        return read_lines(source)
+
+
+def plain_form(sentence: str) -> str:
+    """Return a sentence without what makes no other sentence of it: case, spaces, punctuation, encoding of accents."""
+    return "".join(c for c in unicodedata.normalize("NFKC", sentence).casefold() if c.isalnum()) or sentence
+
+
+def components(pairs: Sequence[Pair]) -> np.ndarray:
+    """Return the number (N,) of each pair's connected component: pairs that share a sentence are of one.
+
+    Components are numbered in the order of their first pair.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    numbers: dict[tuple[int, str], int] = {}
+    ends = np.array(
+        [[numbers.setdefault((side, plain_form(s)), len(numbers)) for side, s in enumerate(pair)] for pair in pairs]
+    )
+    size = len(numbers)
+    graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (size, size))
+    labels = connected_components(graph, directed=False)[1][ends[:, 0]]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse]

@@ -1,0 +1,60 @@
+"""Small made-up files in the form of the published ones, for the datamodules of texts."""
+
+import random
+
+from datamodules.registry import find_datamodule
+
+NOUNS = ("film", "plot", "actor", "scene", "story", "camera", "music", "ending", "director", "script")
+WORDS = {0: ("dull", "awful", "tedious", "clumsy", "empty"), 1: ("lovely", "moving", "bright", "clever", "warm")}
+FRENCH = dict(
+    zip(NOUNS, ("film", "récit", "acteur", "scène", "histoire", "caméra", "musique", "fin", "réalisateur", "scénario"))
+)
+SHA256 = {
+    "train": "77b7c2c24d4f9981d96a495e43ab1f4a261169e3d9fcfdd41f143a08e0ddb7a8",
+    "dev": "4cc4eda4a08d4f93e4afed5500218629dd37dc4e814d0dd1a7969bb754593a66",
+}
+PLACES = ("here", "there", "at home", "in town", "by the sea", "at work", "far away", "next door")
+
+
+def sentence(draw, label):
+    first, second = ((draw.choice(NOUNS), draw.choice(WORDS[label])) for _ in range(2))
+    return f"the {first[0]} is {first[1]} and the {second[0]} {second[1]} ."
+
+
+def write_texts(root):
+    """Write the files of every datamodule of texts under a folder."""
+    draw = random.Random(0)
+    (root / "SST-2").mkdir()
+    for name, n in {"train": 120, "dev": 30}.items():
+        rows = []
+        for k in range(n):
+            whole = sentence(draw, k % 2)
+            rows.append((whole, k % 2))
+            if name == "train":
+                words = whole.split()
+                rows += [(" ".join(words[:4]), k % 2), (" ".join(words[5:9]), k % 2), (words[3], k % 2)]
+        content = "sentence\tlabel\n" + "".join(f"{text} \t{label}\n" for text, label in rows)
+        (root / "SST-2" / f"{name}.tsv").write_text(content)
+    (root / "rt-polaritydata").mkdir()
+    for label, ending in enumerate(("neg", "pos")):
+        lines = [sentence(draw, label) + f" {k}" for k in range(150)]
+        (root / "rt-polaritydata" / f"rt-polarity.{ending}").write_text("\n".join(lines) + "\n")
+    pairs = []
+    for noun, french in FRENCH.items():
+        for word in (*WORDS[0], *WORDS[1]):
+            for place in PLACES:
+                pairs.append((f"The {noun} is {word} {place}.", f"C'est {word} {place}, le {french} ."))
+    pairs += [(f"The {NOUNS[0]} is dull here.", "Le film est nul ici."), ("Hello.", "Salut !"), ("HELLO", "Bonjour !")]
+    (root / "fra-eng").mkdir()
+    (root / "fra-eng" / "fra.txt").write_text("".join(f"{a}\t{b}\tCC-BY\n" for a, b in pairs))
+    rows = [(sentence(draw, k % 2), ("bad", "good")[k % 2]) for k in range(200)]
+    (root / "table.tsv").write_text("text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows))
+    return root
+
+
+def small_text(name, files, **args):
+    """Build a datamodule of texts that takes the made-up files for the published ones."""
+    args = {"val_size": 40 if name != "sst2" else 20, "vocab_size": 320, **args}
+    data = find_datamodule(name)(root=str(files / "table.tsv" if name == "text_table" else files), **args)
+    data.rows, data.test_sources, data.sha256_files = 150, 40, SHA256
+    return data
