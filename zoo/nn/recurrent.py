@@ -1,0 +1,155 @@
+"""Recurrent layers over sequences of several lengths, and attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import unknown
+
+CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "rnn": nn.RNN}
+"""The recurrent cells by name: Cho et al. (2014), Hochreiter & Schmidhuber (1997), Elman (1990)."""
+
+State = tuple[Tensor, ...]
+
+
+def mask_of(lengths: Tensor, longest: int) -> Tensor:
+    """Return where sequences of the given lengths (N,) have something: (N, longest), True up to each length."""
+    return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
+def turned(x: Tensor, lengths: Tensor) -> Tensor:
+    """Turn each sequence of a batch (N, T, ...) round within its length; what fills it up stays behind it."""
+    places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+    back = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
+    return x.gather(1, back.reshape(*back.shape, *[1] * (x.ndim - 2)).expand_as(x))
+
+
+class Recurrent(nn.Module):
+    """Recurrent layers in a row, over sequences filled up to the longest.
+
+    The way back of a bidirectional layer (Schuster & Paliwal, 1997) reads each sequence from its own end, so nothing
+    depends on how much a batch is filled up, and no packing is needed. Dropout between layers is a layer of its own:
+    cuDNN's inside the recurrence does not repeat with a seed.
+
+    Args:
+        in_features: Numbers a position.
+        hidden_dim: Units of a layer, in each direction.
+        layers: Number of layers.
+        cell: ``lstm``, ``gru`` or ``rnn``.
+        bidirectional: Whether each layer reads both ways.
+        dropout: Probability with which a number between layers is left out.
+
+    Raises:
+        ValueError: If the cell is unknown or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_dim: int,
+        layers: int = 1,
+        *,
+        cell: str = "lstm",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if cell not in CELLS:
+            raise unknown("cell", cell, CELLS)
+        for name, value in {"hidden_dim": hidden_dim, "layers": layers}.items():
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self.out_features = hidden_dim * (1 + bidirectional)
+        sizes = [in_features, *[self.out_features] * layers]
+
+        def line() -> nn.ModuleList:
+            return nn.ModuleList(CELLS[cell](size, hidden_dim, batch_first=True) for size, _ in pairwise(sizes))
+
+        self.forth = line()
+        self.back = line() if bidirectional else None
+        self.dropout = nn.Dropout(dropout)
+        self.numbers = 2 if cell == "lstm" else 1
+        """Tensors in a layer's state."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
+        """Read a batch.
+
+        Args:
+            x: Sequences (N, T, in_features).
+            lengths: Their lengths (N,); all of T if None.
+            state: State to start from, as this method gave it, of layers that read one way.
+
+        Returns:
+            Outputs (N, T, out_features), zero beyond each length, and the state of each layer after position T, tensors
+            (N, hidden_dim), those of the way forth alone. Beyond its length a sequence's state means nothing.
+        """
+        if lengths is None:
+            lengths = torch.full((len(x),), x.shape[1], device=x.device)
+        mask = mask_of(lengths, x.shape[1])[:, :, None]
+        after: list[Tensor] = []
+        for number, layer in enumerate(self.forth):
+            if number:
+                x = self.dropout(x)
+            start = None if state is None else state[number * self.numbers : (number + 1) * self.numbers]
+            out, last = layer(x, self._inner(start))
+            after += [part[0] for part in (last if isinstance(last, tuple) else (last,))]
+            if self.back is not None:
+                other, _ = self.back[number](turned(x, lengths))
+                out = torch.cat([out, turned(other, lengths)], 2)
+            x = out * mask
+        return x, tuple(after)
+
+    def _inner(self, state: State | None) -> Tensor | State | None:
+        """Return a layer's state in the form that torch's cells take."""
+        if state is None:
+            return None
+        parts = tuple(part[None].contiguous() for part in state)
+        return parts if self.numbers == 2 else parts[0]
+
+
+class Attention(nn.Module):
+    """Look back at a sequence: a weighted mean of its positions, the weights by likeness to a query.
+
+    The weights are the softmax over positions of q W k, or of v tanh(W q + U k).
+
+    Args:
+        query_dim: Numbers of a query.
+        key_dim: Numbers of a position.
+        kind: ``general`` (Luong, Pham & Manning, 2015) or ``additive`` (Bahdanau, Cho & Bengio, 2015).
+
+    Raises:
+        ValueError: If the kind is unknown.
+    """
+
+    def __init__(self, query_dim: int, key_dim: int, kind: str = "general") -> None:
+        super().__init__()
+        if kind not in ("additive", "general"):
+            raise unknown("attention", kind, ("additive", "general"))
+        self.kind = kind
+        self.query = nn.Linear(query_dim, key_dim, bias=False)
+        self.key = nn.Linear(key_dim, key_dim) if kind == "additive" else nn.Identity()
+        self.score = nn.Linear(key_dim, 1, bias=False) if kind == "additive" else nn.Identity()
+
+    def forward(self, queries: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Look back from each query.
+
+        Args:
+            queries: (N, T, query_dim).
+            positions: (N, S, key_dim).
+            mask: (N, S), True where a sequence has something. One that has nothing gives zeros.
+
+        Returns:
+            Means (N, T, key_dim) and weights (N, T, S), which sum to 1.
+        """
+        asked = self.query(queries)
+        if self.kind == "additive":
+            scores = self.score((asked[:, :, None] + self.key(positions)[:, None]).tanh())[..., 0]
+        else:
+            scores = asked @ positions.transpose(1, 2)
+        weights = scores.masked_fill(~mask[:, None], -torch.inf).softmax(2)
+        weights = weights.masked_fill(~mask[:, None], 0.0)  # of nothing the softmax is no number
+        return weights @ positions, weights
