@@ -50,9 +50,33 @@ class TinyData(TensorDataModule):
         return splits
 
 
+class TinyTexts(TinyData):
+    """Made-up texts of token ids, of several lengths: each class has words of its own among common ones."""
+
+    def load(self):
+        vocabulary, classes, n, n_val, noise, shuffled = self.args
+        draw = torch.Generator().manual_seed(0)
+        splits = {}
+        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
+            y = torch.arange(size) % classes
+            own = 4 + 3 * y[:, None] + torch.randint(3, (size, 9), generator=draw)
+            common = torch.randint(4 + 3 * classes, vocabulary, (size, 9), generator=draw)
+            x = torch.where(torch.rand(size, 9, generator=draw) < noise + 0.3, common, own)
+            lengths = torch.randint(5, 10, (size,), generator=draw)
+            x = x.masked_fill(torch.arange(9) >= lengths[:, None], 0)
+            y = y[torch.randperm(size, generator=draw)] if shuffled else y
+            splits[split] = Split((x, y), np.arange(size))
+        return splits
+
+    def to_natural(self, x):
+        return x
+
+
 def tiny_data(model, **args):
     """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
     shape, classes = getattr(model, "sample_shape", model.input_shape), model.hparams.get("num_classes", 10)
+    if "vocab_size" in model.hparams:
+        return TinyTexts(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
     return TinyData(tuple(shape), classes, **{"batch_size": 20, **args})
 
 
@@ -65,6 +89,8 @@ def tiny_batch(model, **args):
 def tiny_inputs(model, **args):
     """Return what the network sees of a batch: an autoencoder may see its samples in another form."""
     x = tiny_batch(model, **args)[0]
+    if not x.is_floating_point():
+        return x
     return x if tuple(x.shape[1:]) == tuple(model.input_shape) else model.corrupt(x, torch.Generator().manual_seed(0))
 
 

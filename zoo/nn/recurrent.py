@@ -23,7 +23,7 @@ def mask_of(lengths: Tensor, longest: int) -> Tensor:
 
 def turned(x: Tensor, lengths: Tensor) -> Tensor:
     """Turn each sequence of a batch (N, T, ...) round within its length; what fills it up stays behind it."""
-    places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+    places = torch.arange(x.shape[1], device=x.device).expand(x.shape[0], -1)
     back = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
     return x.gather(1, back.reshape(*back.shape, *[1] * (x.ndim - 2)).expand_as(x))
 
@@ -88,7 +88,7 @@ class Recurrent(nn.Module):
             (N, hidden_dim), those of the way forth alone. Beyond its length a sequence's state means nothing.
         """
         if lengths is None:
-            lengths = torch.full((len(x),), x.shape[1], device=x.device)
+            lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
         mask = mask_of(lengths, x.shape[1])[:, :, None]
         after: list[Tensor] = []
         for number, layer in enumerate(self.forth):

@@ -1,0 +1,155 @@
+"""Recurrent networks that read a text and say what it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import unknown
+from zoo.nn.recurrent import Attention, Recurrent, mask_of
+from zoo.registry import register_model
+from zoo.tasks.text import TextClassifier
+from zoo.tokens import PAD, UNKNOWN
+
+POOLINGS = ("attention", "last", "max", "mean")
+
+
+class TextNet(nn.Module):
+    """Token ids to scores: embedding, recurrent layers, one vector for the whole text, a linear layer.
+
+    Args:
+        vocab_size: Number of tokens.
+        num_classes: Number of classes.
+        embedding_dim: Width of the embedding.
+        hidden_dim: Units of a recurrent layer in each direction.
+        layers: Number of recurrent layers.
+        cell: Recurrent cell.
+        bidirectional: Whether they read both ways.
+        pooling: How positions become one vector.
+        dropout: Probability with which a number is left out, of the embedding, between layers and of the vector.
+        word_dropout: Probability with which a token is read as unknown.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_classes: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        layers: int,
+        cell: str,
+        bidirectional: bool,
+        pooling: str,
+        dropout: float,
+        word_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.vocab_size, self.pooling, self.word_dropout = vocab_size, pooling, word_dropout
+        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
+        nn.init.normal_(self.embedding.weight, std=embedding_dim**-0.5)
+        nn.init.zeros_(self.embedding.weight[PAD].data)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = Recurrent(
+            embedding_dim, hidden_dim, layers, cell=cell, bidirectional=bidirectional, dropout=dropout
+        )
+        width = self.layers.out_features
+        if pooling == "attention":
+            self.question = nn.Parameter(torch.randn(width) * width**-0.5)
+            self.attention = Attention(width, width, "additive")
+        self.scores = nn.Linear(width, num_classes)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Map token ids (N, T) to scores (N, num_classes).
+
+        Raises:
+            ValueError: If the ids have another number of axes or another dtype.
+        """
+        if ids.ndim != 2 or ids.dtype != torch.int64:
+            raise ValueError(
+                f"input of shape {tuple(ids.shape)} and {ids.dtype}: expected N x T token ids, torch.int64"
+            )
+        lengths = (ids != PAD).sum(1)
+        if self.training and self.word_dropout:
+            lost = torch.rand(ids.shape, device=ids.device) < self.word_dropout
+            ids = ids.masked_fill(lost & (ids != PAD), UNKNOWN)
+        outputs, _ = self.layers(self.dropout(self.embedding(ids)), lengths)
+        return self.scores(self.dropout(self.pooled(outputs, lengths)))
+
+    def pooled(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Make one vector (N, width) of the outputs (N, T, width); zeros for a text of nothing."""
+        mask = mask_of(lengths, outputs.shape[1])
+        if self.pooling == "attention":
+            return self.attention(self.question.expand(outputs.shape[0], 1, -1), outputs, mask)[0][:, 0]
+        if self.pooling == "mean":
+            return outputs.sum(1) / lengths.clamp_min(1)[:, None]
+        if self.pooling == "max":
+            return outputs.masked_fill(~mask[:, :, None], -1.0).amax(1) * (lengths > 0)[:, None]
+        last = outputs.gather(1, (lengths - 1).clamp_min(0)[:, None, None].expand(-1, 1, outputs.shape[2]))[:, 0]
+        if self.layers.back is None:
+            return last
+        half = outputs.shape[2] // 2  # each direction after it has read everything
+        return torch.cat([last[:, :half], outputs[:, 0, half:]], 1)
+
+
+@register_model("lstm_classifier", source="Hochreiter & Schmidhuber 1997, Long short-term memory")
+class LSTMClassifier(TextClassifier):
+    """Reads a text both ways with a recurrent network and names its class.
+
+    With e_t the embedding of token t, forth_t = LSTM(e_t, forth_(t-1)) and back_t = LSTM(e_t, back_(t+1)), the scores
+    are W p + b, where p is made of all h_t = (forth_t, back_t) by ``pooling``:
+
+        max         the largest of each number
+        mean        their mean
+        last        forth at the last token and back at the first
+        attention   sum a_t h_t, a = softmax over t of v tanh(q + U h_t)
+
+    What fills up a batch is masked: a text's scores do not depend on the texts beside it.
+
+    Args:
+        num_classes: Number of classes.
+        embedding_dim: Width of the embedding.
+        hidden_dim: Units of a recurrent layer in each direction.
+        layers: Number of recurrent layers.
+        cell: ``lstm``, ``gru`` or ``rnn``.
+        bidirectional: Whether the text is read both ways.
+        pooling: ``attention``, ``last``, ``max`` or ``mean``.
+        dropout: Probability with which a number is left out, of the embedding, between layers and before the scores.
+        word_dropout: Probability with which a token is read as unknown in training.
+        **training: Arguments of ``TextClassifier``, ``Classifier`` and ``ZooModule``.
+    """
+
+    net: TextNet
+
+    def __init__(
+        self,
+        *,
+        num_classes: int = 2,
+        embedding_dim: int = 128,
+        hidden_dim: int = 128,
+        layers: int = 1,
+        cell: str = "lstm",
+        bidirectional: bool = True,
+        pooling: str = "max",
+        dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        if pooling not in POOLINGS:
+            raise unknown("pooling", pooling, POOLINGS)
+        if num_classes < 2:
+            raise ValueError(f"num_classes must be at least 2, not {num_classes}")
+        self.net = TextNet(
+            self.hparams["vocab_size"],
+            num_classes,
+            embedding_dim,
+            hidden_dim,
+            layers,
+            cell,
+            bidirectional,
+            pooling,
+            dropout,
+            word_dropout,
+        )
