@@ -139,6 +139,11 @@ class FraEngDataModule(TensorDataModule):
                 return count
         raise ValueError(f"the file has too few sentences for a test split of {sources} of each language")
 
+    def sentences(self, part: str) -> tuple[list[str], list[str]]:
+        """Return the sources and the targets of all pairs of a part."""
+        sources, targets = zip(*map(self._oriented, self.parts()[part][0]))
+        return list(sources), list(targets)
+
     def references(self, part: str = "test", limit: int | None = 2_000) -> tuple[list[str], list[list[str]]]:
         """Return the first ``limit`` sources of a part and all translations of each."""
         found: dict[str, list[str]] = {}

@@ -96,12 +96,15 @@ def write_answers(path: str, answers: Sequence[Mapping[str, Any]], formats: Mapp
 
     Args:
         path: The file. ``.csv`` and ``.json`` take plain data, with a column for each number of a vector in the
-            former; ``.npy`` takes one tensor a sample, stacked; ``.png`` one picture, or several in a grid.
+            former; ``.npy`` takes one tensor a sample, stacked; ``.png`` one picture, or several in a grid; ``.txt``
+            takes a text a line.
         answers: What ``answer`` returned.
-        formats: Which tensor of an answer goes into a file of which ending.
+        formats: Which part of an answer goes into a file of which ending.
     """
     suffix = Path(path).suffix
-    if suffix in formats:
+    if suffix in formats and suffix == ".txt":
+        content = "".join(" ".join(row[formats[suffix]].split()) + "\n" for row in answers).encode()
+    elif suffix in formats:
         import numpy as np
 
         stacked = np.stack([np.asarray(row[formats[suffix]]) for row in answers])

@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -209,7 +209,7 @@ class ZooModule(L.LightningModule):
             seen += 1
             if seen % every == 0 or seen == self._batches_per_epoch:
                 if clip_norm:
-                    self.clip_gradients(optimizer.optimizer, clip_norm, "norm")
+                    self._clip(optimizer.optimizer, clip_norm, "norm")
                 self._update(optimizer)
                 if schedule is not None:
                     schedule.step()  # type: ignore[union-attr]
@@ -305,7 +305,16 @@ class ZooModule(L.LightningModule):
     ) -> None:
         """Clip to the trainer's limit or to ``clip_norm``."""
         limit = self.hparams["clip_norm"] if gradient_clip_val is None else gradient_clip_val
-        self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
+        self._clip(optimizer, limit, gradient_clip_algorithm or "norm")
+
+    def _clip(self, optimizer: Any, limit: float | None, algorithm: str) -> None:
+        """Clip the gradient; Lightning refuses fused optimisers in bf16 too, where there is no loss scale to undo."""
+        trainer = self.trainer
+        whole = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+        if limit and algorithm == "norm" and whole and getattr(trainer.precision_plugin, "scaler", None) is None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
+        else:
+            self.clip_gradients(optimizer, limit, algorithm)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Update the weights and keep them within ``max_norm``."""

@@ -47,3 +47,9 @@ class Tokens:
             ids = ids[: ids.index(END)] if END in ids else ids
             kept.append([i for i in ids if i > END])
         return self._tokenizer.decode_batch(kept, skip_special_tokens=False)
+
+    def pieces(self, row: Sequence[int]) -> list[str]:
+        """Return each id's subword by itself, special tokens by name."""
+        names = {PAD: "", UNKNOWN: "<unknown>", START: "<start>", END: "<end>"}
+        found = self._tokenizer.decode_batch([[i] for i in row], skip_special_tokens=False)
+        return [names.get(i, text.strip()) for i, text in zip(row, found)]

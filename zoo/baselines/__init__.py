@@ -24,6 +24,7 @@ from zoo.baselines.restoration import (
     total_variation,
     wavelet,
 )
+from zoo.baselines.translation import translation_memory, translations
 
 Measure = Callable[[Any, Any], dict[str, float]]
 
@@ -43,6 +44,7 @@ BASELINES: dict[str, Measure] = {
     "pca_100": pca_100,
     "softmax_regression": softmax_regression,
     "svc": svc,
+    "translation_memory": translation_memory,
     "total_variation": total_variation,
     "wavelet": wavelet,
 }
@@ -56,5 +58,6 @@ MEASURES: dict[str, Measure] = {
     "readable_samples": readable_samples,
     "retrieval": retrieval,
     "solved": solved,
+    "translations": translations,
 }
 """The further quantities by name."""

@@ -10,7 +10,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from zoo.base import ZooModule
 from zoo.callbacks.reconstructions import Reconstructions
 from zoo.callbacks.samples import Samples
-from zoo.tasks import Autoencoder
+from zoo.callbacks.translations import Translations
+from zoo.tasks import Autoencoder, Translator
 
 
 def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None = None) -> list[Callback]:
@@ -18,7 +19,7 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
 
     The best and the last checkpoint are kept as ``best.ckpt`` and ``last.ckpt``. Training stops when ``monitor`` has
     not improved for ``patience`` epochs. An autoencoder of pictures logs some of them to TensorBoard,
-    and one that can draw new ones logs such.
+    and one that can draw new ones logs such. A translator logs translations and where it looked.
 
     Args:
         model: The model to be trained.
@@ -37,7 +38,8 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
         ),
         *([Reconstructions()] if pictures else []),
         *([Samples()] if pictures and hasattr(model, "sample") else []),
+        *([Translations()] if isinstance(model, Translator) else []),
     ]
 
 
-__all__ = ["Reconstructions", "Samples", "default_callbacks"]
+__all__ = ["Reconstructions", "Samples", "Translations", "default_callbacks"]

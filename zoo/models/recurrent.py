@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import unknown
-from zoo.nn.recurrent import Attention, Recurrent, mask_of
+from zoo.nn.recurrent import Attention, Recurrent, last_of, mask_of
 from zoo.registry import register_model
 from zoo.tasks.text import TextClassifier
 from zoo.tokens import PAD, UNKNOWN
@@ -86,11 +86,7 @@ class TextNet(nn.Module):
             return outputs.sum(1) / lengths.clamp_min(1)[:, None]
         if self.pooling == "max":
             return outputs.masked_fill(~mask[:, :, None], -1.0).amax(1) * (lengths > 0)[:, None]
-        last = outputs.gather(1, (lengths - 1).clamp_min(0)[:, None, None].expand(-1, 1, outputs.shape[2]))[:, 0]
-        if self.layers.back is None:
-            return last
-        half = outputs.shape[2] // 2  # each direction after it has read everything
-        return torch.cat([last[:, :half], outputs[:, 0, half:]], 1)
+        return last_of(outputs, lengths, self.layers.back is not None)
 
 
 @register_model("lstm_classifier", source="Hochreiter & Schmidhuber 1997, Long short-term memory")

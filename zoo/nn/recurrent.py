@@ -21,11 +21,50 @@ def mask_of(lengths: Tensor, longest: int) -> Tensor:
     return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
+def last_of(outputs: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
+    """Return what layers say after they have read everything: (N, C) of outputs (N, T, C).
+
+    That is the output at a sequence's last position; of the way back, which is the second half, that at its first.
+    """
+    last = outputs.gather(1, (lengths - 1).clamp_min(0)[:, None, None].expand(-1, 1, outputs.shape[2]))[:, 0]
+    if not bidirectional:
+        return last
+    half = outputs.shape[2] // 2
+    return torch.cat([last[:, :half], outputs[:, 0, half:]], 1)
+
+
 def turned(x: Tensor, lengths: Tensor) -> Tensor:
     """Turn each sequence of a batch (N, T, ...) round within its length; what fills it up stays behind it."""
     places = torch.arange(x.shape[1], device=x.device).expand(x.shape[0], -1)
     back = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
     return x.gather(1, back.reshape(*back.shape, *[1] * (x.ndim - 2)).expand_as(x))
+
+
+class SequenceDropout(nn.Module):
+    """Leave out the same numbers at all positions of a sequence, others in each (Gal & Ghahramani, 2016).
+
+    So the layers cannot fill in at one position what they saw at the last, and a mask costs as many random numbers as
+    one position has.
+
+    Args:
+        p: Probability with which a number is left out; the others are divided by 1 - p.
+
+    Raises:
+        ValueError: If ``p`` is not in [0, 1).
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout must be in [0, 1), not {p}")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, T, C) to the same shape."""
+        if not self.training or not self.p:
+            return x
+        kept = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= self.p
+        return x * (kept / (1 - self.p)).to(x.dtype)
 
 
 class Recurrent(nn.Module):
@@ -71,7 +110,7 @@ class Recurrent(nn.Module):
 
         self.forth = line()
         self.back = line() if bidirectional else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = SequenceDropout(dropout)
         self.numbers = 2 if cell == "lstm" else 1
         """Tensors in a layer's state."""
 
@@ -128,7 +167,7 @@ class Attention(nn.Module):
     def __init__(self, query_dim: int, key_dim: int, kind: str = "general") -> None:
         super().__init__()
         if kind not in ("additive", "general"):
-            raise unknown("attention", kind, ("additive", "general"))
+            raise unknown("attention", kind, ("additive", "general", "none"))
         self.kind = kind
         self.query = nn.Linear(query_dim, key_dim, bias=False)
         self.key = nn.Linear(key_dim, key_dim) if kind == "additive" else nn.Identity()

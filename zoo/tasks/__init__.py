@@ -2,5 +2,7 @@
 
 from zoo.tasks.classification import Classification, Classifier
 from zoo.tasks.reconstruction import Autoencoder
+from zoo.tasks.text import TextClassifier
+from zoo.tasks.translation import Translator
 
-__all__ = ["Autoencoder", "Classification", "Classifier"]
+__all__ = ["Autoencoder", "Classification", "Classifier", "TextClassifier", "Translator"]

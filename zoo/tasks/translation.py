@@ -1,0 +1,204 @@
+"""Translation: a sentence in, a sentence out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zoo.base import Batch, ZooModule
+from zoo.errors import unknown
+from zoo.nn.decoding import State, beam_search, greedy, nucleus
+from zoo.nn.losses import token_loss
+from zoo.tokens import END, PAD, START, Tokens
+
+DECODINGS = ("beam", "greedy", "nucleus")
+SENTENCES_A_BATCH = 64
+
+
+class Translator(ZooModule):
+    """A network that scores each token of a target after those before it, given a source.
+
+    It has ``encode(src)`` and ``decode(tgt, memory, mask, state)`` besides ``forward(src, tgt)``, as ``Seq2SeqNet``. A
+    batch is (src, src_len, tgt, tgt_len): ids (N, S) and (N, T) of dtype int64 with the special tokens at both ends,
+    filled up with 0. The loss is the mean over the batch's target tokens of -log p(token), smoothed in training.
+
+    In training the decoder reads the true target, or from an epoch's share of its positions on its own best guess
+    (scheduled sampling, Bengio et al., 2015; all positions are guessed at once from the true target, Mihaylova &
+    Martins, 2019). The share of true tokens falls linearly from 1 to ``teacher_forcing`` over the epochs.
+
+    Metrics in evaluation: ``nats``, the sum over a sentence's tokens of -log p(token) averaged over sentences, and
+    ``accuracy``, the share of a sentence's tokens that are guessed right after the true ones, averaged likewise.
+
+    Args:
+        vocab_size: Number of tokens, which both languages share; 0 fills up.
+        max_length: Largest number of tokens of a sentence with its ends; the rest of a longer source is not read.
+        tokenizer: The vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that sees ids alone.
+        label_smoothing: Share of the target that is spread over all tokens; evaluation uses none.
+        teacher_forcing: Share of the true tokens that the decoder reads in the last epoch.
+        **optimisation: Arguments of ``ZooModule``.
+    """
+
+    net: Any
+    default_monitor = "val_nats"
+    output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int = 5_000,
+        max_length: int = 60,
+        tokenizer: str | None = None,
+        label_smoothing: float = 0.0,
+        teacher_forcing: float = 1.0,
+        **optimisation: Any,
+    ) -> None:
+        super().__init__(**optimisation)
+        if vocab_size <= END or max_length < 3:
+            raise ValueError(f"vocab_size and max_length: at least {END + 1} and 3, not {vocab_size} and {max_length}")
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
+        if not 0 <= teacher_forcing <= 1:
+            raise ValueError(f"teacher_forcing must be in [0, 1], not {teacher_forcing}")
+
+    @property
+    def example_input_array(self) -> Any:
+        """A short source and the beginning of its target, as token ids."""
+        return {"src": torch.ones(1, 4, dtype=torch.long), "tgt": torch.ones(1, 3, dtype=torch.long)}
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        raise AttributeError("example_input_array is the same for every pair of languages")
+
+    def forward(self, src: Tensor, tgt: Tensor) -> Tensor:  # type: ignore[override]
+        """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size), at t those of the token after ``tgt[:, t]``."""
+        return self.net(src, tgt)
+
+    # ---- training ----
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """Compute the loss of a batch (src, src_len, tgt, tgt_len) and in evaluation ``nats`` and ``accuracy``."""
+        src, _, tgt, _ = batch
+        before, wanted = tgt[:, :-1], tgt[:, 1:]
+        if self.training:
+            scores = self(src, self.read_before(src, before))
+            smoothing = self.hparams["label_smoothing"]
+            loss = token_loss(scores.flatten(0, 1), wanted.flatten(), smoothing, PAD)
+            return {"loss": loss}
+        scores = self(src, before)
+        missed = F.cross_entropy(scores.transpose(1, 2), wanted, ignore_index=PAD, reduction="none")
+        counted = wanted != PAD
+        right = ((scores.argmax(2) == wanted) & counted).sum(1) / counted.sum(1).clamp_min(1)
+        loss = missed.sum() / counted.sum().clamp_min(1)
+        return {"loss": loss, "nats": missed.sum(1).detach(), "accuracy": right}
+
+    def read_before(self, src: Tensor, before: Tensor) -> Tensor:
+        """Return the tokens (N, T) that the decoder reads in training: true ones, or some guessed."""
+        last = self.hparams["teacher_forcing"]
+        if last == 1 or self._trainer is None:
+            return before
+        epochs = max(1, (self.trainer.max_epochs or 1) - 1)
+        share = 1 - (1 - last) * min(1.0, self.trainer.current_epoch / epochs)
+        with torch.no_grad():
+            guessed = self(src, before).argmax(2)
+        guessed = torch.cat([before[:, :1], guessed[:, :-1]], 1)
+        true = torch.rand(before.shape, device=before.device) < share
+        return torch.where(true | (before == PAD) | (before == START), before, guessed)
+
+    # ---- use ----
+
+    @torch.no_grad()
+    def translated(
+        self,
+        src: Tensor,
+        *,
+        decoding: str = "beam",
+        beam: int = 5,
+        length_penalty: float = 1.0,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Write the targets of sources (N, S) of token ids: ids (N, T), each up to ``END``.
+
+        A target has at most twice as many tokens as the longest source of the batch, and ten more. The arguments are
+        those of ``translate``.
+
+        Raises:
+            ValueError: If an argument is unknown or out of range.
+        """
+        if decoding not in DECODINGS:
+            raise unknown("decoding", decoding, DECODINGS)
+        with self.evaluating():
+            memory, mask, state = self.net.encode(src.to(self.device))
+
+            def step(last: Tensor, state: State) -> tuple[Tensor, State]:
+                scores, state, _ = self.net.decode(last[:, None], memory, mask, state)
+                return scores[:, 0].float().log_softmax(1), state
+
+            common = {"start": START, "end": END, "max_length": 2 * src.shape[1] + 10}
+            if decoding == "greedy":
+                return greedy(step, state, len(src), **common)[0]
+            if decoding == "nucleus":
+                generator = None if seed is None else torch.Generator(self.device).manual_seed(seed)
+                return nucleus(step, state, len(src), generator=generator, **common)[0]
+            return beam_search(step, state, len(src), beam=beam, length_penalty=length_penalty, **common)[0]
+
+    @property
+    def tokens(self) -> Tokens:
+        """The vocabulary.
+
+        Raises:
+            ValueError: If the model has none.
+        """
+        if self.hparams["tokenizer"] is None:
+            raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
+        return Tokens(self.hparams["tokenizer"])
+
+    def translate(self, sentences: Sequence[str], **decoding: Any) -> list[str]:
+        """Translate sentences, in batches of similar length, with a progress bar where there are many.
+
+        Of a sentence longer than ``max_length`` tokens the rest is left out; an empty one stays empty.
+
+        Args:
+            sentences: The sentences.
+            **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the number of
+                beginnings followed; ``length_penalty``, see ``beam_search``; ``seed`` of ``nucleus``.
+
+        Raises:
+            ValueError: If the model has no tokenizer, a sentence is no string, or an argument is wrong.
+        """
+        from rich.progress import track
+
+        if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
+            raise ValueError(f"{type(sentences).__name__}: expected a list of strings")
+        tokens = self.tokens
+        ids = tokens.ids(sentences, self.hparams["max_length"], ends=True)
+        lengths = (ids != PAD).sum(1)
+        order = [row for row in lengths.argsort(stable=True).tolist() if sentences[row].strip()]
+        answers = [""] * len(sentences)
+        batches = [order[at : at + SENTENCES_A_BATCH] for at in range(0, len(order), SENTENCES_A_BATCH)]
+        quiet = len(batches) < 10 or not sys.stderr.isatty()
+        for rows in track(batches, "translating", disable=quiet, transient=True):
+            written = self.translated(ids[rows][:, : int(lengths[rows].max())], **decoding)
+            for row, text in zip(rows, tokens.texts(written.tolist())):
+                answers[row] = text
+        return answers
+
+    def answer(self, x: Any) -> list[dict[str, Any]]:
+        """Answer sentences for the command line: the translation of each."""
+        return [{"translation": text} for text in self.translate(x)]
+
+    @torch.no_grad()
+    def attention(self, src: Tensor, tgt: Tensor) -> Tensor | None:
+        """Return the weights (N, T, S) with which the last layer looked back at a source before each token of a target.
+
+        Args:
+            src: Token ids (N, S).
+            tgt: Token ids (N, T), from ``START`` on.
+        """
+        with self.evaluating():
+            memory, mask, state = self.net.encode(src.to(self.device))
+            return self.net.decode(tgt.to(self.device), memory, mask, state)[2]
