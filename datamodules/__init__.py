@@ -17,6 +17,7 @@ _HOME = {
     "FashionMNISTDataModule": "datamodules.mnist",
     "FraEngDataModule": "datamodules.fra_eng",
     "ImageFolderDataModule": "datamodules.image_folder",
+    "MITBIHDataModule": "datamodules.mitbih",
     "MNISTDataModule": "datamodules.mnist",
     "ReutersDataModule": "datamodules.reuters",
     "MovieReviewsDataModule": "datamodules.text",

@@ -160,6 +160,10 @@ class TensorDataModule(L.LightningDataModule):
         """Return the number (N,) of each training row's stratum; validation takes of each in proportion."""
         return train.column(1)
 
+    def set_aside(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers of the training rows that are trained on and of those set aside for validation."""
+        return stratified(self.strata(train), self.val_size, self.seed)
+
     def to_natural(self, x: Tensor) -> Tensor:
         """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""
         return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
@@ -186,7 +190,7 @@ class TensorDataModule(L.LightningDataModule):
         splits = self.load()
         if "val" not in splits:
             train = splits["train"].as_choice()
-            rest, taken = stratified(self.strata(train), self.val_size, self.seed)
+            rest, taken = self.set_aside(train)
             splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
         n = len(splits["train"].groups)
         if self.batch_size > n:
