@@ -110,8 +110,8 @@ def resampled(record: Record, fs: float) -> Record:
     ratio = Fraction(fs / record.fs).limit_denominator(1000)
     signal = without_gaps(record.signal)
     if len(signal):
-        # A line to the end keeps an offset from the zeros beyond, which the filter would ring at.
-        signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line").astype(np.float32)
+        # Its last sample goes on beyond an end: at zeros the filter would ring.
+        signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="edge").astype(np.float32)
     sample = None if record.sample is None else np.rint(record.sample * float(ratio)).astype(np.int64)
     return record._replace(signal=signal, fs=fs, sample=sample)
 
@@ -125,6 +125,7 @@ def _first_line(error: BaseException) -> str:
 
 def _read_wfdb(header: Path) -> Record:
     package, name = wfdb(), str(header.with_suffix(""))
+    _check_record_line(header)
     try:
         head = package.rdheader(name)
         fs, names, units = float(head.fs), list(head.sig_name or []), list(getattr(head, "units", None) or [])
@@ -133,6 +134,8 @@ def _read_wfdb(header: Path) -> Record:
         raise ValueError(f"{header}: damaged header ({_first_line(error)})") from error
     if not fs > 0:
         raise ValueError(f"{header}: damaged header (a rate of {fs:g} Hz)")
+    if not hasattr(head, "seg_name") and len(files) != head.n_sig:
+        raise ValueError(f"{header}: damaged header ({len(files)} of {head.n_sig} signals are described)")
     _check_files(header, head, files)
     try:
         read = package.rdrecord(name, return_res=32)
@@ -147,6 +150,19 @@ def _read_wfdb(header: Path) -> Record:
         raise ValueError(f"{header}: no signal is in volts, but in {', '.join(map(str, units))}")
     millivolts = signal[:, leads].astype(np.float32) * np.array([scales[k] for k in leads], np.float32)
     return Record(header.stem, millivolts, fs, [names[k] or f"lead {k + 1}" for k in leads])
+
+
+def _check_record_line(header: Path) -> None:
+    """Raise where the line of number of signals, rate and number of samples holds something else.
+
+    ``wfdb`` leaves out what it does not understand, and goes on with 250 Hz.
+    """
+    lines = header.read_text(encoding="latin-1").splitlines()
+    cells = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
+    for cell, what in zip(cells[1:4], ("number of signals", "rate", "number of samples")):
+        number = cell.split("/")[0].split("(")[0]  # a rate may have a counter's beside it
+        if not _is_number(number) or float(number) < 0:
+            raise ValueError(f"{header}: damaged header ({cell!r} is no {what})")
 
 
 def _check_files(header: Path, head: Any, files: list[str]) -> None:
@@ -181,6 +197,8 @@ def _annotated(record: Record, header: Path, annotator: str) -> Record:
         found = sorted(p.suffix[1:] for p in header.parent.glob(f"{header.stem}.*") if p.suffix not in kinds)
         hint = f"annotators of this record: {', '.join(found)}" if found else "the record has no annotations"
         raise FileNotFoundError(f"{path} is missing: {hint}")
+    if path.read_bytes()[-2:] != b"\0\0":
+        raise ValueError(f"{path}: damaged annotations (their end is missing); is it truncated?")
     try:
         found = wfdb().rdann(str(header.with_suffix("")), annotator)
         sample, symbol = np.asarray(found.sample, np.int64), list(found.symbol)
