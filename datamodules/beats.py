@@ -72,7 +72,7 @@ def cut_windows(signal: np.ndarray, positions: np.ndarray, before: int = BEFORE,
     Beyond the record's ends the first or last sample goes on, so that no beat is lost there.
     """
     index = positions[:, None] + np.arange(-before, after)
-    return signal.T[:, index.clip(0, len(signal) - 1)].transpose(1, 0, 2)
+    return np.ascontiguousarray(signal.T[:, index.clip(0, len(signal) - 1)].transpose(1, 0, 2))
 
 
 def rr_intervals(positions: np.ndarray, fs: float, around: int = AROUND) -> np.ndarray:
@@ -110,7 +110,8 @@ def median_beat(windows: np.ndarray) -> np.ndarray:
     if not len(windows):
         return np.zeros(windows.shape[1:], np.float32)
     centred = windows - np.median(windows, axis=2, keepdims=True)
-    return np.median(centred, axis=0).astype(np.float32)
+    # Beats last, so that those of a sample lie side by side: half the time.
+    return np.median(np.ascontiguousarray(centred.transpose(1, 2, 0)), axis=2).astype(np.float32)
 
 
 def median_amplitude(windows: np.ndarray, reach: int = FS // 10) -> np.ndarray:

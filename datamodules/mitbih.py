@@ -65,7 +65,8 @@ class MITBIHDataModule(TensorDataModule):
     random, a fifth to test on, so that each patient is on all sides: figures are far better and tell nothing about a
     patient who is new. There a group is a beat.
 
-    A batch is (x, y, rr, amplitude, template, around, record), N beats of two leads, ``MLII`` first:
+    A batch is (x, y, rr, amplitude, template, around, record), N beats of two leads: ``MLII`` first, by name, then the
+    other, which is V1 in 38 records and V2, V4 or V5 in six:
 
     - x (N, 2, 256): millivolts from 0.53 s before the R peak to 0.89 s after it, at 180 Hz, the baseline not
       removed. At a record's ends the first or last sample goes on, and no beat is lost.
@@ -92,7 +93,7 @@ class MITBIHDataModule(TensorDataModule):
         train_on_all: Whether the validation records are trained on too, for weights to keep: validation then says
             nothing about generalisation.
         neighbours: Beats before and after whose windows a batch holds as well.
-        val_size: Beats set aside for validation under ``intra_patient``; has no use under ``inter_patient``.
+        val_size: Beats set aside for validation under ``intra_patient``, 8,000 if 0; no use under ``inter_patient``.
         batch_size: Rows an update.
         **common: Arguments of ``TensorDataModule``.
     """
