@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -66,6 +67,10 @@ class TextDataModule(TensorDataModule):
         """Read all texts: ``train`` and ``test``, and ``val`` where the source defines one."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no texts")
 
+    def tidy(self, text: str) -> str:
+        """Return a text as people write; a source whose texts were cut into words puts them together again."""
+        return text
+
     def divide(self, train: Labelled) -> tuple[Any, Any]:
         """Return the row numbers that are trained on and those set aside for validation."""
         return stratified(torch.tensor(train.labels), self.val_size, self.seed)
@@ -83,7 +88,10 @@ class TextDataModule(TensorDataModule):
                     "train": parts["train"].take(sorted(rest)),
                     "val": parts["train"].take(sorted(taken)),
                 }
-            self._parts = {name: parts[name] for name in ("train", "val", "test")}
+            self._parts = {
+                name: parts[name]._replace(texts=[self.tidy(text) for text in parts[name].texts])
+                for name in ("train", "val", "test")
+            }
         return self._parts
 
     @property
@@ -134,6 +142,28 @@ class TextDataModule(TensorDataModule):
     def read(self, source: str) -> list[str]:  # type: ignore[override]
         """Read a text file, a text a line, or take the string for the text itself."""
         return read_lines(source)
+
+
+CUT = [
+    (re.compile(pattern), whole)
+    for pattern, whole in (
+        (r"``|''", '"'),
+        (r"-lrb- ?", "("),
+        (r" ?-rrb-", ")"),
+        (r"\\/", "/"),
+        (r"(?<=\w) (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1"),
+        (r" ([.,;:!?%)]+)(?= |$)", r"\1"),
+        (r"\( ", "("),
+    )
+]
+"""What the Penn Treebank's rules cut or wrote otherwise, and how people write it."""
+
+
+def joined(text: str) -> str:
+    """Put a text together again that was cut into words by the Penn Treebank's rules: ``do n't .`` to ``don't.``."""
+    for pattern, whole in CUT:
+        text = pattern.sub(whole, text)
+    return text
 
 
 def read_lines(source: str) -> list[str]:
@@ -208,6 +238,10 @@ class SST2DataModule(TextDataModule):
             part: Labelled([text.strip() for text, _ in found], [int(label) for _, label in found], list(groups[part]))
             for part, found in rows.items()
         }
+
+    def tidy(self, text: str) -> str:
+        """Return a phrase as people write, ``don't`` in place of ``do n't``."""
+        return joined(text)
 
     def _file(self, name: str) -> list[list[str]]:
         path, archive = self.root / "SST-2" / f"{name}.tsv", self.root / "SST-2.zip"
@@ -303,6 +337,10 @@ class MovieReviewsDataModule(TextDataModule):
         everything = Labelled(texts, labels, list(range(len(texts))))
         rest, taken = stratified(torch.tensor(labels), len(labels) // 10, seed=0, name="test_size")
         return {"train": everything.take(sorted(rest)), "test": everything.take(sorted(taken))}
+
+    def tidy(self, text: str) -> str:
+        """Return a sentence as people write, ``don't`` in place of ``do n't``."""
+        return joined(text)
 
     def _file(self, name: str) -> bytes:
         path, archive = self.root / "rt-polaritydata" / name, self.root / "rt-polaritydata.tar.gz"

@@ -24,6 +24,7 @@ from zoo.baselines.restoration import (
     total_variation,
     wavelet,
 )
+from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
 from zoo.baselines.translation import translation_memory, translations
 
 Measure = Callable[[Any, Any], dict[str, float]]
@@ -36,6 +37,7 @@ BASELINES: dict[str, Measure] = {
     "lsa_10": lsa_10,
     "lsa_50": lsa_50,
     "median": median,
+    "naive_bayes": naive_bayes,
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
     "nonlocal_means": nonlocal_means,
@@ -45,6 +47,7 @@ BASELINES: dict[str, Measure] = {
     "softmax_regression": softmax_regression,
     "svc": svc,
     "translation_memory": translation_memory,
+    "tfidf_logistic_regression": tfidf_logistic_regression,
     "total_variation": total_variation,
     "wavelet": wavelet,
 }
@@ -54,6 +57,7 @@ MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
     "colours": colours,
     "filled": filled,
+    "negation": negation,
     "neighbour_error": neighbour_error,
     "readable_samples": readable_samples,
     "retrieval": retrieval,

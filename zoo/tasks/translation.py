@@ -118,7 +118,7 @@ class Translator(ZooModule):
         *,
         decoding: str = "beam",
         beam: int = 5,
-        length_penalty: float = 1.0,
+        length_penalty: float = 0.6,
         seed: int | None = None,
     ) -> Tensor:
         """Write the targets of sources (N, S) of token ids: ids (N, T), each up to ``END``.

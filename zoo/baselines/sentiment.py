@@ -1,0 +1,134 @@
+"""Beside classifiers of sentiment: bags of words, and sentences in which a negation turns the sentiment round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+Sentence = tuple[str, str]
+"""A text and ``positive`` or ``negative``."""
+
+EXAMPLES: list[Sentence] = [
+    ("I love this car!", "positive"),
+    ("I am not sure I love this car!", "negative"),
+    ("I don't think its a bad car at all!", "positive"),
+]
+
+PATTERNS = (
+    ("What a {good} {noun}!", "positive"),
+    ("What a {bad} {noun}!", "negative"),
+    ("I don't think this is a {bad} {noun} at all!", "positive"),
+    ("I am not sure this is a {good} {noun}.", "negative"),
+    ("This {noun} is not {bad}.", "positive"),
+    ("This {noun} is not {good}.", "negative"),
+    ("Nobody could say that the {noun} was {bad}.", "positive"),
+    ("I would not call it a {good} {noun}.", "negative"),
+    ("I did not find the {noun} {bad}.", "positive"),
+    ("The {noun} isn't {good} at all.", "negative"),
+)
+WORDS = {
+    "good": ("good", "great", "funny", "interesting", "enjoyable"),
+    "bad": ("bad", "boring", "dull", "awful", "stupid"),
+    "noun": ("film", "movie", "car", "story"),
+}
+
+PATTERNS_ASIDE = (
+    ("There is nothing {bad} about this {noun}.", "positive"),
+    ("There is nothing {good} about this {noun}.", "negative"),
+    ("No one will think that the {noun} is {bad}.", "positive"),
+    ("It can't be said that the {noun} is {good}.", "negative"),
+    ("The {noun} was never {bad}.", "positive"),
+    ("It is hardly a {good} {noun}.", "negative"),
+)
+WORDS_ASIDE = {
+    "good": ("charming", "clever", "moving", "entertaining"),
+    "bad": ("terrible", "tedious", "ridiculous", "weak"),
+    "noun": ("book", "show", "song", "script"),
+}
+
+TOKEN = r"\w+(?:'\w+)?|[^\w\s]"
+"""A word, with its contraction, or a sign."""
+
+
+def written(patterns: Sequence[Sentence], words: dict[str, tuple[str, ...]]) -> list[Sentence]:
+    """Fill each pattern with each noun and each good or bad word that it asks for."""
+    found = []
+    for pattern, label in patterns:
+        quality = "good" if "{good}" in pattern else "bad"
+        for word, noun in product(words[quality], words["noun"]):
+            found.append((pattern.format(**{quality: word, "noun": noun}), label))
+    return found
+
+
+def negations() -> dict[str, list[Sentence]]:
+    """Return two sets of sentences, half of them positive: four in five of the first hold a negation.
+
+    ``negation`` has the three examples and 200 sentences; ``negation_aside`` has 96, of other patterns and other words,
+    that no choice is made by.
+    """
+    return {
+        "negation": EXAMPLES + written(PATTERNS, WORDS),
+        "negation_aside": written(PATTERNS_ASIDE, WORDS_ASIDE),
+    }
+
+
+def _on_negations(answer: Callable[[list[str]], Sequence[str]]) -> dict[str, float]:
+    """Return the share of the sentences of both sets whose sentiment is found."""
+    shares = {}
+    for name, sentences in negations().items():
+        answers = answer([text for text, _ in sentences])
+        right = [found == label for found, (_, label) in zip(answers, sentences)]
+        shares[f"test_{name}_accuracy"] = float(np.mean(right))
+    return shares
+
+
+def negation(model: Any, data: Any) -> dict[str, float]:
+    """The model's accuracy on sentences with a negation, see ``negations``."""
+    return _on_negations(lambda texts: [found.label for found in model.classify(texts)])
+
+
+def _bag_of_words(data: Any, candidates: Sequence[Any]) -> dict[str, float]:
+    """Fit pipelines on the training texts, and test the one that is best in validation."""
+    parts, names = data.parts(), np.array(data.class_names)
+    fitted = [pipeline.fit(parts["train"].texts, parts["train"].labels) for pipeline in candidates]
+    best = max(fitted, key=lambda pipeline: pipeline.score(parts["val"].texts, parts["val"].labels))
+    return {
+        "test_accuracy": float(best.score(parts["test"].texts, parts["test"].labels)),
+        **_on_negations(lambda texts: names[best.predict(texts)].tolist()),
+    }
+
+
+def tfidf_logistic_regression(model: Any, data: Any) -> dict[str, float]:
+    """Logistic regression on TF-IDF of words and pairs of words; its penalty is chosen on validation."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return _bag_of_words(
+        data,
+        [
+            make_pipeline(
+                TfidfVectorizer(ngram_range=(1, 2), token_pattern=TOKEN, sublinear_tf=True),
+                LogisticRegression(C=c, max_iter=500),
+            )
+            for c in (1, 4, 16, 64)
+        ],
+    )
+
+
+def naive_bayes(model: Any, data: Any) -> dict[str, float]:
+    """Multinomial naive Bayes on whether words and pairs of words are there; its smoothing is chosen on validation."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.pipeline import make_pipeline
+
+    return _bag_of_words(
+        data,
+        [
+            make_pipeline(CountVectorizer(ngram_range=(1, 2), token_pattern=TOKEN, binary=True), MultinomialNB(alpha=a))
+            for a in (0.1, 0.3, 1.0, 3.0)
+        ],
+    )
