@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 import zipfile
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ from datamodules.vocabulary import Vocabulary, padded
 
 LARGEST_COMPONENT = 100
 """Pairs of the largest group that is not trained on; a larger one would be a test of little else."""
+
+SIGNS = re.compile(r"[\W_]+")
+"""Runs of what is neither letter nor digit."""
 
 Pair = tuple[str, str]
 
@@ -208,7 +212,7 @@ class FraEngDataModule(TensorDataModule):
 
 def plain_form(sentence: str) -> str:
     """Return a sentence without what makes no other sentence of it: case, spaces, punctuation, encoding of accents."""
-    return "".join(c for c in unicodedata.normalize("NFKC", sentence).casefold() if c.isalnum()) or sentence
+    return SIGNS.sub("", unicodedata.normalize("NFKC", sentence).casefold()) or sentence
 
 
 def components(pairs: Sequence[Pair]) -> np.ndarray:

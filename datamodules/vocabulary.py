@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,6 @@ def padded(rows: Sequence[Sequence[int]], longest: int) -> tuple[np.ndarray, np.
     lengths = np.array([min(len(row), longest) for row in rows], dtype=np.int64)
     largest = max((max(row, default=0) for row in rows), default=0)
     ids = np.full((len(rows), max(1, int(lengths.max(initial=1)))), PAD, np.int16 if largest < 2**15 else np.int32)
-    for target, row, length in zip(ids, rows, lengths):
-        target[:length] = row[:length]
+    taken = np.fromiter(chain.from_iterable(row[:longest] for row in rows), ids.dtype, int(lengths.sum()))
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = taken
     return ids, lengths

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from datamodules import TensorDataModule
 from datamodules.base import Split
+from zoo.tasks import Translator
 
 torch.set_num_threads(1)
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -72,9 +73,33 @@ class TinyTexts(TinyData):
         return x
 
 
+class TinyPairs(TinyData):
+    """Made-up sentences and their translations: the same words in the opposite order, other ids, several lengths."""
+
+    def load(self):
+        vocabulary, _, n, n_val, *_ = self.args
+        draw = torch.Generator().manual_seed(0)
+        half = (vocabulary - 4) // 2
+        splits = {}
+        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
+            lengths = torch.randint(2, 7, (size,), generator=draw)
+            src, tgt = torch.zeros(size, 8, dtype=torch.long), torch.zeros(size, 8, dtype=torch.long)
+            for row, length in enumerate(lengths.tolist()):
+                words = 4 + torch.randint(half, (length,), generator=draw)
+                src[row, : length + 2] = torch.cat([torch.tensor([2]), words, torch.tensor([3])])
+                tgt[row, : length + 2] = torch.cat([torch.tensor([2]), words.flip(0) + half, torch.tensor([3])])
+            splits[split] = Split((src, lengths + 2, tgt, lengths + 2), np.arange(size))
+        return splits
+
+    def naturally(self, batch):
+        return batch
+
+
 def tiny_data(model, **args):
     """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
     shape, classes = getattr(model, "sample_shape", model.input_shape), model.hparams.get("num_classes", 10)
+    if isinstance(model, Translator):
+        return TinyPairs(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
     if "vocab_size" in model.hparams:
         return TinyTexts(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
     return TinyData(tuple(shape), classes, **{"batch_size": 20, **args})
@@ -87,11 +112,13 @@ def tiny_batch(model, **args):
 
 
 def tiny_inputs(model, **args):
-    """Return what the network sees of a batch: an autoencoder may see its samples in another form."""
-    x = tiny_batch(model, **args)[0]
-    if not x.is_floating_point():
-        return x
-    return x if tuple(x.shape[1:]) == tuple(model.input_shape) else model.corrupt(x, torch.Generator().manual_seed(0))
+    """Return what the network sees of a batch, a tuple: an autoencoder may see its samples in another form."""
+    x, *rest = tiny_batch(model, **args)
+    if isinstance(model, Translator):
+        return x, rest[1]
+    if not x.is_floating_point() or tuple(x.shape[1:]) == tuple(model.input_shape):
+        return (x,)
+    return (model.corrupt(x, torch.Generator().manual_seed(0)),)
 
 
 def quiet_trainer(**settings):

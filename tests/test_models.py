@@ -14,9 +14,12 @@ from torch import nn
 
 import datamodules
 import zoo
+from datamodules.fra_eng import FraEngDataModule
+from datamodules.text import TextDataModule
+from datamodules.vocabulary import Vocabulary
 from zoo.checkpoints import load_checkpoint
 from zoo.registry import find_model
-from zoo.tasks import Classifier
+from zoo.tasks import Classifier, Translator
 
 MODELS = zoo.list_models()
 RECIPES = zoo.list_recipes()
@@ -40,9 +43,11 @@ def test_overfits_a_batch(name):
     data = tiny_data(model, val_size=0)
     # What is corrupted or drawn anew each time takes longer.
     fit(model, data, max_epochs=80 if name in CLASSIFIERS else 300, limit_val_batches=0)
-    x, y = data.splits["train"].tensors
+    x, y, *_ = batch = data.splits["train"].tensors
     with torch.no_grad():
-        if name in CLASSIFIERS:
+        if isinstance(model, Translator):
+            assert model.eval().step(batch)["accuracy"].mean() > 0.95
+        elif name in CLASSIFIERS:
             answers = model.eval()(x)
             assert (answers.argmax(1) == y).all()
             assert model.loss(answers, y) < 0.2  # a guess costs log 10 = 2.3
@@ -81,15 +86,17 @@ def test_nothing_is_learned_from_shuffled_labels(name):
 def test_samples_do_not_see_each_other(name):
     model = zoo.create_model(name)
     fit(model, tiny_data(model), max_epochs=2, limit_val_batches=0)  # batch statistics are no longer 0 and 1
-    x = tiny_inputs(model)
+    inputs = tiny_inputs(model)
     model.eval()
     with torch.no_grad():
-        scores = model(x)
-        changed = x.clone()
-        changed[0] = 1 - changed[0] if x.is_floating_point() else changed[0].flip(0) + 1
-        assert not torch.equal(model(changed)[0], scores[0])
-        assert torch.equal(model(changed)[1:], scores[1:])
-        torch.testing.assert_close(model(x[3:4])[0], scores[3], atol=1e-5, rtol=1e-4)
+        scores = model(*inputs)
+        for number, x in enumerate(inputs):
+            changed = x.clone()
+            changed[0] = 1 - changed[0] if x.is_floating_point() else changed[0].flip(0) + 1
+            others = model(*inputs[:number], changed, *inputs[number + 1 :])
+            assert not torch.equal(others[0], scores[0])
+            assert torch.equal(others[1:], scores[1:])
+        torch.testing.assert_close(model(*(x[3:4] for x in inputs))[0], scores[3], atol=1e-5, rtol=1e-4)
 
 
 # ---- reproducing and storing ----
@@ -125,7 +132,7 @@ for name, where in json.load(open("classes.json")).items():
     model = getattr(importlib.import_module(module), cls).load_from_checkpoint(f"{name}.ckpt", weights_only=True).eval()
     expected = torch.load(f"{name}.pt", weights_only=True)
     with torch.no_grad():
-        same = torch.equal(model(expected["x"]), expected["scores"])
+        same = torch.equal(model(*expected["x"]), expected["scores"])
     print(json.dumps([name, same, dict(model.hparams) == expected["hparams"], sorted(content)]))
 """
 
@@ -140,7 +147,7 @@ def read_back(tmp_path_factory):
         trainer.save_checkpoint(folder / f"{name}.ckpt")
         x = tiny_inputs(model)
         with torch.no_grad():
-            expected = {"x": x, "scores": model.eval()(x), "hparams": dict(model.hparams)}
+            expected = {"x": x, "scores": model.eval()(*x), "hparams": dict(model.hparams)}
         torch.save(expected, folder / f"{name}.pt")
     (folder / "classes.json").write_text(json.dumps({name: zoo.model_info(name)["class"] for name in MODELS}))
     result = run_python("-c", READ_BACK, cwd=folder)
@@ -187,11 +194,13 @@ def test_forward_is_the_network(name):
     model = zoo.create_model(name).eval()
     x = tiny_inputs(model)
     with torch.no_grad():
-        assert torch.equal(model(x), model.net(x))
+        assert torch.equal(model(*x), model.net(*x))
     assert isinstance(model.net, nn.Module)
     assert not isinstance(model.net, L.LightningModule)
     example = model.example_input_array
-    if name in CLASSIFIERS:
+    if isinstance(model, Translator):
+        assert model(**example).shape == (*example["tgt"].shape, model.hparams["vocab_size"])
+    elif name in CLASSIFIERS:
         assert model(example).shape == (1, model.hparams["num_classes"])
     else:
         assert model.restored(model(example), example).shape == (1, *model.sample_shape)
@@ -202,14 +211,15 @@ def test_forward_is_the_network(name):
 @pytest.mark.parametrize("spoil", ["dtype", "features", "axes"])
 def test_wrong_input_is_refused_in_one_line(name, spoil):
     model = zoo.create_model(name)
-    x = tiny_inputs(model)
-    if x.is_floating_point():
-        wrong = {"dtype": x.long(), "features": torch.cat([x, x], 1), "axes": x[None, None]}[spoil]
-    else:
-        wrong = {"dtype": x.float(), "features": x[:, :, None].repeat(1, 1, 2), "axes": x[None, None]}[spoil]
-    with pytest.raises(ValueError, match="expected") as caught:
-        model(wrong)
-    assert "\n" not in str(caught.value)
+    inputs = tiny_inputs(model)
+    for number, x in enumerate(inputs):
+        if x.is_floating_point():
+            wrong = {"dtype": x.long(), "features": torch.cat([x, x], 1), "axes": x[None, None]}[spoil]
+        else:
+            wrong = {"dtype": x.float(), "features": x[:, :, None].repeat(1, 1, 2), "axes": x[None, None]}[spoil]
+        with pytest.raises(ValueError, match="expected") as caught:
+            model(*inputs[:number], wrong, *inputs[number + 1 :])
+        assert "\n" not in str(caught.value)
 
 
 @every_classifier
@@ -251,9 +261,10 @@ def test_bf16_autocast_is_close(name):
 def test_network_exports_with_any_batch_size(name):
     model = zoo.create_model(name).eval()
     x = tiny_inputs(model)
-    program = torch.export.export(model.net, (x[:4],), dynamic_shapes=({0: torch.export.Dim("rows")},))
+    shapes = tuple({0: torch.export.Dim("rows")} for _ in x)
+    program = torch.export.export(model.net, tuple(part[:4] for part in x), dynamic_shapes=shapes)
     with torch.no_grad():
-        torch.testing.assert_close(program.module()(x), model(x))
+        torch.testing.assert_close(program.module()(*x), model(*x))
 
 
 # ---- mathematics of single models ----
@@ -369,8 +380,15 @@ def documentation(cls):
     return "\n".join(base.__doc__ or "" for base in cls.__mro__)
 
 
+@pytest.fixture(scope="module")
+def subwords():
+    return Vocabulary.train(["the film is dull", "le film est nul", *map(str, range(400))], 300)
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipe_builds(name):
+def test_recipe_builds(name, subwords, monkeypatch):
+    for cls in (FraEngDataModule, TextDataModule):  # to read the texts and learn theirs takes long
+        monkeypatch.setattr(cls, "vocabulary", subwords)
     recipe = zoo.load_recipe(name)
     assert name.split(".")[0] == recipe.model["name"]
     assert recipe.model["name"] in MODELS

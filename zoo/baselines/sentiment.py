@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -53,7 +53,7 @@ TOKEN = r"\w+(?:'\w+)?|[^\w\s]"
 """A word, with its contraction, or a sign."""
 
 
-def written(patterns: Sequence[Sentence], words: dict[str, tuple[str, ...]]) -> list[Sentence]:
+def written(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str]]) -> list[Sentence]:
     """Fill each pattern with each noun and each good or bad word that it asks for."""
     found = []
     for pattern, label in patterns:

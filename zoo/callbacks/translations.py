@@ -98,7 +98,7 @@ def attention_map(tokens: Tokens, src: list[int], written: list[int], weights: T
 
     figure = Figure(figsize=(2 + 0.35 * len(src), 1.5 + 0.3 * len(written)), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(weights[: len(written), : len(src)], vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    image = axes.imshow(weights[: len(written), : len(src)].numpy(), vmin=0, vmax=1, cmap="Blues", aspect="auto")
     axes.set_xticks(range(len(src)), tokens.pieces(src), rotation=60, ha="right")
     axes.set_yticks(range(len(written)), tokens.pieces(written))
     axes.set(title="Attention before each token written", xlabel="source", ylabel="written")
