@@ -11,7 +11,8 @@ share model, batch size, optimiser and number of rows. The table goes to ``<outp
 Contenders: ``loop`` is a hand-written PyTorch loop over bytes in memory with a fused optimiser, which logs and saves
 nothing and never imports Lightning; ``zoo`` is the recipe path, Lightning's own Trainer with logging, progress bar
 (drawn on a pseudo-terminal) and checkpoints on; ``zoo_1`` is the same at ``batches_per_step`` 1; ``usual`` is
-torchvision's data set with PIL, ``ToTensor`` and the faster of a DataLoader with 0 and with 2 workers.
+torchvision's data set with PIL, ``ToTensor`` and the faster of a DataLoader with 0 and with 2 workers. A translator is
+timed beside a loop over the same batches, and beside its layers' forward and backward alone.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ OPTIMIZER = {"optimizer": "adam", "lr": 1e-3}
 EXAMPLE_EPOCHS = 2
 """Epochs of the PyTorch example: the fewest whose accuracy on 5,000 validation rows is 99 % (``--only choose``)."""
 FAST_RECIPE = "cnn.mnist_fast"
+TEXT_RECIPE = "lstm_seq2seq.fra_eng"
 L2, TOLERANCE = 1e-3, 1e-3
 """Penalty of the logistic regression, and how close to its converged optimum's validation loss both have to come."""
 CONVEX = {"optimizer": "adam", "lr": 3e-3, "schedule": "cosine", "weight_decay": L2}
@@ -94,6 +96,7 @@ EPOCH_GOALS: dict[str, list[Goal | None]] = {  # in the order of the cases
 }
 CUDA_GOAL, GROWTH_GOAL, MEMORY_GOAL = Goal(1.1, 0.9), Goal(4.2, 4.0), Goal(1.15, 1.05)
 ACCURACY_GOAL, CUDA_SECONDS_GOAL = Goal(5, 10, True), Goal(1.0, 0.76)
+TOKENS_GOAL = Goal(0.85, 0.95, True)
 SKLEARN_GOAL, START_GOAL = Goal(3, 10, True), Goal(0.25, 0.1)
 
 
@@ -273,14 +276,9 @@ def build(job: dict[str, Any], recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
     return model, data, trainer
 
 
-def zoo(job: dict[str, Any]) -> dict[str, Any]:
-    """Time epochs of the recipe path, each from its start to the start of the next."""
+def timed_fit(job: dict[str, Any], model: Any, data: Any, trainer: Any) -> list[float]:
+    """Fit and return the seconds of each epoch, from its start to the start of the next."""
     import lightning as L
-    from torch.utils import tensorboard  # noqa: F401
-
-    import datamodules  # noqa: F401
-
-    imports = peak_mib()
 
     class Finished(Exception):  # noqa: N818
         """The epochs to be timed are over."""
@@ -292,6 +290,19 @@ def zoo(job: dict[str, Any]) -> dict[str, Any]:
                 raise Finished
 
     starts: list[float] = []
+    trainer.callbacks.append(Clock())
+    with contextlib.suppress(Finished):
+        trainer.fit(model, data)
+    return durations(starts, job["warm_up"])
+
+
+def zoo(job: dict[str, Any]) -> dict[str, Any]:
+    """Time epochs of the recipe path."""
+    from torch.utils import tensorboard  # noqa: F401
+
+    import datamodules  # noqa: F401
+
+    imports = peak_mib()
     case = CASES[job["case"]]
     model, data, trainer = build(
         job,
@@ -302,10 +313,58 @@ def zoo(job: dict[str, Any]) -> dict[str, Any]:
             "trainer": {"max_epochs": job["warm_up"] + job["epochs"] + 1},
         },
     )
-    trainer.callbacks.append(Clock())
-    with contextlib.suppress(Finished):
-        trainer.fit(model, data)
-    return {"seconds": durations(starts, job["warm_up"]), "imports_mib": imports}
+    return {"seconds": timed_fit(job, model, data, trainer), "imports_mib": imports}
+
+
+def translator(job: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Build the translation recipe on the first of its training pairs."""
+    from zoo.recipes import load_recipe
+
+    recipe = vars(load_recipe(TEXT_RECIPE))
+    epochs = job["warm_up"] + job["epochs"] + 1
+    return build(job, {**recipe, "trainer": {**recipe["trainer"], "max_epochs": epochs}})
+
+
+def tokens_zoo(job: dict[str, Any]) -> dict[str, Any]:
+    """Time epochs of the translation recipe."""
+    model, data, trainer = translator(job)
+    split = data.splits["train"]
+    return {
+        "seconds": timed_fit(job, model, data, trainer),
+        "tokens": int(split.column(1).sum() + split.column(3).sum()),
+    }
+
+
+def tokens_loop(job: dict[str, Any]) -> dict[str, Any]:
+    """Time a loop over the recipe's batches, made beforehand; without ``update`` forward and backward alone."""
+    import torch
+
+    from zoo.memory import keep_freed_memory
+
+    keep_freed_memory()
+    model, data, _ = translator(job)
+    device, args = torch.device(job["device"]), model.hparams
+    batches = [tuple(part.to(device) for part in batch) for chunk in data.train_dataloader() for batch in chunk]
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args["lr"], weight_decay=args["weight_decay"], fused=True)
+    steps = len(batches) * (job["warm_up"] + job["epochs"])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args["lr"], total_steps=steps + 1)
+    starts = [now(job["device"])]
+    for _ in range(job["warm_up"] + job["epochs"]):
+        for batch in batches:
+            with torch.autocast(device.type, torch.bfloat16):
+                loss = model.step(batch)["loss"]
+            optimizer.zero_grad()
+            loss.backward()
+            if job["update"]:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), args["clip_norm"])
+                optimizer.step()
+                schedule.step()
+        starts.append(now(job["device"]))
+    return {
+        "seconds": durations(starts, job["warm_up"]),
+        "tokens": sum(int(b[1].sum() + b[3].sum()) for b in batches),
+    }
 
 
 def example(job: dict[str, Any]) -> dict[str, Any]:
@@ -413,7 +472,8 @@ def convex(job: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": [now(job["device"]) - start], "val_loss": float(trainer.callback_metrics["val_loss"])}
 
 
-JOBS = {job.__name__: job for job in (prepare, loop, usual, zoo, example, fast, convex_plan, sklearn, convex)}
+_JOBS = (prepare, loop, usual, zoo, tokens_zoo, tokens_loop, example, fast, convex_plan, sklearn, convex)
+JOBS = {job.__name__: job for job in _JOBS}
 
 
 def work(text: str) -> None:
@@ -560,6 +620,22 @@ class Bench:
         jobs = {"sklearn/zoo": {"job": "convex", **rows}, "sklearn/sklearn": sklearn_job}
         self.interleave({name: lambda name=name, job=job: self.call(name, **job) for name, job in jobs.items()})
 
+    def tokens(self) -> None:
+        """Time the training of a translator on some of its pairs."""
+        rows = {"train": 1_000 if self.args.quick else 16_384, "val": BATCH}
+        job = {"warm_up": 1, "epochs": 1 if self.args.quick else 2, **rows}
+        contenders: dict[str, dict[str, Any]] = {
+            "layers": {"job": "tokens_loop", "update": False},
+            "loop": {"job": "tokens_loop", "update": True},
+            "zoo": {"job": "tokens_zoo"},
+        }
+        self.interleave(
+            {
+                f"tokens/{name}": lambda own=own: self.call("translator", **job, **own)
+                for name, own in contenders.items()
+            }
+        )
+
     def startup(self) -> None:
         """Time the start of the command line."""
         script = shutil.which("zoo", path=os.fspath(Path(sys.executable).parent))
@@ -571,7 +647,7 @@ class Bench:
         self.interleave(jobs, 2 if self.args.quick else max(5, self.args.rounds))
 
 
-QUANTITIES = ("epoch", "growth", "accuracy", "sklearn", "startup")
+QUANTITIES = ("epoch", "growth", "tokens", "accuracy", "sklearn", "startup")
 
 
 # ---- the table ----
@@ -625,6 +701,17 @@ def table(entry: dict[str, Any]) -> list[str]:
             row(f"peak memory, {label}: zoo/loop", zoo_key, loop_key, MEMORY_GOAL, "peak_mib", note)
     for case in ("logistic_regression", "mlp_small"):
         row(f"growth, {CASES[case].label}: N / N/4", f"growth_1/{case}/zoo", f"growth_4/{case}/zoo", GROWTH_GOAL)
+    if "tokens/zoo" in results:
+        speed = results["tokens/zoo"][0]["tokens"] / median(values("tokens/zoo"))
+        note = f"; {speed:,.0f} tokens a second"
+        row(
+            f"tokens a second, {TEXT_RECIPE}: zoo/its layers alone",
+            "tokens/layers",
+            "tokens/zoo",
+            TOKENS_GOAL,
+            note=note,
+        )
+        row(f"epoch, {TEXT_RECIPE}, 16,384 pairs: zoo/loop", "tokens/zoo", "tokens/loop", Goal(1.05, 1.0))
     if "accuracy/example" in results and "accuracy/zoo" in results:
         ours, theirs = results["accuracy/zoo"], results["accuracy/example"]
         accuracies = [100 * median(r["accuracy"] for r in side) for side in (theirs, ours)]

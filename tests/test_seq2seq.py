@@ -1,7 +1,9 @@
 """Translators: what they read, step by step and at once, and sentences in, sentences out."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ import zoo
 from zoo import pretrained
 from zoo.baselines.sentiment import EXAMPLES, negations
 from zoo.baselines.translation import corpus_scores
-from zoo.callbacks import Translations
+from zoo.callbacks import Embeddings, Translations
 from zoo.cli import main
 from zoo.nn.losses import token_loss
 from zoo.nn.recurrent import CELLS, SequenceDropout
@@ -39,7 +41,9 @@ def translator(files, tmp_path_factory):
     spec = {key: data.spec[key] for key in ("tokenizer", "max_length", "vocab_size")}
     model = zoo.create_model("lstm_seq2seq", **sizes, **spec, lr=5e-3, schedule="onecycle", clip_norm=1.0)
     logs = TensorBoardLogger(tmp_path_factory.mktemp("logs"))
-    quiet_trainer(max_epochs=24, logger=logs, callbacks=[Translations(shown=4, mapped=1)]).fit(model, data)
+    quiet_trainer(max_epochs=24, logger=logs, callbacks=[Translations(shown=4, mapped=1), Embeddings(50)]).fit(
+        model, data
+    )
     return model.eval(), data, logs.log_dir
 
 
@@ -249,6 +253,18 @@ def test_tensorboard_shows_translations_and_attention(translator):
     [text, *_] = events.Tensors("translations/text_summary")[-1].tensor_proto.string_val
     assert text.decode().count("\n") == 1 + 4
     assert "source | written | right" in text.decode()
+
+
+def test_projector_shows_the_embedding(translator):
+    model, _, logs = translator
+    [folder] = Path(logs).glob("*/embedding")
+    names = (folder / "metadata.tsv").read_text(encoding="utf-8").splitlines()
+    vectors = np.loadtxt(folder / "tensors.tsv")
+    assert vectors.shape == (len(names), 32)
+    assert 0 < len(names) <= 50
+    ids, subwords = model.tokens.learned(50)
+    assert names == subwords
+    np.testing.assert_allclose(vectors, model.net.embedding.weight.detach()[ids], atol=1e-5)
 
 
 def test_bleu_counts_every_reference():

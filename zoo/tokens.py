@@ -48,6 +48,13 @@ class Tokens:
             kept.append([i for i in ids if i > END])
         return self._tokenizer.decode_batch(kept, skip_special_tokens=False)
 
+    def learned(self, n: int) -> tuple[list[int], list[str]]:
+        """Return ids and subwords of the first ``n`` that were learned; special tokens and bytes were not."""
+        words = ((i, self._tokenizer.id_to_token(i)) for i in range(END + 1, self._tokenizer.get_vocab_size()))
+        kept = [(i, word.replace("\u2581", "_")) for i, word in words if not word.startswith("<0x")]
+        longer = [(i, word) for i, word in kept if len(word.strip("_")) > 1][:n]
+        return [i for i, _ in longer], [word for _, word in longer]
+
     def pieces(self, row: Sequence[int]) -> list[str]:
         """Return each id's subword by itself, special tokens by name."""
         names = {PAD: "", UNKNOWN: "<unknown>", START: "<start>", END: "<end>"}
