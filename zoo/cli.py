@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
         "restored pictures to this file or folder",
     )
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
+    command.add_argument("--annotator", metavar="ENDING", help="take a recording's beats from this file, such as atr")
+    command.add_argument("--fs", type=float, metavar="HZ", help="samples a second of a recording in a CSV file")
 
     command = add("verify", "train from scratch, measure, compare with the claim; exit status 1 if it is not met")
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
@@ -325,6 +327,10 @@ def _predict(args: argparse.Namespace, _: Any) -> int:
     recipe = load_recipe(args.recipe)
     _quiet()
     model = _model_for(recipe, args.ckpt_path)
+    if hasattr(model, "annotate"):
+        return _annotate(model, args)
+    if args.annotator or args.fs:
+        raise ValueError(f"--annotator and --fs are for recordings, which {args.recipe} does not take")
     if getattr(model, "any_size", False):
         return _restore(model, args.inputs, args.output)
     if args.output:
@@ -350,6 +356,37 @@ def _restore(model: Any, inputs: list[str], output: str | None) -> int:
     restore_files(model, jobs, read_photograph)
     what = jobs[0].target if len(jobs) == 1 else f"{len(jobs)} pictures in {output}"
     print(f"{what}, {time.perf_counter() - start:.1f} s")
+    return 0
+
+
+def _annotate(model: Any, args: argparse.Namespace) -> int:
+    """Annotate the beats of recordings, into a folder if one is given."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from datamodules.beats import beats_of
+    from datamodules.wfdb_records import order_leads, read_record
+    from zoo.annotating import CAUTION, summary, write_annotation
+
+    if args.output and not Path(args.output).absolute().parent.is_dir():
+        raise ValueError(f"--output {args.output}: there is no folder {Path(args.output).absolute().parent}")
+    if args.output and Path(args.output).is_file():
+        raise ValueError(f"--output {args.output}: annotations go into a folder, not into a file")
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for source in args.inputs:
+        record = order_leads(read_record(source, args.annotator, args.fs))
+        peaks = beats_of(record)[0] if args.annotator else None
+        found = model.annotate(record.signal, record.fs, peaks, record.leads)
+        table = Table(title=str(record.name), title_justify="left", title_style="bold", box=None, pad_edge=False)
+        rows = summary(found, record.fs, len(record.signal))
+        for column in rows[0]:
+            table.add_column(column, justify="left" if column == "class" else "right")
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
+        if args.output:
+            print(", ".join(map(str, write_annotation(Path(args.output), str(record.name), record, found))))
+    print(CAUTION)
     return 0
 
 
