@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from datamodules import TensorDataModule
 from datamodules.base import Split
-from zoo.tasks import Translator
+from zoo.tasks import BeatClassifier, Translator
 
 torch.set_num_threads(1)
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -95,11 +95,32 @@ class TinyPairs(TinyData):
         return batch
 
 
+class TinyBeats(TinyData):
+    """Made-up beats: a wave of its own for each class, and a rhythm that tells nothing."""
+
+    def load(self):
+        splits, leads = {}, self.args[0][0]
+        for name, split in super().load().items():
+            x, y = split.tensors
+            draw = torch.Generator().manual_seed(len(name))
+            rr = torch.rand(len(x), 18, generator=draw) + 0.5
+            template = x.mean(0).expand_as(x).clone()
+            splits[name] = Split(
+                (x, y, rr, torch.ones(len(x), leads), template, x[:, None][:, :0], y + 100), split.groups
+            )
+        return splits
+
+    def naturally(self, batch):
+        return batch
+
+
 def tiny_data(model, **args):
     """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
     shape, classes = getattr(model, "sample_shape", model.input_shape), model.hparams.get("num_classes", 10)
     if isinstance(model, Translator):
         return TinyPairs(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
+    if isinstance(model, BeatClassifier):
+        return TinyBeats((2, 64), classes, **{"batch_size": 20, **args})
     if "vocab_size" in model.hparams:
         return TinyTexts(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
     return TinyData(tuple(shape), classes, **{"batch_size": 20, **args})
@@ -116,6 +137,8 @@ def tiny_inputs(model, **args):
     x, *rest = tiny_batch(model, **args)
     if isinstance(model, Translator):
         return x, rest[1]
+    if isinstance(model, BeatClassifier):
+        return x, *rest[1:4]
     if not x.is_floating_point() or tuple(x.shape[1:]) == tuple(model.input_shape):
         return (x,)
     return (model.corrupt(x, torch.Generator().manual_seed(0)),)

@@ -48,7 +48,7 @@ def test_overfits_a_batch(name):
         if isinstance(model, Translator):
             assert model.eval().step(batch)["accuracy"].mean() > 0.95
         elif name in CLASSIFIERS:
-            answers = model.eval()(x)
+            answers = model.eval()(*tiny_inputs(model, val_size=0))
             assert (answers.argmax(1) == y).all()
             assert model.loss(answers, y) < 0.2  # a guess costs log 10 = 2.3
         else:
@@ -200,6 +200,8 @@ def test_forward_is_the_network(name):
     example = model.example_input_array
     if isinstance(model, Translator):
         assert model(**example).shape == (*example["tgt"].shape, model.hparams["vocab_size"])
+    elif isinstance(example, dict):
+        assert model(**example).shape == (1, model.hparams["num_classes"])
     elif name in CLASSIFIERS:
         assert model(example).shape == (1, model.hparams["num_classes"])
     else:
@@ -227,7 +229,8 @@ def test_classify_answers_with_label_and_probability(name):
     names = list("abcdefghij")
     model = zoo.create_model(name, class_names=names)
     fit(model, tiny_data(model), max_epochs=2, limit_val_batches=0)
-    x, _ = tiny_batch(model)
+    inputs = tiny_inputs(model)
+    x = inputs if len(inputs) > 1 else inputs[0]
     for training in (True, False):
         model.train(training)
         before = state(model)
@@ -235,8 +238,8 @@ def test_classify_answers_with_label_and_probability(name):
         assert model.training is training
         assert_same(before, state(model))
     with torch.no_grad():
-        probabilities = model.probabilities(model(x))
-    torch.testing.assert_close(probabilities.sum(1), torch.ones(len(x)))
+        probabilities = model.probabilities(model(*inputs))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(len(inputs[0])))
     for answer, row in zip(answers, probabilities, strict=True):
         assert answer.label == names[row.argmax()]
         assert answer.probability == pytest.approx(row.max().item())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from zoo.base import Batch
 from zoo.metrics import EC57
-from zoo.metrics.ec57 import SUPRAVENTRICULAR_RECORD
-from zoo.tasks.classification import Classifier
+from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD
+from zoo.tasks.classification import Classification, Classifier
 
 BEATS_AT_A_TIME = 4_096
 FEWEST_SECONDS = 1.0
@@ -69,6 +70,17 @@ class BeatClassifier(Classifier):
         self.register_buffer("class_weights", weights, persistent=False)
         self._beats: dict[str, EC57] = {}
 
+    @property
+    def example_input_array(self) -> Any:
+        """What the network takes of one beat."""
+        rr = 2 * self.hparams["rr_around"] + 2
+        shapes = {"x": (2, 64), "rr": (rr,), "amplitude": (2,), "template": (2, 64)}
+        return {name: torch.ones(1, *shape) for name, shape in shapes.items()}
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        raise AttributeError("example_input_array follows from rr_around")
+
     def forward(self, x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:  # type: ignore[override]
         """Map windows (N, 2, T), RR intervals, amplitudes (N, 2) and usual beats (N, 2, T) to scores (N, 5)."""
         return self.net(x, rr, amplitude, template)
@@ -108,6 +120,23 @@ class BeatClassifier(Classifier):
         return means
 
     # ---- use ----
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the probabilities (N, 5) of a batch (x, y, rr, amplitude, template, ...)."""
+        x, _, rr, amplitude, template, *_ = batch
+        return self.probabilities(self(x, rr, amplitude, template))
+
+    @torch.no_grad()
+    def classify(self, x: Sequence[Tensor]) -> list[Classification]:  # type: ignore[override]
+        """Name the class of each beat, from what the network takes; ``annotate`` takes a whole recording.
+
+        Args:
+            x: Windows, RR intervals, amplitudes and usual beats, as ``forward`` takes them.
+        """
+        with self.evaluating():
+            sure, classes = self.probabilities(self(*(part.to(self.device) for part in x))).max(1)
+        names = self.hparams["class_names"] or [str(k) for k in range(len(CLASSES))]
+        return [Classification(names[k], p) for k, p in zip(classes.tolist(), sure.tolist())]
 
     @torch.no_grad()
     def annotate(
@@ -162,7 +191,7 @@ class BeatClassifier(Classifier):
                 best, classes = self.probabilities(self(x, rr, amplitude, template)).max(1)
                 found += classes.tolist()
                 sure.append(best.float().cpu().numpy())
-        symbols = self.hparams["class_names"] or ["N", "S", "V", "F", "Q"]
+        symbols = self.hparams["class_names"] or CLASSES
         return Annotation(peaks, [symbols[k] for k in found], np.concatenate(sure))
 
 

@@ -1,0 +1,267 @@
+"""Beat classifiers: what they see, records of any kind in, annotations out."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from conftest import quiet_trainer, tiny_batch, tiny_data
+from matplotlib.image import imread
+
+import zoo
+from zoo import annotating
+from zoo.cli import main
+from zoo.nn.beats import likeness, relative_rhythm
+from zoo.recipes import Recipe, load_recipe
+from zoo.tasks.beats import Annotation, checked_peaks
+
+wfdb = pytest.importorskip("wfdb")
+FS = 360
+
+
+def heart(seconds=30.0, fs=FS, rate=72.0, leads=2, early=(), noise=0.01):
+    """Make up a recording: a bump for P, QRS and T at each beat; beats whose numbers are ``early`` come too soon."""
+    draw = np.random.default_rng(0)
+    gap = 60 / rate
+    times = [gap]
+    while times[-1] + gap < seconds - gap:
+        number = len(times)
+        times.append(times[-1] + (0.6 * gap if number in early else 1.4 * gap if number - 1 in early else gap))
+    peaks = np.rint(np.array(times) * fs).astype(np.int64)
+    t = np.arange(int(seconds * fs)) / fs
+    signal = draw.normal(0, noise, (len(t), leads))
+    for number, peak in enumerate(times):
+        for centre, width, height in ((-0.17, 0.025, 0.12 * (number not in early)), (0, 0.012, 1.2), (0.28, 0.05, 0.3)):
+            near = slice(int(max(0, (peak + centre - 0.3) * fs)), int((peak + centre + 0.3) * fs))
+            signal[near] += height * np.exp(-(((t[near] - peak - centre) / width) ** 2) / 2)[:, None]
+    return signal.astype(np.float32), peaks
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A classifier that has seen made-up batches, so that its statistics are some."""
+    torch.manual_seed(0)
+    model = zoo.create_model("ecg_classifier", class_names=list("NSVFQ"))
+    quiet_trainer(max_epochs=2, limit_val_batches=0).fit(model, tiny_data(model))
+    return model.eval()
+
+
+# ---- what the network sees ----
+
+
+def test_rhythm_does_not_depend_on_the_heart_rate():
+    rr = torch.rand(20, 18) + 0.5
+    slow, fast = relative_rhythm(2 * rr, 8), relative_rhythm(rr, 8)
+    torch.testing.assert_close(slow[:, :19], fast[:, :19])  # the last three are in seconds
+    assert slow.shape == (20, 22)
+    torch.testing.assert_close(fast[:, 7], (rr[:, 7] / rr[:, 17]).log())
+    torch.testing.assert_close(fast[:, 16], (rr[:, 7] / rr[:, 6]).log())
+    torch.testing.assert_close(fast[:, 17], (rr[:, 8] / rr[:, 7]).log())
+
+
+def test_causal_rhythm_looks_back_alone():
+    rr = torch.rand(20, 18) + 0.5
+    other = rr.clone()
+    other[:, 8:17] = 3.0
+    assert relative_rhythm(rr, 8, causal=True).shape == (20, 10)
+    assert torch.equal(relative_rhythm(rr, 8, causal=True), relative_rhythm(other, 8, causal=True))
+    assert not torch.equal(relative_rhythm(rr, 8), relative_rhythm(other, 8))
+
+
+def test_missing_intervals_say_nothing():
+    for causal in (False, True):
+        assert relative_rhythm(torch.zeros(3, 18), 8, causal).isfinite().all()
+    rr = torch.full((1, 18), 0.8)
+    rr[:, :7] = 0
+    assert relative_rhythm(rr, 8)[0, :8].abs().max() < 1e-6
+
+
+def test_likeness_is_the_correlation():
+    x, template = torch.randn(5, 2, 40), torch.randn(5, 2, 40)
+    found = likeness(x, template)
+    assert found[2, 1].item() == pytest.approx(np.corrcoef(x[2, 1], template[2, 1])[0, 1], abs=1e-5)
+    assert torch.equal(likeness(torch.ones(1, 2, 40), template[:1]), torch.zeros(1, 2))
+
+
+def test_causal_network_sees_no_whole_record():
+    causal = zoo.create_model("ecg_classifier", causal=True, compare=False).eval()
+    x, _, rr, amplitude, template, *_ = tiny_batch(causal)
+    with torch.no_grad():
+        expected = causal(x, rr, amplitude, template)
+        later = rr.clone()
+        later[:, 8:17] = 1.7
+        assert torch.equal(causal(x, later, 3 * amplitude, template + 1), expected)
+    with pytest.raises(ValueError, match="causal leaves the record's usual beat out"):
+        zoo.create_model("ecg_classifier", causal=True)
+
+
+def test_gain_and_baseline_make_no_difference(model):
+    x, _, rr, amplitude, template, *_ = tiny_batch(model)
+    amplitude = amplitude + 1
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model(2 * x + 0.3, rr, 2 * amplitude, 2 * template), model(x, rr, amplitude, template), atol=1e-4, rtol=1e-4
+        )
+
+
+def test_weights_of_the_classes():
+    weights = zoo.create_model("ecg_classifier", class_counts=[40_000, 1_000, 4_000, 400, 8], balance=0.5).class_weights
+    torch.testing.assert_close(weights, torch.tensor([1.0, 40**0.5, 10**0.5, 10.0, 0.0]))
+    with pytest.raises(ValueError, match="balance must be in"):
+        zoo.create_model("ecg_classifier", balance=2.0)
+
+
+def test_evaluation_gives_ec57(model):
+    metrics = quiet_trainer().test(model, tiny_data(model), verbose=False)[0]
+    assert {"test_macro_f1", "test_s_f1", "test_v_f1", "test_accuracy", "test_loss"} <= set(metrics)
+    assert "true \\ found" in model.tables["test"]
+
+
+# ---- use ----
+
+
+@pytest.mark.parametrize("leads", [1, 2, 12])
+@pytest.mark.parametrize("fs", [128, 250, 360, 1000])
+def test_beats_of_any_rate_and_leads_are_found(model, fs, leads):
+    signal, peaks = heart(fs=fs, leads=leads)
+    found = model.annotate(signal, fs)
+    near = np.abs(found.sample[:, None] - peaks).min(1) / fs
+    assert abs(len(found.sample) - len(peaks)) <= 2
+    assert (near < 0.15).mean() > 0.9
+    assert set(found.symbol) <= set("NSVFQ")
+    assert len(found.symbol) == len(found.sample) == len(found.probability)
+
+
+def test_given_peaks_get_one_symbol_each_in_order(model):
+    signal, peaks = heart()
+    found = model.annotate(signal, FS, r_peaks=peaks)
+    assert np.array_equal(found.sample, peaks)
+    assert len(found.symbol) == len(peaks)
+    swapped = model.annotate(signal[:, ::-1], FS, r_peaks=peaks, leads=["V1", "MLII"])
+    assert swapped.symbol == model.annotate(signal, FS, peaks, leads=["MLII", "V1"]).symbol
+    edge = model.annotate(signal, FS, r_peaks=[0, len(signal) - 1])
+    assert len(edge.symbol) == 2
+
+
+@pytest.mark.parametrize("kind", ["flat", "nan", "gap", "short", "empty", "one lead flat", "integers"])
+def test_odd_recordings_are_answered(model, kind):
+    signal, peaks = heart()
+    cases = {
+        "flat": np.zeros_like(signal),
+        "nan": np.full_like(signal, np.nan),
+        "gap": np.where((np.arange(len(signal)) // 2_000 == 2)[:, None], np.nan, signal),
+        "short": signal[: 5 * FS],
+        "empty": signal[:0],
+        "one lead flat": signal * [1, 0],
+        "integers": np.rint(signal * 3).astype(int),
+    }
+    found = model.annotate(cases[kind], FS)
+    assert np.isfinite(found.probability).all()
+    if kind in ("flat", "nan", "empty"):
+        assert not len(found.sample)
+    else:
+        assert len(found.sample) >= 4
+    inside = peaks[peaks < len(cases[kind])]
+    assert len(model.annotate(cases[kind], FS, inside).symbol) == len(inside)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"signal_mV": np.zeros((5, 2, 2)), "fs": FS}, "expected .samples, leads."),
+        ({"signal_mV": np.zeros((900, 2)), "fs": 0}, "fs must be"),
+        ({"signal_mV": np.zeros((900, 2)), "fs": FS, "leads": ["MLII"]}, "1 names of leads for a signal of 2"),
+        ({"signal_mV": np.zeros((900, 2)), "fs": FS, "r_peaks": [5, 3]}, "must ascend"),
+        ({"signal_mV": np.zeros((900, 2)), "fs": FS, "r_peaks": [900]}, "must ascend from 0 to 899"),
+        ({"signal_mV": np.zeros((900, 2)), "fs": FS, "r_peaks": [0.5]}, "expected whole numbers"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(model, args, message):
+    with pytest.raises(ValueError, match=message):
+        model.annotate(**args)
+
+
+def test_no_peaks_are_peaks_too():
+    assert checked_peaks([], 10).dtype == np.int64
+
+
+# ---- files ----
+
+
+@pytest.fixture
+def record(tmp_path):
+    signal, peaks = heart(early=(5, 9, 10))
+    wfdb.wrsamp("r1", FS, ["mV"] * 2, ["MLII", "V1"], signal.astype(float), fmt=["16"] * 2, write_dir=str(tmp_path))
+    wfdb.wrann("r1", "atr", peaks, ["N"] * len(peaks), fs=FS, write_dir=str(tmp_path))
+    return tmp_path / "r1", signal, peaks
+
+
+@pytest.fixture
+def shipped(model, monkeypatch):
+    """Take the small model for the one that is shipped."""
+    monkeypatch.setattr("zoo.cli._model_for", lambda recipe, path: model)
+    return model
+
+
+def test_command_line_writes_what_other_tools_read(shipped, record, tmp_path, capsys):
+    path, signal, peaks = record
+    out = tmp_path / "out"
+    assert main(["predict", "ecg_classifier.mitbih", str(path), "--annotator", "atr", "--output", str(out)]) == 0
+    read = wfdb.rdann(str(out / "r1"), "zoo")
+    expected = shipped.annotate(np.round(signal, 3), FS, peaks)
+    assert np.array_equal(read.sample, peaks)
+    assert len(read.symbol) == len(expected.symbol)
+    with open(out / "r1.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["sample"]) for row in rows] == peaks.tolist()
+    assert [row["symbol"] for row in rows] == read.symbol
+    assert imread(out / "r1.png").std() > 0.01
+    printed = capsys.readouterr().out
+    assert "burden %" in printed
+    assert annotating.CAUTION in printed
+    assert main(["predict", "ecg_classifier.mitbih", str(path)]) == 0  # with detected beats, on the screen alone
+
+
+def test_recording_without_beats_is_written_too(shipped, tmp_path):
+    (tmp_path / "flat.csv").write_text("MLII,V1\n" + "0.0,0.0\n" * 2_000)
+    arguments = ["predict", "ecg_classifier.mitbih", str(tmp_path / "flat.csv"), "--fs", "250"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 0
+    assert len(wfdb.rdann(str(tmp_path / "out" / "flat"), "zoo").sample) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "no such record"),
+        (["damaged"], "damaged"),
+        (["flat.csv"], "fs"),
+        (["r1", "--annotator", "qrs"], "qrs"),
+        (["r1", "--output", "r1.hea"], "into a folder"),
+    ],
+)
+def test_bad_files_get_one_line(shipped, record, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(record[0].parent)
+    (record[0].parent / "damaged.hea").write_text("damaged x y\n")
+    (record[0].parent / "flat.csv").write_text("0.0\n" * 900)
+    assert main(["predict", "ecg_classifier.mitbih", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+
+
+def test_summary_by_hand():
+    found = Annotation(np.array([0, 360, 720, 900, 1080, 1800]), list("NNVVNS"), np.ones(6, np.float32))
+    rows = {row["class"].split()[0].rstrip(","): row for row in annotating.summary(found, 360, 3_600)}
+    assert rows["V"] == {
+        "class": "V ventricular", "beats": "2", "burden %": "33.33", "longest run": "2", "mean rate, 1/min": "80"
+    }  # fmt: skip
+    assert rows["all"]["beats"] == "6"
+    assert rows["all"]["mean rate, 1/min"] == "60"
+    assert rows["F"]["burden %"] == "0.00"
+    assert annotating.longest_run("NVVVNVV", "V") == 3
+
+
+def test_recipe_is_one(model):
+    recipe = load_recipe("ecg_classifier.mitbih")
+    assert isinstance(recipe, Recipe)
+    assert sum(parameter.numel() for parameter in recipe.create_model(recipe.datamodule().spec).net.parameters()) < 3e5
