@@ -102,6 +102,41 @@ def test_large_picture_takes_memory_by_the_tile():
     assert max(sizes) <= (512 + 2 * 56) ** 2
 
 
+def test_pieces_without_a_hole_are_not_worked_on():
+    model = shaken(zoo.create_model("inpainting_autoencoder"))
+    x, mask = torch.rand(1, 1, 1500, 1100), torch.zeros(1500, 1100)
+    mask[700:705, 700:705] = 1
+    mask[1200:1204, 300:800] = 1
+    pieces, work = [], model.net.code_and_scores
+    model.net.code_and_scores = lambda piece: pieces.append(piece) or work(piece)
+    found = model.reconstruct(x, mask=mask)
+    assert 2 <= len(pieces) < 5
+    pieces.clear()
+    model.piece_scores = lambda seen: model.net.code_and_scores(seen)[1]
+    assert torch.equal(model.reconstruct(x, mask=mask), found)
+    assert len(pieces) == 9
+
+
+@every_restorer
+def test_floats_of_any_precision_and_numpy_arrays_are_taken(name):
+    model = shaken(restorer(name, **({} if name.startswith(("color", "inp")) else {"latent_activation": "sigmoid"})))
+    x = torch.rand(2, 1 if name.startswith("colorizer") else model.sample_shape[0], 30, 30)
+    arrays = [x.double(), x.numpy(), x.double().numpy(), np.flip(x.numpy(), 3)[..., ::-1]]
+    options = [{}] * 4
+    if model.takes_mask:
+        mask = (torch.rand(30, 30) < 0.3).float()
+        options = [{"mask": m} for m in (mask.double(), mask.numpy(), mask.numpy() > 0, mask.numpy().astype(np.uint8))]
+    wanted = model.reconstruct(x, **options[0])
+    for given, option in zip(arrays, options, strict=True):
+        found = model.reconstruct(given, **option)
+        assert found.dtype == torch.float32
+        assert torch.equal(found, wanted)
+        assert torch.equal(model.encode(given), model.encode(x))
+    with pytest.raises(ValueError, match=r"dtype torch\.uint8"):
+        model.reconstruct((x.numpy() * 255).astype(np.uint8))
+    assert model.reconstruct(np.nextafter(np.ones((1, x.shape[1], 8, 8)), 2)).isfinite().all()  # 1 but for rounding
+
+
 @every_restorer
 @pytest.mark.parametrize(
     ("spoil", "message"),
@@ -227,6 +262,23 @@ def test_wrong_mask_is_named_in_one_line(mask, message):
         zoo.create_model("inpainting_autoencoder").reconstruct(torch.rand(4, 1, 28, 28), mask=mask)
 
 
+@pytest.mark.parametrize("size", [(60, 90), (25, 200), (21, 21)])
+def test_deep_parts_of_a_hole_are_those_far_from_its_rim(size):
+    """Deep is what has nothing known in the square around it, and it alone is filled from the smaller picture."""
+    model = zoo.create_model("inpainting_autoencoder").eval()
+    mask = torch.ones(size)
+    mask[:2, :3] = 0
+    mask[-1, size[1] // 2] = 0
+    x = torch.rand(1, 1, *size)
+    asked = []
+    model.scores = lambda seen: asked.append(seen[:, -1] > 0) or torch.zeros_like(seen[:, :-1])
+    model.reconstruct(x, mask=mask)
+    side = 2 * model.depth + 1
+    known = torch.nn.functional.pad(mask[None] == 0, (model.depth,) * 4)[0]
+    near = known.unfold(0, side, 1).unfold(1, side, 1).any(-1).any(-1)
+    assert torch.equal(asked[-1][0], (mask > 0) & near)
+
+
 def test_inpainting_is_measured_inside_the_holes():
     model = zoo.create_model("inpainting_autoencoder").eval()
     x, mask = holes_and_pictures()
@@ -274,8 +326,12 @@ def test_merging_keeps_the_luminance_and_is_right_for_right_colours(mode):
         torch.testing.assert_close(restored_, x, atol=1e-5, rtol=1e-5)
     else:
         lightness = rgb_to_lab(grey.expand(-1, 3, -1, -1))[:, :1]
-        exact = lab_to_rgb(torch.cat([lightness, rgb_to_lab(x)[:, 1:]], 1)).clamp(0, 1)
-        torch.testing.assert_close(restored_, exact, atol=1e-5, rtol=1e-5)
+        inside = ((restored_ > 0) & (restored_ < 1)).all(1, keepdim=True)
+        assert inside.float().mean() > 0.9
+        lab = rgb_to_lab(restored_)
+        torch.testing.assert_close(lab[:, :1][inside], lightness[inside], atol=1e-2, rtol=1e-4)
+        inside = inside.expand(-1, 2, -1, -1)
+        torch.testing.assert_close(lab[:, 1:][inside], rgb_to_lab(x)[:, 1:][inside], atol=1e-2, rtol=1e-3)
     torch.testing.assert_close(
         model.restored(torch.zeros_like(given), grey), grey.expand(-1, 3, -1, -1), atol=1e-3, rtol=1e-3
     )
