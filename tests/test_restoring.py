@@ -4,6 +4,7 @@ import io
 import math
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -401,8 +402,10 @@ def small(name, channels=1, **args):
     return model, data
 
 
-def test_denoisers_are_measured_on_the_pictures_of_the_model():
+def test_denoisers_are_measured_on_the_pictures_of_the_model(monkeypatch):
     pytest.importorskip("skimage")
+    monkeypatch.setattr(restoration, "TUNING_ROWS", 40)
+    monkeypatch.setattr(restoration, "SLOW_ROWS", 100)
     model, data = small("denoising_autoencoder", in_features=256)
     found = {name: BASELINES[name](model, data)["test_psnr"] for name in ("linear_denoiser", "median")}
     found |= {
@@ -418,6 +421,29 @@ def test_denoisers_are_measured_on_the_pictures_of_the_model():
     clean, corrupted = restoration._examples(model, data, "test")
     assert np.array_equal(torch.cat(seen).numpy(), corrupted)
     assert np.array_equal(clean, x.numpy())
+    by_lines = restoration.least_squares(model, data)(corrupted)
+    assert by_lines.shape == clean.shape
+    assert restoration.mean_psnr(by_lines, clean) == pytest.approx(found["linear_denoiser"])
+    some = restoration.tuned_total_variation(model, data)(corrupted[:100])
+    assert restoration.mean_psnr(some, clean[:100]) == pytest.approx(found["total_variation"])
+
+
+def test_denoisers_choose_among_settings_that_fit_the_pictures():
+    pytest.importorskip("pywt")
+    for size in (8, 16, 28):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # PyWavelets warns of a depth that is too much for the size
+            settings = restoration.wavelet_settings((1, size, size))
+            restore = pytest.importorskip("skimage.restoration").denoise_wavelet
+            for sigma, kind, depth in settings:
+                if depth > 1 or size > 8:
+                    restore(np.random.default_rng(0).random((size, size)), sigma, kind, wavelet_levels=depth)
+        assert {0.25, 0.35} <= {sigma for sigma, _, _ in settings}
+    assert {depth for _, kind, depth in settings if kind == "db1"} == {1, 2, 3}
+    sizes, strengths, sigmas = restoration.NONLOCAL_SETTINGS
+    assert sizes == (3, 5, 7)
+    assert strengths == (0.1, 0.15, 0.2, 0.3)
+    assert sigmas == (0.2, 0.25, 0.3, 0.35)
 
 
 def test_holes_are_measured_inside_them_and_are_the_same_for_both():
@@ -450,13 +476,44 @@ def test_grey_copy_and_colours_are_measured():
     assert perfect["test_ciede2000"] == pytest.approx(0, abs=1e-6)
 
 
-def test_samples_are_read_by_the_shipped_classifier():
-    class Digits:
-        def sample(self, n, seed):
-            return torch.zeros(n, 1, 28, 28)
+def drawn(pictures):
+    """Something that draws given pictures."""
 
-    share = MEASURES["readable_samples"](Digits(), None)["test_readable_samples"]
-    assert share in (0.0, 1.0)  # a thousand times the same picture
+    class Drawer:
+        def sample(self, n, seed):
+            return pictures
+
+    return Drawer()
+
+
+def test_samples_are_read_by_the_shipped_classifier():
+    one, seven = torch.zeros(2, 1, 28, 28)
+    one[:, 4:24, 13:16] = 1
+    seven[:, 4:7, 7:21] = 1
+    for row in range(7, 24):
+        seven[:, row, 19 - (row - 7) // 2 : 22 - (row - 7) // 2] = 1
+    read = zoo.create_model("cnn.mnist", pretrained=True).classify(torch.stack([one, seven]))
+    assert [found.label for found in read] == ["1", "7"]
+    found = MEASURES["readable_samples"](drawn(torch.stack([one] * 500 + [seven] * 500)), None)
+    assert found["test_readable_samples"] == 1
+    assert found["test_sample_classes"] == pytest.approx(2, abs=1e-4)
+    found = MEASURES["readable_samples"](drawn(torch.zeros(1000, 1, 28, 28)), None)
+    assert found["test_sample_classes"] == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "sure", "share"),
+    [([100] * 10, [True] * 10, 1.0), ([250, 250, 500], [True, True, False], 0.5), ([10, 990], [False, True], 0.99)],
+)
+def test_samples_of_a_known_mix_are_counted(counts, sure, share, monkeypatch):
+    scores = torch.zeros(1000, 10)
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    scores[torch.arange(1000), labels] = torch.repeat_interleave(torch.tensor(sure), torch.tensor(counts)) * 9 + 1.0
+    monkeypatch.setattr("zoo.pretrained.load_weights", lambda recipe: {"cnn.mnist": torch.nn.Identity()}[recipe])
+    found = MEASURES["readable_samples"](drawn(scores), None)
+    assert found["test_readable_samples"] == pytest.approx(share)
+    wanted = math.prod((n / 1000) ** (-n / 1000) for n in counts)
+    assert found["test_sample_classes"] == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["inpainting_autoencoder", "colorizer", "vae"])
