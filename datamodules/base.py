@@ -114,6 +114,8 @@ class TensorDataModule(L.LightningDataModule):
 
     name: str
     scale: float = 255.0
+    endings: tuple[str, ...] = ()
+    """Endings, in lower case, of the files that ``read`` takes from a folder; any if empty."""
     generalises = True
     """Whether the splits are disjoint; only a truth table, whose rows are all there is, has none to set aside."""
 

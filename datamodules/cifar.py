@@ -15,7 +15,7 @@ from torch import Tensor
 from datamodules.base import Split, TensorDataModule, data_root, rows_as_groups, spec_of_images
 from datamodules.download import fetch
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.pictures import read_picture, square
+from datamodules.pictures import PICTURE_ENDINGS, read_picture, square
 from datamodules.registry import register_datamodule
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -35,6 +35,7 @@ class CIFAR10DataModule(TensorDataModule):
         **common: Arguments of ``TensorDataModule``.
     """
 
+    endings = PICTURE_ENDINGS
     url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
     md5 = "c32a1d4ab5d03f1284b67883e8d87530"
     folder = "cifar-10-batches-bin"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import Split, TensorDataModule, rows_as_groups, spec_of_images, stratified
-from datamodules.pictures import centred_digit, read_picture
+from datamodules.pictures import PICTURE_ENDINGS, centred_digit, read_picture
 from datamodules.registry import register_datamodule
 
 
@@ -35,6 +35,7 @@ class DigitsDataModule(TensorDataModule):
     """
 
     scale = 16.0
+    endings = PICTURE_ENDINGS
 
     def __init__(self, *, val_size: int = 180, **common: Any) -> None:
         super().__init__(val_size=val_size, **common)

@@ -132,6 +132,8 @@ class ImageFolderDataModule(TensorDataModule):
         **common: Arguments of ``TensorDataModule``.
     """
 
+    endings = PICTURE_ENDINGS
+
     def __init__(
         self,
         *,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datamodules.base import Split, TensorDataModule, rows_as_groups, spec_of_images
 from datamodules.download import fetch
-from datamodules.pictures import centred_digit, read_picture, upright_garment
+from datamodules.pictures import PICTURE_ENDINGS, centred_digit, read_picture, upright_garment
 from datamodules.registry import register_datamodule
 
 _FILES = {
@@ -61,6 +61,7 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
 class _IdxDataModule(TensorDataModule):
     """Grey pictures of 28x28 pixels in ten classes, 60,000 to train on and 10,000 to test."""
 
+    endings = PICTURE_ENDINGS
     folder: str
     mirrors: tuple[str, ...]
     md5: dict[str, str]

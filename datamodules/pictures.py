@@ -70,11 +70,17 @@ def read_picture(
 
 
 def levels_of(image: Image.Image) -> tuple[np.ndarray, float]:
-    """Return the grey levels (H, W) of an image of more than 8 bits, and the level that is white."""
+    """Return the grey levels (H, W) of an image of more than 8 bits, and the level that is white.
+
+    Whole numbers have 16 bits, or if that is too few 24 or 31; real ones are levels from 0 to 1, to 255 or to as many.
+    """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    top = float(values.max(initial=0))
+    lightest = float(values.max(initial=0))
     # Only I;16 says how many bits it has; the wider modes hold whatever the file did.
-    return values, 65535.0 if image.mode.startswith("I;16") or top > 255 else 255.0 if top > 1 else 1.0
+    whites = [65535.0, 2.0**24 - 1, 2.0**31 - 1]
+    if image.mode == "F":
+        whites = [1.0, 255.0, *whites]
+    return values, next((white for white in whites if lightest <= white), max(lightest, 1.0))
 
 
 def _pixels(image: Image.Image, mode: str, paper: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -177,7 +178,7 @@ class ReutersDataModule(TensorDataModule):
     def read(self, source: str) -> Tensor:
         """Read a text file, or take the string for the text itself: shares (1, num_words)."""
         path = Path(source)
-        text = path.read_text(encoding="utf-8", errors="replace") if len(source) < 256 and path.is_file() else source
+        text = path.read_text(encoding="utf-8", errors="replace") if os.path.isfile(source) else source
         counts = self._vectorizer(self.words).transform([text]).toarray()
         if not counts.any():
             raise ValueError(f"{source!r}: none of the {self.num_words} words that the model knows is in this text")

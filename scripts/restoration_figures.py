@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from scipy.ndimage import median_filter
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 import zoo
+from zoo.baselines import restoration
 from zoo.grids import picture_grid, walk
 from zoo.nn import CORRUPTIONS, luma
 
@@ -18,22 +18,26 @@ JPEG = "CIFAR-10 (JPEG re-encoded)"
 
 
 def load(recipe: str, count: int) -> tuple:
-    """Return a recipe's shipped model and some test pictures, of each class in turn."""
+    """Return a recipe's shipped model, its data and some test pictures, of each class in turn."""
     data = zoo.load_recipe(recipe).datamodule()
     data.setup()
     x, y = data.splits["test"].tensors
     rows = [torch.nonzero(y == label)[: -(-count // 10), 0] for label in range(10)]
-    return zoo.create_model(recipe, pretrained=True), data.to_natural(x[torch.stack(rows, 1).flatten()[:count]])
+    return zoo.create_model(recipe, pretrained=True), data, data.to_natural(x[torch.stack(rows, 1).flatten()[:count]])
 
 
 def draw_denoised(count: int = 10) -> Figure:
-    """Garments under noise, by a median filter and by the denoising autoencoder."""
-    model, x = load("denoising_autoencoder.fashion_mnist", count)
+    """Garments under noise, by the denoising autoencoder and by the best of the others, each as it is measured."""
+    model, data, x = load("denoising_autoencoder.fashion_mnist", count)
     noisy = model.corrupt(x, torch.Generator().manual_seed(0))
-    filtered = np.stack([median_filter(picture[0], 5)[None] for picture in noisy.numpy()])
+
+    def by(restorer: restoration.Restorer) -> Tensor:
+        return torch.from_numpy(restorer(noisy.numpy())).clamp(0, 1)
+
     rows = {
         "noise of std 0.5,\nclipped": noisy,
-        "median filter, 5x5": torch.from_numpy(filtered),
+        "total variation,\ntuned": by(restoration.tuned_total_variation(model, data)),
+        "linear\nleast squares": by(restoration.least_squares(model, data)),
         "denoising\nautoencoder": model.reconstruct(noisy),
         "original": x,
     }
@@ -49,7 +53,7 @@ def biharmonic(x: Tensor, mask: Tensor) -> Tensor:
 
 def inpainted(recipe: str, title: str, count: int = 10) -> Figure:
     """Rectangles on the first half of the pictures, strokes on the other, filled by both methods."""
-    model, x = load(recipe, count)
+    model, _, x = load(recipe, count)
     half = count // 2
     square = CORRUPTIONS["erase"].holes(x[:half], 0.25, torch.Generator().manual_seed(1))
     lines = CORRUPTIONS["strokes"].holes(x[half:], 3.0, torch.Generator().manual_seed(1))
@@ -76,16 +80,20 @@ def draw_filled_cifar10() -> Figure:
 def draw_coloured(count: int = 10) -> Figure:
     """The course's table: grey, vanilla, merged with YCbCr, merged with LAB, original."""
     found = {mode: load(f"colorizer.cifar10_jpeg_{mode}", count) for mode in ("vanilla", "ycbcr", "lab")}
-    x = found["lab"][1]
+    x = found["lab"][-1]
     grey = luma(x)
     names = {"vanilla": "vanilla", "ycbcr": "merge YCbCr", "lab": "merge LAB"}
-    rows = {"grey": grey, **{names[mode]: model.reconstruct(grey) for mode, (model, _) in found.items()}, "original": x}
+    rows = {
+        "grey": grey,
+        **{names[mode]: model.reconstruct(grey) for mode, (model, *_) in found.items()},
+        "original": x,
+    }
     return picture_grid(rows, title=f"{JPEG} test pictures, PSNR beside the original")
 
 
 def draw_samples(side: int = 10) -> Figure:
     """Digits that the variational autoencoder draws, and walks between two test digits."""
-    model, x = load("vae.mnist", 2 * side)
+    model, _, x = load("vae.mnist", 2 * side)
     codes = model.encode(x)
     ways = torch.cat([walk(codes[k], codes[k + 1], side) for k in range(0, 2 * side, 2)])
     sheets = {

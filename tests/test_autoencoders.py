@@ -279,6 +279,35 @@ def test_wrong_pictures_are_named_in_one_line(method, network, spoil, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("network", ["dense", "conv"])
+def test_floats_of_any_precision_and_numpy_arrays_are_taken(network):
+    model = zoo.create_model("autoencoder", network=network, latent_dim=4).eval()
+    x = torch.rand(3, 1, 28, 28)
+    codes, pictures = model.encode(x), model.reconstruct(x)
+    for given in (x.double(), x.numpy(), x.double().numpy(), np.flip(x.numpy(), 3)[..., ::-1]):
+        assert torch.equal(model.encode(given), codes)
+        assert torch.equal(model.reconstruct(given), pictures)
+    assert torch.equal(model.decode(codes.double().numpy()), model.decode(codes))
+    with pytest.raises(ValueError, match=r"dtype torch\.uint8"):
+        model.encode((255 * x).byte().numpy())
+
+
+@pytest.mark.parametrize("name", ["denoising_autoencoder", "inpainting_autoencoder", "vae"])
+def test_draws_of_evaluation_are_those_of_the_cpu_on_every_device(name, monkeypatch):
+    model = zoo.create_model(name)
+    model.on_test_epoch_start()
+    assert model._draws.device.type == "cpu"
+    # A batch of another device: there the generator of the CPU could not be used.
+    there, worked = torch.device("meta"), []
+    monkeypatch.setattr(model, "corrupt", lambda x, draws: worked.append((x.device.type, draws)) or x)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda x: torch.zeros(x.shape))
+    seen = model.eval().corrupted(torch.zeros(2, *model.sample_shape, device=there))
+    assert worked == [("cpu", model._draws)]
+    assert seen.device == there
+    if name == "vae":
+        assert model._drawn(seen).device == there
+
+
 def test_wrong_codes_are_refused():
     with pytest.raises(ValueError, match=r"codes of shape \(2, 3\).*: expected N x 64 floats"):
         zoo.create_model("autoencoder").decode(torch.zeros(2, 3))

@@ -175,6 +175,19 @@ def test_bad_input_is_one_line_and_status_2(capfd, case, monkeypatch):
     assert hint in lines[0]
 
 
+def test_a_damaged_file_costs_no_other_its_answer(capfd):
+    Path("text.png").write_text("no picture")
+    Path("notes.txt").write_text("no picture")
+    Image.new("L", (28, 28), 255).save("white.png")
+    status, out, err = answer(capfd, "predict", "cnn.mnist", ".", "--output", "answers.json")
+    assert status == 2
+    assert [row["input"] for row in json.loads(Path("answers.json").read_text())] == ["white.png"]
+    assert out == "1 answers in answers.json\n"
+    left, failed = err.splitlines()
+    assert left.startswith(".: 1 of 3 files left out, not .bmp")
+    assert failed.startswith("zoo: error: 1 of 2 inputs have no answer: text.png is not a picture")
+
+
 def offline(*_, **__):
     import requests
 

@@ -171,6 +171,10 @@ def test_float_and_wide_integer_pictures(tmp_path):
     assert torch.equal(read_picture(tmp_path / "float.tif")[0], torch.from_numpy(values))
     Image.fromarray((values * 65535).astype(np.int32)).save(tmp_path / "wide.tif")
     assert torch.allclose(read_picture(tmp_path / "wide.tif", "RGB")[2], torch.from_numpy(values), atol=1e-4)
+    for lightest, white in {200: 65535, 100_000: 2**24 - 1, 2**30: 2**31 - 1}.items():
+        Image.fromarray((values * lightest).astype(np.int32)).save(tmp_path / "wide.tif")
+        found = read_picture(tmp_path / "wide.tif")[0]
+        assert torch.allclose(found, torch.from_numpy(values) * (lightest / white), atol=1e-7)
 
 
 def test_square_keeps_the_aspect_and_the_middle():

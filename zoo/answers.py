@@ -5,35 +5,95 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from zoo.errors import in_one_line
 from zoo.pretrained import write_atomically
 
 OUTPUTS = (".csv", ".json")
 
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
-def expand(inputs: Sequence[str]) -> list[str]:
-    """Replace each folder among the inputs by the files in it, hidden ones left out.
+
+def expand(inputs: Sequence[str], endings: Collection[str] = ()) -> list[str]:
+    """Replace each folder among the inputs by the files directly in it, hidden ones left out.
+
+    Args:
+        inputs: Files, folders or strings.
+        endings: Endings, in lower case, of the files wanted from a folder; a line on the error stream says how many
+            others are left out. Any file if empty.
 
     Raises:
-        ValueError: If a folder is empty.
+        ValueError: If a folder has no such file.
     """
     found: list[str] = []
     for source in inputs:
-        if Path(source).is_dir():
-            files = sorted(str(path) for path in Path(source).iterdir() if path.is_file() and path.name[0] != ".")
-            if not files:
-                raise ValueError(f"{source} is an empty folder")
-            found += files
-        else:
+        if not os.path.isdir(source):  # a text may be too long for a path
             found.append(source)
+            continue
+        seen = sorted(path for path in Path(source).iterdir() if path.name[0] != ".")
+        files = [path for path in seen if path.is_file()]
+        wanted = [str(path) for path in files if not endings or path.suffix.lower() in endings]
+        if not seen:
+            raise ValueError(f"{source} is an empty folder")
+        if not wanted:
+            expected = f"pictures directly in {source}: expected {', '.join(sorted(endings))}"
+            raise ValueError(f"no {expected}" if endings else f"no files directly in {source}")
+        if len(wanted) < len(files):
+            left = len(files) - len(wanted)
+            print(f"{source}: {left} of {len(files)} files left out, not {', '.join(sorted(endings))}", file=sys.stderr)
+        found += wanted
     return found
 
 
-def answer(model: Any, data: Any, inputs: Sequence[str]) -> list[dict[str, Any]]:
+def work_through(
+    tasks: Sequence[Task], work: Callable[[Task], Result], doing: str, shown: bool
+) -> tuple[list[Result], list[str]]:
+    """Do the same for each task; where there are several, one that fails does not stop the others.
+
+    Args:
+        tasks: What to work on.
+        work: What to do with each.
+        doing: What the progress bar says.
+        shown: Whether there is a progress bar, on a terminal.
+
+    Returns:
+        The results and, in one line each, why others are missing.
+
+    Raises:
+        ValueError, OSError: If no task succeeds.
+    """
+    from rich.progress import track
+
+    results, failures = [], []
+    first: Exception | None = None
+    for task in track(tasks, doing, disable=not (shown and sys.stderr.isatty()), transient=True):
+        try:
+            results.append(work(task))
+        except (ValueError, OSError) as error:
+            first = first or error
+            failures.append(in_one_line(error))
+    if len(failures) == 1 and not results and first:
+        raise first
+    if failures and not results:
+        raise ValueError(f"none of {len(tasks)} worked: {'; '.join(failures)}")
+    return results, failures
+
+
+def refuse_overwriting(output: str, targets: Collection[Path], inputs: Collection[str]) -> None:
+    """Raise ``ValueError`` if a file to write is one to read, by whatever path or link."""
+    sources = {Path(source).resolve(): source for source in inputs if os.path.isfile(source)}
+    for target in targets:
+        if target.resolve() in sources:
+            raise ValueError(f"--output {output} would overwrite {sources[target.resolve()]}: choose another place")
+
+
+def answer(model: Any, data: Any, inputs: Sequence[str]) -> tuple[list[dict[str, Any]], list[str]]:
     """Answer each input, with a progress bar where there are many.
 
     Args:
@@ -42,26 +102,31 @@ def answer(model: Any, data: Any, inputs: Sequence[str]) -> list[dict[str, Any]]
         inputs: Files or strings.
 
     Returns:
-        For each sample the input it came from, under ``"input"``, and the model's answer.
-    """
-    from rich.progress import track
+        For each sample the input it came from, under ``"input"``, and the model's answer; and why, in one line each,
+        inputs have none.
 
-    answers = []
-    quiet = len(inputs) < 20 or not sys.stderr.isatty()
-    for source in track(inputs, "answering", disable=quiet, transient=True):
+    Raises:
+        ValueError, OSError: If no input can be answered.
+    """
+
+    def one(source: str) -> list[dict[str, Any]]:
         rows = model.answer(data.read(source))
         names = [source] if len(rows) == 1 else [f"{source}:{number}" for number in range(1, len(rows) + 1)]
-        answers += [{"input": name, **row} for name, row in zip(names, rows)]
-    return answers
+        return [{"input": name, **row} for name, row in zip(names, rows)]
+
+    answers, failures = work_through(inputs, one, "answering", len(inputs) >= 20)
+    return [row for rows in answers for row in rows], failures
 
 
-def check_output(path: str, formats: Mapping[str, str]) -> None:
+def check_output(path: str, formats: Mapping[str, str], inputs: Collection[str] = ()) -> None:
     """Raise ``ValueError`` before any work is done if answers cannot be written to a path.
 
     Args:
         path: Where they shall go.
         formats: Endings of the files that a model's answers have of their own, as in ``write_answers``.
+        inputs: Files that are read, none of which may be written over.
     """
+    refuse_overwriting(path, [Path(path)], inputs)
     if Path(path).suffix not in (*OUTPUTS, *formats):
         raise ValueError(f"--output {path}: answers are written as {' or '.join((*OUTPUTS, *formats))}")
     if not Path(path).absolute().parent.is_dir():

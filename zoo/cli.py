@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from zoo.errors import unknown
+from zoo.errors import in_one_line, unknown
 
 if TYPE_CHECKING:
     from zoo.recipes import Recipe
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
         if os.environ.get("ZOO_DEBUG"):
             raise
-        print(f"zoo: error: {_line(error)}", file=sys.stderr)
+        print(f"zoo: error: {in_one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("zoo: interrupted; `--ckpt_path last` goes on with a fit, and verify goes on by itself", file=sys.stderr)
@@ -107,13 +107,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check_command(words: list[str]) -> None:
     if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
         raise unknown("command", words[0], _COMMANDS)
-
-
-def _line(error: BaseException) -> str:
-    """Say an error in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
@@ -333,29 +326,37 @@ def _predict(args: argparse.Namespace, _: Any) -> int:
         raise ValueError(f"--annotator and --fs are for recordings, which {args.recipe} does not take")
     if getattr(model, "any_size", False):
         return _restore(model, args.inputs, args.output)
+    data = recipe.datamodule()
+    inputs = expand(args.inputs, data.endings)
     if args.output:
-        check_output(args.output, model.output_formats)
-    answers = answer(model, recipe.datamodule(), expand(args.inputs))
+        check_output(args.output, model.output_formats, inputs)
+    answers, failures = answer(model, data, inputs)
     if args.output:
         write_answers(args.output, answers, model.output_formats)
         print(f"{len(answers)} answers in {args.output}")
-        return 0
-    width = max(len(row["input"]) for row in answers)
-    for row in plain(answers):
-        print(f"{row['input']:{width}}  {in_words(row)}")
+    else:
+        width = max(len(row["input"]) for row in answers)
+        for row in plain(answers):
+            print(f"{row['input']:{width}}  {in_words(row)}")
+    if failures:
+        raise ValueError(f"{len(failures)} of {len(inputs)} inputs have no answer: {'; '.join(failures)}")
     return 0
 
 
 def _restore(model: Any, inputs: list[str], output: str | None) -> int:
     """Restore pictures of any size into files."""
     from datamodules.photographs import WRITTEN, read_photograph
+    from datamodules.pictures import PICTURE_ENDINGS
     from zoo.restoring import plan, restore_files
 
     start = time.perf_counter()
-    jobs = plan(inputs, output, model.takes_mask, WRITTEN)
-    restore_files(model, jobs, read_photograph)
-    what = jobs[0].target if len(jobs) == 1 else f"{len(jobs)} pictures in {output}"
+    jobs = plan(inputs, output, model.takes_mask, WRITTEN, PICTURE_ENDINGS)
+    failures = restore_files(model, jobs, read_photograph)
+    done = len(jobs) - len(failures)
+    what = jobs[0].target if len(jobs) == 1 else f"{done} picture{'s' * (done != 1)} in {output}"
     print(f"{what}, {time.perf_counter() - start:.1f} s")
+    if failures:
+        raise ValueError(f"{len(failures)} of {len(jobs)} pictures are not restored: {'; '.join(failures)}")
     return 0
 
 

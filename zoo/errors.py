@@ -1,4 +1,4 @@
-"""The one-line errors: of a wrong name, of a missing package."""
+"""The one-line errors: of a wrong name, of a missing package, of whatever else went wrong."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
     return ValueError(f"unknown {kind} {value!r}: {hint}")
+
+
+def in_one_line(error: BaseException) -> str:
+    """Say an error in one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def needs(module: str, extra: str) -> Any:

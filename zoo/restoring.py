@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from zoo.answers import expand
+from zoo.answers import expand, refuse_overwriting, work_through
 from zoo.nn import luma
 from zoo.pretrained import write_atomically
 
@@ -22,22 +25,25 @@ class Job(NamedTuple):
     target: Path
 
 
-def plan(inputs: Sequence[str], output: str | None, masked: bool, endings: Sequence[str]) -> list[Job]:
+def plan(
+    inputs: Sequence[str], output: str | None, masked: bool, endings: Sequence[str], readable: Collection[str]
+) -> list[Job]:
     """Pair pictures with masks and results, and find what is wrong before any work is done.
 
     Args:
         inputs: Picture files and folders of them; with masks a picture and its mask, or two folders with files of the
-            same names.
+            same names, but for the endings if these are not the same.
         output: A file for one picture, or a folder for several; it is made if its own folder is there.
         masked: Whether each picture comes with a mask.
-        endings: Endings of the files that can be written.
+        endings: Endings of the files that can be written; others in a folder of pictures are left out.
+        readable: Endings of the files that a mask in a folder can have.
 
     Raises:
-        ValueError: If inputs and output do not fit together, or a folder is empty.
+        ValueError: If inputs and output do not fit together, a folder has no pictures, or an input would be lost.
     """
     if output is None:
         raise ValueError("--output is missing: a file for one picture, a folder for several")
-    sources, masks = _paired(inputs) if masked else _unmasked(inputs)
+    sources, masks = _paired(inputs, endings, readable) if masked else _unmasked(inputs, endings)
     target = Path(output)
     if not target.absolute().parent.is_dir():
         raise ValueError(f"--output {output}: there is no folder {target.absolute().parent}")
@@ -47,21 +53,24 @@ def plan(inputs: Sequence[str], output: str | None, masked: bool, endings: Seque
         raise ValueError(f"--output {output}: {len(sources)} pictures go into a folder, not into a file")
     else:
         targets = [target / Path(source).name for source in sources]
-        twice = [path.name for path in targets if targets.count(path) > 1]
-        if twice:
-            raise ValueError(f"two of the pictures are called {twice[0]}: restore them into different folders")
+        [(name, count)] = Counter(path.name for path in targets).most_common(1)
+        if count > 1:
+            raise ValueError(f"two of the pictures are called {name}: restore them into different folders")
     for path in targets:
         if path.suffix.lower() not in endings:
             raise ValueError(f"{path}: pictures are written as {', '.join(endings)}")
+    refuse_overwriting(output, targets, [*sources, *(mask for mask in masks if mask)])
     return [Job(source, mask, path) for source, mask, path in zip(sources, masks, targets)]
 
 
-def _unmasked(inputs: Sequence[str]) -> tuple[list[str], list[str | None]]:
-    sources = expand(inputs)
+def _unmasked(inputs: Sequence[str], endings: Collection[str]) -> tuple[list[str], list[str | None]]:
+    sources = expand(inputs, endings)
     return sources, [None] * len(sources)
 
 
-def _paired(inputs: Sequence[str]) -> tuple[list[str], list[str | None]]:
+def _paired(
+    inputs: Sequence[str], endings: Collection[str], readable: Collection[str]
+) -> tuple[list[str], list[str | None]]:
     if len(inputs) != 2:
         raise ValueError(f"{len(inputs)} inputs: expected a picture and its mask, or a folder of each")
     picture, mask = map(Path, inputs)
@@ -69,11 +78,18 @@ def _paired(inputs: Sequence[str]) -> tuple[list[str], list[str | None]]:
         raise ValueError(f"{picture} and {mask}: expected two files or two folders")
     if not picture.is_dir():
         return [inputs[0]], [inputs[1]]
-    sources, masks = expand(inputs[:1]), {Path(path).stem: path for path in expand(inputs[1:])}
+    sources, found = expand(inputs[:1], endings), expand(inputs[1:], readable)
+    by_name, by_stem = {Path(path).name: path for path in found}, {Path(path).stem: path for path in found}
+    stems = Counter(Path(path).stem for path in found)
+    masks: list[str | None] = []
     for source in sources:
-        if Path(source).stem not in masks:
-            raise ValueError(f"{source} has no mask: expected {mask / Path(source).name}")
-    return sources, [masks[Path(source).stem] for source in sources]
+        name, stem = Path(source).name, Path(source).stem
+        if stem not in stems:
+            raise ValueError(f"{source} has no mask: expected {mask / name}")
+        if name not in by_name and stems[stem] > 1:
+            raise ValueError(f"{source} has {stems[stem]} masks called {stem} in {mask}: expected one, or {name}")
+        masks.append(by_name.get(name, by_stem[stem]))
+    return sources, masks
 
 
 def restored(model: Any, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -101,29 +117,66 @@ def restored(model: Any, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
     return luma(model.reconstruct(pixels[None].expand(-1, gives, -1, -1), **options))[0]
 
 
-def restore_files(model: Any, jobs: Sequence[Job], read: Callable[[str], Any]) -> None:
+def restore_files(model: Any, jobs: Sequence[Job], read: Callable[[str], Any]) -> list[str]:
     """Restore picture files, each written whole or not at all, with a progress bar where there are several.
+
+    What is transparent in a hole is opaque once it is filled.
 
     Args:
         model: An autoencoder that takes pictures of any size.
         jobs: What to restore, as ``plan`` gives it.
         read: Function from a path to a ``datamodules.photographs.Photograph``.
+
+    Returns:
+        Why, in one line each, pictures are not restored.
+
+    Raises:
+        ValueError, OSError: If none is.
     """
-    from rich.progress import track
 
-    quiet = len(jobs) < 2 or not sys.stderr.isatty()
-    for source, mask, target in track(jobs, "restoring", disable=quiet, transient=True):
-        photograph = read(source)
-        hole = None if mask is None else _hole(read(mask).pixels, mask, photograph.pixels, source)
+    def one(job: Job) -> None:
+        photograph, hole = read(job.source), None
+        if job.mask is not None:
+            hole = _hole(read(job.mask), job.mask, photograph.pixels, job.source)
+            if photograph.alpha is not None:
+                photograph = replace(photograph, alpha=np.where(hole.numpy() > 0, np.uint8(255), photograph.alpha))
         result = restored(model, photograph.pixels, hole).cpu()
-        write_atomically(target, photograph.to_bytes(result, target.suffix.lower()))
+        write_atomically(job.target, _content(photograph, result, job.target))
+
+    return work_through(jobs, one, "restoring", len(jobs) > 1)[1]
 
 
-def _hole(mask: Tensor, name: str, pixels: Tensor, of: str) -> Tensor:
-    """Return where a mask's file is light, (H, W)."""
-    sizes = [f"{part.shape[2]} x {part.shape[1]}" for part in (mask, pixels)]
+def _content(photograph: Any, pixels: Tensor, target: Path) -> bytes:
+    """Return the content of a restored picture's file."""
+    try:
+        content: bytes = photograph.to_bytes(pixels, target.suffix)
+    except Exception as error:  # Pillow's writers raise whatever a picture or its metadata lead them into
+        size = f"{pixels.shape[2]} x {pixels.shape[1]} pixels"
+        raise ValueError(f"{target}, {size}: cannot be written as {target.suffix}: {error}") from error
+    return content
+
+
+def _hole(mask: Any, name: str, pixels: Tensor, of: str) -> Tensor:
+    """Return where a mask is light, (H, W) of 0 and 1.
+
+    Light is the strongest channel, so that a hole may be painted in any colour on black, times the opacity. Of two
+    levels the lighter one is the hole, however dark: many programs write masks of 0 and 1.
+
+    Raises:
+        ValueError: If the mask has not the picture's size or it does not show where the holes are.
+    """
+    sizes = [f"{part.shape[2]} x {part.shape[1]}" for part in (mask.pixels, pixels)]
     if sizes[0] != sizes[1]:
         raise ValueError(
             f"{name} is {sizes[0]} pixels, {of} {sizes[1]}: a mask has its picture's size, white in a hole"
         )
-    return (mask.mean(0) > 0.5).float()
+    light = mask.pixels.amax(0)
+    if mask.alpha is not None:
+        light = light * torch.from_numpy(mask.alpha / np.float32(255))
+    levels = light.unique()
+    hole = light == levels[1] if len(levels) == 2 else light > 0.5
+    white = bool((mask.pixels == 1).all()) and bool((light == 1).all())
+    if not bool(hole.any()) or (bool(hole.all()) and not white):
+        where = "everywhere" if bool(hole.any()) else "nowhere"
+        raise ValueError(f"{name} is light {where}: a mask is white in a hole and black elsewhere")
+    return hole.float()

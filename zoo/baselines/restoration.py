@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,14 +18,23 @@ SLOW_ROWS = 1_000
 """Test pictures on which the slow denoisers are measured, the first ones."""
 TUNING_ROWS = 300
 """Validation pictures on which their settings are chosen, and training pictures on which their levels are fitted."""
+NONLOCAL_SETTINGS = ((3, 5, 7), (0.1, 0.15, 0.2, 0.3), (0.2, 0.25, 0.3, 0.35))
+"""Patch sizes, strengths and noise levels that non-local means chooses from."""
 HOLES = {"hole": ("erase", 0.25), "stroke": ("strokes", 3.0)}
 """Holes that inpainting is measured on: name, corruption and strength."""
 
 Filter = Callable[[np.ndarray], np.ndarray]
+"""From a channel (H, W) to its restored form."""
+Restorer = Callable[[np.ndarray], np.ndarray]
+"""From pictures (N, C, H, W) to their restored form."""
 
 
 def _examples(model: Any, data: Any, split: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures of a split and their corrupted form, (N, C, H, W) each: for test the very ones of the model's."""
+    """Return pictures of a split and their corrupted form, (N, C, H, W) each.
+
+    For test they are the very ones that the model is tested on in one process, whatever its device: both draw on the
+    CPU, batch by batch.
+    """
     data.setup()
     draws, clean, seen, rows = torch.Generator().manual_seed(0), [], [], 0
     batches = (
@@ -49,12 +59,17 @@ def mean_psnr(restored: np.ndarray, clean: np.ndarray) -> float:
 # ---- noise ----
 
 
-def linear_denoiser(model: Any, data: Any) -> dict[str, float]:
-    """Linear least squares from the noisy pixels to the clean ones, with a ridge chosen on validation."""
+def _measured(restorer: Restorer, model: Any, data: Any, limit: int | None = None) -> dict[str, float]:
+    clean, noisy = _examples(model, data, "test", limit)
+    return {"test_psnr": mean_psnr(restorer(noisy), clean)}
+
+
+def least_squares(model: Any, data: Any) -> Restorer:
+    """Return the linear map from noisy pixels to clean ones, fitted on training, its ridge chosen on validation."""
     from sklearn.linear_model import Ridge
 
     def flat(split: str) -> tuple[np.ndarray, np.ndarray]:
-        clean, noisy = _examples(model, data, split, len(data.splits[split].groups) if split != "test" else None)
+        clean, noisy = _examples(model, data, split, len(data.splits[split].groups))
         return noisy.reshape(len(noisy), -1), clean.reshape(len(clean), -1)
 
     data.setup()
@@ -62,12 +77,16 @@ def linear_denoiser(model: Any, data: Any) -> dict[str, float]:
     candidates = [Ridge(alpha).fit(x, y) for alpha in (10.0, 100.0, 1000.0)]
     x, y = flat("val")
     best = max(candidates, key=lambda candidate: mean_psnr(candidate.predict(x), y))
-    x, y = flat("test")
-    return {"test_psnr": mean_psnr(best.predict(x), y)}
+    return lambda noisy: best.predict(noisy.reshape(len(noisy), -1)).reshape(noisy.shape)
 
 
-def _tuned(model: Any, data: Any, filters: list[Filter]) -> dict[str, float]:
-    """Measure the filter that does best in validation, its levels mapped back by a line fitted on training pictures.
+def linear_denoiser(model: Any, data: Any) -> dict[str, float]:
+    """Linear least squares from the noisy pixels to the clean ones, with a ridge chosen on validation."""
+    return _measured(least_squares(model, data), model, data)
+
+
+def _tuned(model: Any, data: Any, filters: list[Filter]) -> Restorer:
+    """Return the filter that does best in validation, its levels mapped back by a line fitted on training pictures.
 
     The line undoes what clipping the noise does to dark and light parts; without it a classical filter, which knows
     nothing of clipping, would lose for that alone.
@@ -81,43 +100,60 @@ def _tuned(model: Any, data: Any, filters: list[Filter]) -> dict[str, float]:
     clean, noisy = _examples(model, data, "val", TUNING_ROWS)
     scores = [mean_psnr(np.polyval(line, apply(one, noisy)), clean) for one, line in zip(filters, lines)]
     best = int(np.argmax(scores))
-    clean, noisy = _examples(model, data, "test", SLOW_ROWS)
-    return {"test_psnr": mean_psnr(np.polyval(lines[best], apply(filters[best], noisy)), clean)}
+    return lambda pictures: np.polyval(lines[best], apply(filters[best], pictures))
 
 
-def total_variation(model: Any, data: Any) -> dict[str, float]:
-    """Total variation denoising (Chambolle, 2004), from scikit-image, its weight chosen on validation."""
+def tuned_total_variation(model: Any, data: Any) -> Restorer:
+    """Return total variation denoising (Chambolle, 2004), from scikit-image, its weight chosen on validation."""
     tv = needs("skimage.restoration", "image").denoise_tv_chambolle
     return _tuned(model, data, [partial(tv, weight=weight) for weight in (0.2, 0.3, 0.5, 0.7, 1.0, 1.5)])
 
 
+def total_variation(model: Any, data: Any) -> dict[str, float]:
+    """Total variation denoising (Chambolle, 2004), from scikit-image, its weight chosen on validation."""
+    return _measured(tuned_total_variation(model, data), model, data, SLOW_ROWS)
+
+
+def wavelet_settings(shape: tuple[int, ...]) -> list[tuple[float, str, int]]:
+    """Return the noise levels, wavelets and depths to choose from for pictures (H, W) or (C, H, W).
+
+    A depth at which the wavelet is longer than what is left of the picture is no choice.
+    """
+    depth = needs("pywt", "image").dwt_max_level
+    sigmas, kinds = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7), ("db1", "db2", "sym4")
+    deepest = {kind: max(1, depth(min(shape[-2:]), kind)) for kind in kinds}
+    return [(sigma, kind, k) for sigma in sigmas for kind in kinds for k in (1, 2, 3) if k <= deepest[kind]]
+
+
 def wavelet(model: Any, data: Any) -> dict[str, float]:
-    """Wavelet shrinkage (Chang, Yu & Vetterli, 2000), from scikit-image, its noise level chosen on validation.
+    """Wavelet shrinkage (Chang, Yu & Vetterli, 2000), from scikit-image, its settings chosen on validation.
 
     PyWavelets does the transform; each picture's own noise is not estimated, since it is known to be alike in all.
     """
-    needs("pywt", "image")
     shrink = needs("skimage.restoration", "image").denoise_wavelet
-    settings = [(sigma, kind) for sigma in (0.2, 0.3, 0.4, 0.5, 0.7) for kind in ("db1", "db2", "sym4")]
-    return _tuned(model, data, [partial(shrink, sigma=s, wavelet=w, method="BayesShrink") for s, w in settings])
+    filters: list[Filter] = [
+        partial(shrink, sigma=sigma, wavelet=kind, wavelet_levels=depth, method="BayesShrink")
+        for sigma, kind, depth in wavelet_settings(model.sample_shape)
+    ]
+    return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
 def nonlocal_means(model: Any, data: Any) -> dict[str, float]:
-    """Non-local means (Buades, Coll & Morel, 2005), from scikit-image, its strength chosen on validation."""
+    """Non-local means (Buades, Coll & Morel, 2005), from scikit-image, its settings chosen on validation."""
     nlm = needs("skimage.restoration", "image").denoise_nl_means
-    settings = [(size, h, sigma) for size in (3, 5, 7) for h in (0.2, 0.3, 0.5) for sigma in (0.2, 0.35)]
-    return _tuned(
-        model,
-        data,
-        [partial(nlm, patch_size=p, patch_distance=7, h=h, sigma=s, fast_mode=True) for p, h, s in settings],
-    )
+    filters: list[Filter] = [
+        partial(nlm, patch_size=size, patch_distance=7, h=h, sigma=sigma, fast_mode=True)
+        for size, h, sigma in itertools.product(*NONLOCAL_SETTINGS)
+    ]
+    return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
 def median(model: Any, data: Any) -> dict[str, float]:
     """Median filter (Tukey, 1974), from SciPy, its size chosen on validation."""
     from scipy.ndimage import median_filter
 
-    return _tuned(model, data, [partial(median_filter, size=size) for size in (2, 3, 4, 5, 7)])
+    filters: list[Filter] = [partial(median_filter, size=size) for size in (2, 3, 4, 5, 7)]
+    return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
 # ---- holes ----
@@ -202,10 +238,22 @@ def grey_copy(model: Any, data: Any) -> dict[str, float]:
 
 
 def readable_samples(model: Any, data: Any) -> dict[str, float]:
-    """Share of 1,000 samples, always of the same codes, that ``cnn.mnist`` reads with a probability of 0.9 or more."""
+    """What ``cnn.mnist`` reads in 1,000 samples, always of the same codes.
+
+    ``test_readable_samples`` is the share that it reads with a probability of 0.9 or more, and ``test_sample_classes``
+    exp(entropy) of the likeliest classes of all samples: 10 if each digit comes as often, 1 if all are the same.
+
+    A classifier that never saw anything else than digits may read a black picture or noise with certainty too. So the
+    first says how sharp the samples are if they are digits, and not that they are; such pictures fall into one or
+    two classes, which the second shows. Neither says whether samples are copies of training pictures.
+    """
     from zoo.pretrained import load_weights
 
     reader = load_weights("cnn.mnist")
     with torch.no_grad():
         probabilities = reader(model.sample(1_000, seed=0)).softmax(1)
-    return {"test_readable_samples": float((probabilities.amax(1) >= 0.9).float().mean())}
+    shares = probabilities.argmax(1).bincount() / len(probabilities)
+    return {
+        "test_readable_samples": float((probabilities.amax(1) >= 0.9).float().mean()),
+        "test_sample_classes": float(torch.special.entr(shares).sum().exp()),
+    }

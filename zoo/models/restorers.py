@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +14,7 @@ from zoo.models.autoencoders import check_widths
 from zoo.nn import CORRUPTIONS, lab_to_rgb, luma, plane_codec, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
-from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
+from zoo.tasks.reconstruction import LATENT_ACTIVATIONS, as_tensor
 
 
 class _Restorer(Autoencoder):
@@ -131,11 +132,12 @@ class InpaintingAutoencoder(_Restorer):
         inside = mask.flatten(1).sum(1).clamp_min(1) * x.shape[1]
         return ((restored - x) * mask).square().flatten(1).sum(1) / inside
 
-    def seen(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def seen(self, x: Tensor | np.ndarray, mask: Tensor | np.ndarray | None = None) -> Tensor:
         """Return what the network sees of a user's pictures and masks."""
         x = super().seen(x)
         if mask is None:
             return with_holes(x, x.new_zeros(len(x), 1, *x.shape[2:]).bool())
+        mask = as_tensor(mask)
         if mask.ndim == 2:
             mask = mask[None, None]
         if mask.ndim != 4 or mask.shape[1] != 1 or mask.shape[2:] != x.shape[2:] or len(mask) not in (1, len(x)):
@@ -146,7 +148,7 @@ class InpaintingAutoencoder(_Restorer):
         return with_holes(x, mask.to(x.device).bool().expand(len(x), -1, -1, -1))
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def reconstruct(self, x: Tensor | np.ndarray, mask: Tensor | np.ndarray | None = None) -> Tensor:
         """Return pictures (N, C, H, W) in [0, 1] with their holes filled.
 
         Args:
@@ -159,10 +161,16 @@ class InpaintingAutoencoder(_Restorer):
         with self.evaluating():
             return self._filled(self.seen(x, mask))
 
+    def piece_scores(self, seen: Tensor) -> Tensor:
+        """Return the decoder's scores for a piece of what the network sees; without a hole they count for nothing."""
+        return super().piece_scores(seen) if bool(seen[:, -1:].any()) else torch.zeros_like(seen[:, :-1])
+
     def _filled(self, seen: Tensor) -> Tensor:
         """Fill holes, those parts that are deep at half the size first."""
         x, holes = seen[:, :-1], seen[:, -1:] > 0
-        deep = holes & (F.max_pool2d((~holes).float(), 2 * self.depth + 1, 1, self.depth) == 0)
+        width, depth = 2 * self.depth + 1, self.depth
+        near = F.max_pool2d((~holes).float(), (width, 1), 1, (depth, 0))  # by rows and then by columns: the same square
+        deep = holes & (F.max_pool2d(near, (1, width), 1, (0, depth)) == 0)
         if bool(deep.any()) and min(x.shape[2:]) > 2 * self.depth and not bool(holes.all()):
             small, known = halved(x, ~holes)
             coarse = F.interpolate(self._filled(with_holes(small, ~known)), x.shape[2:], mode="bilinear")
@@ -260,7 +268,7 @@ class Colorizer(_Restorer):
             x = rgb_to_lab(x)[:, 1:] / 100
         return F.mse_loss(self.net.output(scores.float()), x, reduction="sum") / len(x)
 
-    def seen(self, x: Tensor) -> Tensor:
+    def seen(self, x: Tensor | np.ndarray) -> Tensor:
         """Return what the network sees of a user's grey pictures (N, 1, H, W): themselves."""
         return self.checked(x, self.input_shape)
 
@@ -274,6 +282,6 @@ class Colorizer(_Restorer):
         small = F.interpolate(seen, size, mode="bilinear", antialias=True, align_corners=False)
         return F.interpolate(super().scores(small), (height, width), mode="bilinear", align_corners=False)
 
-    def decode(self, code: Tensor) -> Tensor:
+    def decode(self, code: Tensor | np.ndarray) -> Tensor:
         """Return the channels (N, 3 or 2, H, W) that the network gives for code maps (N, latent_dim, H, W)."""
         return super().decode(code)

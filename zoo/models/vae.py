@@ -58,13 +58,14 @@ class VariationalAutoencoder(CodecAutoencoder):
     def _drawn(self, like: Tensor, normal: bool = False) -> Tensor:
         """Draw random numbers of a tensor's shape: torch's own in training, the same ones each time in evaluation."""
         draw = torch.randn if normal else torch.rand
-        generator = None if self.training else self._draws
-        return draw(like.shape, device=like.device, generator=generator)
+        if self.training:
+            return draw(like.shape, device=like.device)
+        return draw(like.shape, generator=self._draws).to(like.device)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute loss and metrics of a batch (x, ...)."""
         x = (self._drawn(batch[0]) < batch[0]).to(batch[0].dtype)
-        seen = self.corrupt(x, None if self.training else self._draws)
+        seen = self.corrupted(x)
         mean, log_variance = (moment.float() for moment in self.net.moments(seen))
         code = mean + (0.5 * log_variance).exp() * self._drawn(mean, normal=True)
         scores = self.net.decoder(code)

@@ -45,7 +45,7 @@ def no_penalty(code: Tensor, x: Tensor, target: float) -> Tensor:
 
 
 def l1_activity(code: Tensor, x: Tensor, target: float) -> Tensor:
-    """Return the mean over the batch of sum_j |h_j|, a scalar (Olshausen & Field, 1996)."""
+    """Return the mean over the batch, and over the positions of code maps, of sum_j |h_j| (Olshausen & Field, 1996)."""
     return code.abs().sum(1).mean()
 
 

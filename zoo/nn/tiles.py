@@ -21,7 +21,7 @@ def in_tiles(net: Callable[[Tensor], Tensor], x: Tensor, stride: int, reach: int
     """Apply a fully convolutional network to pictures of any size, piece by piece, as if to all at once.
 
     Each tile is worked on with ``reach`` pixels around it, so nothing that a pixel depends on is missing and there are
-    no seams; memory depends on the tile's size alone.
+    no seams. The network's memory depends on the tile's size alone; picture and result are held whole.
 
     Args:
         net: Function from (N, C, H, W) to (N, C', H, W) for sides that are multiples of ``stride``.

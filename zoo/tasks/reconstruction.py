@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +23,11 @@ LATENT_ACTIVATIONS = {"kl": "sigmoid", "l1": "relu"}
 """Activation of the code that suits a penalty: exact zeros for ``l1``, rates in (0, 1) for ``kl``."""
 
 
+def as_tensor(x: Tensor | np.ndarray) -> Tensor:
+    """Return a user's tensor as it is, and a copy of a NumPy array, however it lies in memory."""
+    return x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
+
+
 class Autoencoder(ZooModule):
     """A ``Codec`` trained to give back its input, whatever corruption and penalty are chosen.
 
@@ -35,13 +41,13 @@ class Autoencoder(ZooModule):
         cross_entropy   -sum x log r + (1 - x) log(1 - r), or -sum x log r where the output is a softmax
         psnr            10 log10 mean (r - x)^2, the PSNR with its sign changed: every sample counts alike
 
-    The corruption works in training and, with the same draws each time, in validation and test, where the penalty is
-    left out. The metrics compare the reconstruction with the input before its corruption: ``mse`` a number (for
-    pictures a pixel) and, in validation and test, ``sse`` a sample, ``psnr`` in dB, -10 log10 of each sample's mse and
-    then the mean, and ``active``, the share of the code's units beyond 0.001 in absolute value.
+    The corruption works in training and, with the same draws each time and on every device, in validation and test,
+    where the penalty is left out. The metrics compare the reconstruction with the input before its corruption: ``mse``
+    a number (for pictures a pixel) and, in validation and test, ``sse`` a sample, ``psnr`` in dB, -10 log10 of each
+    sample's mse and then the mean, and ``active``, the share of the code's units beyond 0.001 in absolute value.
 
     A network of convolutions alone (``PlaneCodec``) takes pictures of any size in ``encode``, ``decode`` and
-    ``reconstruct``, and large ones in tiles, so that memory stays bounded.
+    ``reconstruct``; the last works on large ones in tiles, so that the network's memory stays bounded.
 
     Args:
         corruption: ``none``, ``erase``, ``gaussian``, ``grey``, ``holes``, ``masking``, ``salt_pepper`` or ``strokes``.
@@ -97,7 +103,7 @@ class Autoencoder(ZooModule):
         self._draw_anew()
 
     def _draw_anew(self) -> None:
-        self._draws = torch.Generator(self.device).manual_seed(self.global_rank)
+        self._draws = torch.Generator().manual_seed(self.global_rank)  # a device's own would draw other numbers
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the network sees of a batch (N, ...) in [0, 1]: the batch after its corruption.
@@ -105,6 +111,13 @@ class Autoencoder(ZooModule):
         The random numbers are torch's own without a ``generator``.
         """
         return self._corruption.apply(x, self._strength, generator)
+
+    def corrupted(self, x: Tensor) -> Tensor:
+        """Return what the network sees of a batch in training, or with this evaluation's draws, on the batch's device.
+
+        In evaluation the work is done on the CPU, so that a device's network is measured on the same samples.
+        """
+        return self.corrupt(x) if self.training else self.corrupt(x.cpu(), self._draws).to(x.device)
 
     def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
         """Return the reconstructions (N, ...) from the decoder's scores and what the network saw."""
@@ -136,7 +149,7 @@ class Autoencoder(ZooModule):
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute loss and metrics of a batch (x, ...)."""
         x, penalty = batch[0], self.hparams["penalty"]
-        seen = self.corrupt(x, None if self.training else self._draws)
+        seen = self.corrupted(x)
         penalised = self.training and penalty != "none"
         if penalised and penalty == "contractive":
             seen = seen.detach().requires_grad_()
@@ -173,7 +186,7 @@ class Autoencoder(ZooModule):
         return self.encode(batch[0])
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor | np.ndarray) -> Tensor:
         """Return the codes (N, latent_dim), or code maps, of a batch (N, ...) in [0, 1], which is not corrupted.
 
         Raises:
@@ -183,17 +196,18 @@ class Autoencoder(ZooModule):
             return self.net.encode(self.seen(x))
 
     @torch.no_grad()
-    def decode(self, code: Tensor) -> Tensor:
+    def decode(self, code: Tensor | np.ndarray) -> Tensor:
         """Return the reconstructions (N, ...) of codes (N, latent_dim), or of code maps (N, latent_dim, H, W)."""
+        code = as_tensor(code)
         width, axes = self.hparams["latent_dim"], 4 if self.any_size else 2
         if code.ndim != axes or code.shape[1] != width or not code.is_floating_point():
             wanted = f"N x {width}" + " x H x W" * self.any_size
             raise ValueError(f"codes of shape {tuple(code.shape)} and {code.dtype}: expected {wanted} floats")
         with self.evaluating():
-            return self.net.decode(code.to(self.device))
+            return self.net.decode(code.to(next(self.net.parameters())))
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor) -> Tensor:
+    def reconstruct(self, x: Tensor | np.ndarray) -> Tensor:
         """Return the reconstructions, in [0, 1], of a batch (N, ...) that is not corrupted.
 
         Raises:
@@ -203,22 +217,31 @@ class Autoencoder(ZooModule):
             seen = self.seen(x)
             return self.restored(self.scores(seen), seen).clamp(0, 1)
 
-    def seen(self, x: Tensor) -> Tensor:
+    def seen(self, x: Tensor | np.ndarray) -> Tensor:
         """Return what the network sees of a user's batch, on the model's device, once it is found to be right."""
         return self.checked(x, self.sample_shape)
 
     def scores(self, seen: Tensor) -> Tensor:
         """Return the decoder's scores for what the network sees, large pictures in tiles."""
         if isinstance(self.net, PlaneCodec):
-            return in_tiles(lambda piece: self.net.code_and_scores(piece)[1], seen, self.net.stride, self.net.reach)
+            return in_tiles(self.piece_scores, seen, self.net.stride, self.net.reach)
         return self.net.decoder(self.net.encode(seen))
 
-    def checked(self, x: Tensor, shape: Sequence[int]) -> Tensor:
-        """Return a batch on the model's device, once its shape (of one sample), dtype and range are found to be right.
+    def piece_scores(self, seen: Tensor) -> Tensor:
+        """Return the decoder's scores for a piece of what the network sees of a picture."""
+        return self.net.code_and_scores(seen)[1]
+
+    def checked(self, x: Tensor | np.ndarray, shape: Sequence[int]) -> Tensor:
+        """Return a batch of floats of any precision on the model's device and in its precision, once found to be right.
+
+        Args:
+            x: The batch.
+            shape: Shape of one sample.
 
         Raises:
-            ValueError: If they are not, or a number in the batch is none.
+            ValueError: If shape, dtype or range are wrong or a number in the batch is none.
         """
+        x = as_tensor(x)
         fits = tuple(x.shape[1:]) == tuple(shape)
         if self.any_size:
             fits = x.ndim == 4 and x.shape[1] == shape[0] and min(x.shape[2:]) > 0
@@ -227,13 +250,14 @@ class Autoencoder(ZooModule):
             raise ValueError(f"input of shape {tuple(x.shape)}: expected N x {wanted}")
         if not x.is_floating_point():
             raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")
+        x = x.to(next(self.net.parameters()))
         if bool(x.isnan().any()):
             row = int(torch.nonzero(x.isnan().flatten(1).any(1))[0])
             raise ValueError(f"input has {int(x.isnan().sum())} NaN, the first in sample {row}: expected [0, 1]")
         low, high = (float(bound) for bound in x.aminmax()) if x.numel() else (0.0, 1.0)
         if low < 0 or high > 1:
             raise ValueError(f"input ranges from {low:g} to {high:g}: expected [0, 1]")
-        return x.to(self.device)
+        return x
 
     def answer(self, x: Tensor) -> list[dict[str, Any]]:
         """Answer a batch for the command line: squared error, code and reconstruction of each sample."""
