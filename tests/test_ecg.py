@@ -114,7 +114,7 @@ def test_weights_of_the_classes():
 def test_evaluation_gives_ec57(model):
     metrics = quiet_trainer().test(model, tiny_data(model), verbose=False)[0]
     assert {"test_macro_f1", "test_s_f1", "test_v_f1", "test_accuracy", "test_loss"} <= set(metrics)
-    assert "true \\ found" in model.tables["test"]
+    assert "true \\ found" in model.table()
 
 
 # ---- use ----

@@ -310,6 +310,8 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
         for name, value in metrics.items()
     }
     _table(f"{recipe.name}, {of}", rows)
+    if hasattr(model, "table"):
+        print(f"\n{model.table()}")
     return 0
 
 

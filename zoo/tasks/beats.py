@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoo.base import Batch
 from zoo.metrics import EC57
-from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD
+from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD, ec57_table
 from zoo.tasks.classification import Classification, Classifier
 
 BEATS_AT_A_TIME = 4_096
@@ -69,6 +69,8 @@ class BeatClassifier(Classifier):
             weights = weights / weights[counts.argmax()]
         self.register_buffer("class_weights", weights, persistent=False)
         self._beats: dict[str, EC57] = {}
+        self.matrices: dict[str, Tensor] = {}
+        """Confusion matrices of the last evaluation of each stage, by record, as ``EC57`` has them."""
 
     @property
     def example_input_array(self) -> Any:
@@ -84,6 +86,10 @@ class BeatClassifier(Classifier):
     def forward(self, x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:  # type: ignore[override]
         """Map windows (N, 2, T), RR intervals, amplitudes (N, 2) and usual beats (N, 2, T) to scores (N, 5)."""
         return self.net(x, rr, amplitude, template)
+
+    def table(self, stage: str = "test") -> str:
+        """Return the tables of the last evaluation as text, see ``zoo.metrics.ec57_table``."""
+        return ec57_table(self.matrices[stage], self._beats[stage].records)
 
     # ---- training ----
 
@@ -115,7 +121,7 @@ class BeatClassifier(Classifier):
             for name, value in scores.items():
                 if not value.isnan():
                     self.log(name, value.float(), prog_bar=name == self.monitor)
-            self.tables = {**getattr(self, "tables", {}), stage: self._beats[stage].table()}
+            self.matrices[stage] = self._beats[stage].matrices.cpu()
             self._beats[stage].reset()
         return means
 
