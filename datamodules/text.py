@@ -72,6 +72,10 @@ class TextDataModule(TensorDataModule):
         """Return a text as people write; a source whose texts were cut into words puts them together again."""
         return text
 
+    def enlarged(self, train: Labelled) -> Labelled:
+        """Return the training texts with such as are made from them, if a source makes any."""
+        return train
+
     def divide(self, train: Labelled) -> tuple[Any, Any]:
         """Return the row numbers that are trained on and those set aside for validation."""
         return stratified(torch.tensor(train.labels), self.val_size, self.seed)
@@ -93,6 +97,7 @@ class TextDataModule(TensorDataModule):
                 name: parts[name]._replace(texts=[self.tidy(text) for text in parts[name].texts])
                 for name in ("train", "val", "test")
             }
+            self._parts["train"] = self.enlarged(self._parts["train"])
         return self._parts
 
     @property
@@ -201,6 +206,15 @@ def decoded(content: bytes, name: str) -> str:
 # ---- SST-2 ----
 
 
+SHORT = re.compile(r"\w+(?: \w+){0,2}")
+NEGATIVE = re.compile(r"\b(?:no|not|never|nothing|nor|without|hardly|barely)\b|n't")
+NEGATIONS = (
+    *("not {}", "is not {}", "isn't {}", "wasn't {}", "not really {}", "not at all {}", "is not {} at all"),
+    *("not a {} film", "it is not {}", "i don't think it is {}"),
+)
+"""Ways of saying that something is not what a phrase says."""
+
+
 @register_datamodule("sst2")
 class SST2DataModule(TextDataModule):
     """SST-2: is a phrase of a film review positive? (Socher et al., 2013; two classes as in GLUE, Wang et al., 2018).
@@ -211,6 +225,8 @@ class SST2DataModule(TextDataModule):
 
     Args:
         val_size: Sentences of the training split set aside for validation.
+        negated: Number of training rows added: phrases of at most three words after a negation, of the opposite class.
+            In the source nearly every negation is negative, and "not bad" is learned from such rows.
         **common: Arguments of ``TextDataModule``.
     """
 
@@ -221,8 +237,11 @@ class SST2DataModule(TextDataModule):
         "dev": "f7271f7a919ea884ca8563e13ed03028aa44296d1f738c003af3142b9a2188f8",
     }
 
-    def __init__(self, *, val_size: int = 700, **common: Any) -> None:
+    def __init__(self, *, val_size: int = 700, negated: int = 0, **common: Any) -> None:
         super().__init__(val_size=val_size, **common)
+        if negated < 0:
+            raise ValueError(f"negated must be at least 0, not {negated}")
+        self.negated = negated
 
     def prepare_data(self) -> None:
         """Download the archive unless it or its folder is there."""
@@ -243,6 +262,24 @@ class SST2DataModule(TextDataModule):
     def tidy(self, text: str) -> str:
         """Return a phrase as people write, ``don't`` in place of ``do n't``."""
         return joined(text)
+
+    def enlarged(self, train: Labelled) -> Labelled:
+        """Add negated phrases, each class alike, each phrase and negation drawn by the seed."""
+        draw = np.random.default_rng(self.seed)
+        added = Labelled([], [], [])
+        for label in range(2):
+            rows = [
+                row
+                for row, (text, own) in enumerate(zip(train.texts, train.labels))
+                if own == label and SHORT.fullmatch(text) and not NEGATIVE.search(text)
+            ]
+            if not rows:
+                continue
+            for row in draw.choice(rows, self.negated // 2).tolist():
+                added.texts.append(NEGATIONS[draw.integers(len(NEGATIONS))].format(train.texts[row]))
+                added.labels.append(1 - label)
+                added.groups.append(train.groups[row])
+        return Labelled(train.texts + added.texts, train.labels + added.labels, train.groups + added.groups)
 
     def _file(self, name: str) -> list[list[str]]:
         path, archive = self.root / "SST-2" / f"{name}.tsv", self.root / "SST-2.zip"

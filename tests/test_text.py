@@ -13,7 +13,7 @@ import datamodules
 from datamodules import fra_eng
 from datamodules.base import data_root
 from datamodules.loader import BucketSampler
-from datamodules.text import maximal, parts_of, read_lines
+from datamodules.text import NEGATIVE, joined, maximal, parts_of, read_lines
 from datamodules.vocabulary import END, PAD, START, Vocabulary, padded
 
 CORPUS = [
@@ -326,3 +326,36 @@ def test_published_sets_have_their_documented_sizes(name, folder, sizes):
     parts = datamodules.create_datamodule(name).parts()
     assert {part: len(parts[part].texts) for part in sizes} == sizes
     assert len(parts["train"].texts) > 8_000
+
+
+# ---- texts put together again, and negated ones ----
+
+
+@pytest.mark.parametrize(
+    ("cut", "whole"),
+    [
+        ("it 's not a bad film at all , i do n't think ...", "it's not a bad film at all, i don't think..."),
+        ("-lrb- funny -rrb- and sad !", "(funny) and sad!"),
+        ("1\\/2 good", "1/2 good"),
+        ("n't like it", "n't like it"),
+    ],
+)
+def test_treebank_words_are_put_together_again(cut, whole):
+    assert joined(cut) == whole
+
+
+def test_negated_phrases_are_added_to_training_alone(files):
+    plain, more = small_text("sst2", files), small_text("sst2", files, negated=60)
+    added = more.parts()["train"].texts[len(plain.parts()["train"].texts) :]
+    assert len(added) == 60
+    assert all(NEGATIVE.search(text) for text in added)
+    assert more.parts()["train"].labels[-60:].count(1) == 30
+    assert more.parts()["val"] == plain.parts()["val"]
+    assert more.parts()["test"] == plain.parts()["test"]
+    known = {text: label for text, label in zip(plain.parts()["train"].texts, plain.parts()["train"].labels)}
+    for text, label in zip(added, more.parts()["train"].labels[-60:]):
+        phrases = [phrase for phrase in known if phrase and phrase in text]
+        assert any(known[phrase] == 1 - label for phrase in phrases)
+    assert small_text("sst2", files, negated=60).parts() == more.parts()
+    with pytest.raises(ValueError, match="negated must be at least 0, not -1"):
+        small_text("sst2", files, negated=-1)

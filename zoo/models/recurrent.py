@@ -81,7 +81,8 @@ class TextNet(nn.Module):
         """Make one vector (N, width) of the outputs (N, T, width); zeros for a text of nothing."""
         mask = mask_of(lengths, outputs.shape[1])
         if self.pooling == "attention":
-            return self.attention(self.question.expand(outputs.shape[0], 1, -1), outputs, mask)[0][:, 0]
+            question = self.question.repeat(outputs.shape[0], 1, 1)  # Lightning's summary takes no view of a parameter
+            return self.attention(question, outputs, mask)[0][:, 0]
         if self.pooling == "mean":
             return outputs.sum(1) / lengths.clamp_min(1)[:, None]
         if self.pooling == "max":
