@@ -10,7 +10,7 @@ FRENCH = dict(
     zip(NOUNS, ("film", "récit", "acteur", "scène", "histoire", "caméra", "musique", "fin", "réalisateur", "scénario"))
 )
 SHA256 = {
-    "train": "77b7c2c24d4f9981d96a495e43ab1f4a261169e3d9fcfdd41f143a08e0ddb7a8",
+    "train": "2eed74d0b131552ef303c4dfe01b54ddb811e95b401050182dd764400fa8f746",
     "dev": "4cc4eda4a08d4f93e4afed5500218629dd37dc4e814d0dd1a7969bb754593a66",
 }
 PLACES = ("here", "there", "at home", "in town", "by the sea", "at work", "far away", "next door")
@@ -33,6 +33,7 @@ def write_texts(root):
             if name == "train":
                 words = whole.split()
                 rows += [(" ".join(words[:4]), k % 2), (" ".join(words[5:9]), k % 2), (words[3], k % 2)]
+                rows.append((f"{words[3]} {words[1]}", k % 2))
         content = "sentence\tlabel\n" + "".join(f"{text} \t{label}\n" for text, label in rows)
         (root / "SST-2" / f"{name}.tsv").write_text(content)
     (root / "rt-polaritydata").mkdir()
