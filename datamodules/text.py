@@ -1,4 +1,4 @@
-"""Labelled texts: SST-2, movie reviews, and a user's own table."""
+"""Labelled texts, and a user's own table of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import csv
 import hashlib
 import io
 import os
-import re
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule, rows_as_groups, stratified
-from datamodules.download import fetch
+from datamodules.base import Split, TensorDataModule, stratified
 from datamodules.registry import register_datamodule
 from datamodules.vocabulary import Vocabulary, padded
 
@@ -150,28 +146,6 @@ class TextDataModule(TensorDataModule):
         return read_lines(source)
 
 
-CUT = [
-    (re.compile(pattern), whole)
-    for pattern, whole in (
-        (r"``|''", '"'),
-        (r"-lrb- ?", "("),
-        (r" ?-rrb-", ")"),
-        (r"\\/", "/"),
-        (r"(?<=\w) (n't|'s|'re|'ve|'ll|'d|'m)\b", r"\1"),
-        (r" ([.,;:!?%)]+)(?= |$)", r"\1"),
-        (r"\( ", "("),
-    )
-]
-"""What the Penn Treebank's rules cut or wrote otherwise, and how people write it."""
-
-
-def joined(text: str) -> str:
-    """Put a text together again that was cut into words by the Penn Treebank's rules: ``do n't .`` to ``don't.``."""
-    for pattern, whole in CUT:
-        text = pattern.sub(whole, text)
-    return text
-
-
 def read_lines(source: str) -> list[str]:
     """Return the lines of a text file, or the string itself where there is no such file.
 
@@ -201,198 +175,6 @@ def decoded(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise ValueError(f"{name}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x})") from None
-
-
-# ---- SST-2 ----
-
-
-SHORT = re.compile(r"\w+(?: \w+){0,2}")
-NEGATIVE = re.compile(r"\b(?:no|not|never|nothing|nor|without|hardly|barely)\b|n't")
-NEGATIONS = (
-    *("not {}", "is not {}", "isn't {}", "wasn't {}", "not really {}", "not at all {}", "is not {} at all"),
-    *("not a {} film", "it is not {}", "i don't think it is {}"),
-)
-"""Ways of saying that something is not what a phrase says."""
-
-
-@register_datamodule("sst2")
-class SST2DataModule(TextDataModule):
-    """SST-2: is a phrase of a film review positive? (Socher et al., 2013; two classes as in GLUE, Wang et al., 2018).
-
-    67,349 phrases to train on; the 872 sentences of dev are the test split here, since GLUE's own test labels are not
-    public. The training phrases are parts of sentences: for validation ``val_size`` of those that are in no other one
-    are set aside, and every phrase that is a part of one of them is left out of training.
-
-    Args:
-        val_size: Sentences of the training split set aside for validation.
-        negated: Number of training rows added: phrases of at most three words after a negation, of the opposite class.
-            In the source nearly every negation is negative, and "not bad" is learned from such rows.
-        **common: Arguments of ``TextDataModule``.
-    """
-
-    url = "https://dl.fbaipublicfiles.com/glue/data/SST-2.zip"
-    class_names = ["negative", "positive"]
-    sha256_files = {
-        "train": "c75796b01672b41c38cd4b35f4ff1ade88ca79b7577f3926e01ff69739d85ec9",
-        "dev": "f7271f7a919ea884ca8563e13ed03028aa44296d1f738c003af3142b9a2188f8",
-    }
-
-    def __init__(self, *, val_size: int = 700, negated: int = 0, **common: Any) -> None:
-        super().__init__(val_size=val_size, **common)
-        if negated < 0:
-            raise ValueError(f"negated must be at least 0, not {negated}")
-        self.negated = negated
-
-    def prepare_data(self) -> None:
-        """Download the archive unless it or its folder is there."""
-        folder, archive = self.root / "SST-2", self.root / "SST-2.zip"
-        if not folder.is_dir() and not archive.exists():
-            fetch([self.url], None, archive)
-
-    def read_all(self) -> dict[str, Labelled]:
-        """Read the phrases of train and, as ``test``, the sentences of dev."""
-        self.prepare_data()
-        rows = {part: self._file(name) for part, name in (("train", "train"), ("test", "dev"))}
-        groups = rows_as_groups({part: len(found) for part, found in rows.items()})
-        return {
-            part: Labelled([text.strip() for text, _ in found], [int(label) for _, label in found], list(groups[part]))
-            for part, found in rows.items()
-        }
-
-    def tidy(self, text: str) -> str:
-        """Return a phrase as people write, ``don't`` in place of ``do n't``."""
-        return joined(text)
-
-    def enlarged(self, train: Labelled) -> Labelled:
-        """Add negated phrases, each class alike, each phrase and negation drawn by the seed."""
-        draw = np.random.default_rng(self.seed)
-        added = Labelled([], [], [])
-        for label in range(2):
-            rows = [
-                row
-                for row, (text, own) in enumerate(zip(train.texts, train.labels))
-                if own == label and SHORT.fullmatch(text) and not NEGATIVE.search(text)
-            ]
-            if not rows:
-                continue
-            for row in draw.choice(rows, self.negated // 2).tolist():
-                added.texts.append(NEGATIONS[draw.integers(len(NEGATIONS))].format(train.texts[row]))
-                added.labels.append(1 - label)
-                added.groups.append(train.groups[row])
-        return Labelled(train.texts + added.texts, train.labels + added.labels, train.groups + added.groups)
-
-    def _file(self, name: str) -> list[list[str]]:
-        path, archive = self.root / "SST-2" / f"{name}.tsv", self.root / "SST-2.zip"
-        if path.parent.is_dir():
-            if not path.exists():
-                raise FileNotFoundError(f"{path} is missing: unpack {self.url} into {self.root}")
-            content = path.read_bytes()
-        else:
-            try:
-                with zipfile.ZipFile(archive) as packed:
-                    content = packed.read(f"SST-2/{name}.tsv")
-            except (zipfile.BadZipFile, KeyError, OSError) as error:
-                raise ValueError(
-                    f"{archive}: not the archive of SST-2 ({type(error).__name__}); delete it and try again"
-                ) from None
-            path = archive
-        if hashlib.sha256(content).hexdigest() != self.sha256_files[name]:
-            raise ValueError(f"{path}: wrong checksum, not the published {name}.tsv; delete it and try again")
-        return [line.split("\t") for line in content.decode().splitlines()[1:]]
-
-    def divide(self, train: Labelled) -> tuple[Any, Any]:
-        """Set whole sentences aside, and leave their phrases out of training."""
-        words = [tuple(text.split()) for text in train.texts]
-        whole = np.array(maximal(words))
-        if self.val_size > len(whole) // 2:
-            raise ValueError(f"val_size={self.val_size} does not fit: choose from 2 to {len(whole) // 2} sentences")
-        _, taken = stratified(torch.tensor(train.labels)[whole], self.val_size, self.seed)
-        val = whole[taken]
-        inside = {part for row in val for part in parts_of(words[row])}
-        return [row for row, phrase in enumerate(words) if phrase not in inside], val
-
-
-def parts_of(words: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Return all runs of words in a sentence, itself included."""
-    n = len(words)
-    return {words[i:j] for i in range(n) for j in range(i + 1, n + 1)}
-
-
-def maximal(phrases: list[tuple[str, ...]]) -> list[int]:
-    """Return the numbers of the phrases that are no part of a longer one; of equal ones the first."""
-    found: list[int] = []
-    seen: set[int] = set()
-    for row in sorted(range(len(phrases)), key=lambda row: -len(phrases[row])):
-        if hash(phrases[row]) not in seen:  # hashes take a tenth of the memory; a collision loses one sentence
-            found.append(row)
-            seen.update(hash(part) for part in parts_of(phrases[row]))
-    return sorted(found)
-
-
-# ---- movie reviews ----
-
-
-@register_datamodule("movie_reviews")
-class MovieReviewsDataModule(TextDataModule):
-    """Sentences of film reviews, 5,331 positive and 5,331 negative ones (Pang & Lee, 2005).
-
-    There is no official split: a tenth, drawn here and always the same, is the test split. SST was made from these
-    sentences, so a model of one says nothing about the other.
-
-    Args:
-        val_size: Rows of the training split set aside for validation.
-        **common: Arguments of ``TextDataModule``.
-    """
-
-    url = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
-    class_names = ["negative", "positive"]
-    rows = 5_331
-
-    def __init__(self, *, val_size: int = 1_066, **common: Any) -> None:
-        super().__init__(val_size=val_size, **common)
-
-    def prepare_data(self) -> None:
-        """Download the archive unless it or its folder is there."""
-        archive = self.root / "rt-polaritydata.tar.gz"
-        if not (self.root / "rt-polaritydata").is_dir() and not archive.exists():
-            fetch([self.url], None, archive)
-
-    def read_all(self) -> dict[str, Labelled]:
-        """Read the sentences and draw the test split."""
-        self.prepare_data()
-        texts, labels = [], []
-        for label, ending in enumerate(("neg", "pos")):
-            content = self._file(f"rt-polarity.{ending}")
-            try:
-                lines = content.decode().splitlines()
-            except UnicodeDecodeError:  # the original files, which are older than their habit
-                lines = content.decode("cp1252", errors="replace").splitlines()
-            lines = [line.strip() for line in lines if line.strip()]
-            if len(lines) != self.rows:
-                raise ValueError(f"rt-polarity.{ending} has {len(lines)} sentences, expected {self.rows}")
-            texts += lines
-            labels += [label] * len(lines)
-        everything = Labelled(texts, labels, list(range(len(texts))))
-        rest, taken = stratified(torch.tensor(labels), len(labels) // 10, seed=0, name="test_size")
-        return {"train": everything.take(sorted(rest)), "test": everything.take(sorted(taken))}
-
-    def tidy(self, text: str) -> str:
-        """Return a sentence as people write, ``don't`` in place of ``do n't``."""
-        return joined(text)
-
-    def _file(self, name: str) -> bytes:
-        path, archive = self.root / "rt-polaritydata" / name, self.root / "rt-polaritydata.tar.gz"
-        if path.exists():
-            return path.read_bytes()
-        if path.parent.is_dir():
-            raise FileNotFoundError(f"{path} is missing: unpack {self.url} into {self.root}")
-        try:
-            with tarfile.open(archive) as packed:
-                return packed.extractfile(f"rt-polaritydata/{name}").read()  # type: ignore[union-attr]
-        except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-            raise ValueError(
-                f"{archive} cannot be unpacked ({type(error).__name__}); delete it and try again"
-            ) from None
 
 
 # ---- a user's own ----

@@ -13,7 +13,8 @@ import datamodules
 from datamodules import fra_eng
 from datamodules.base import data_root
 from datamodules.loader import BucketSampler
-from datamodules.text import NEGATIVE, joined, maximal, parts_of, read_lines
+from datamodules.reviews import NEGATIVE, joined, maximal, parts_of
+from datamodules.text import read_lines
 from datamodules.vocabulary import END, PAD, START, Vocabulary, padded
 
 CORPUS = [

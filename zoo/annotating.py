@@ -62,6 +62,18 @@ def summary(found: Annotation, fs: float, samples: int) -> list[dict[str, str]]:
     return rows
 
 
+def summary_table(title: str, rows: Sequence[dict[str, str]]) -> Any:
+    """Return the rows of ``summary`` as a table of ``rich``."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, justify="left" if column == "class" else "right")
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
 def as_csv(found: Annotation, fs: float) -> bytes:
     """Return the beats as CSV: sample, seconds, symbol and probability."""
     buffer = io.StringIO(newline="")
@@ -127,6 +139,14 @@ def as_png(figure: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()
+
+
+def check_folder(path: str) -> None:
+    """Raise ``ValueError`` before any work is done if annotations cannot be written to a folder of this path."""
+    if not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"--output {path}: there is no folder {Path(path).absolute().parent}")
+    if Path(path).is_file():
+        raise ValueError(f"--output {path}: annotations go into a folder, not into a file")
 
 
 def write_annotation(folder: Path, name: str, record: Any, found: Annotation) -> list[Path]:

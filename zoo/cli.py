@@ -365,28 +365,19 @@ def _restore(model: Any, inputs: list[str], output: str | None) -> int:
 def _annotate(model: Any, args: argparse.Namespace) -> int:
     """Annotate the beats of recordings, into a folder if one is given."""
     from rich.console import Console
-    from rich.table import Table
 
     from datamodules.beats import beats_of
     from datamodules.wfdb_records import order_leads, read_record
-    from zoo.annotating import CAUTION, summary, write_annotation
+    from zoo.annotating import CAUTION, check_folder, summary, summary_table, write_annotation
 
-    if args.output and not Path(args.output).absolute().parent.is_dir():
-        raise ValueError(f"--output {args.output}: there is no folder {Path(args.output).absolute().parent}")
-    if args.output and Path(args.output).is_file():
-        raise ValueError(f"--output {args.output}: annotations go into a folder, not into a file")
+    if args.output:
+        check_folder(args.output)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for source in args.inputs:
         record = order_leads(read_record(source, args.annotator, args.fs))
         peaks = beats_of(record)[0] if args.annotator else None
         found = model.annotate(record.signal, record.fs, peaks, record.leads)
-        table = Table(title=str(record.name), title_justify="left", title_style="bold", box=None, pad_edge=False)
-        rows = summary(found, record.fs, len(record.signal))
-        for column in rows[0]:
-            table.add_column(column, justify="left" if column == "class" else "right")
-        for row in rows:
-            table.add_row(*row.values())
-        console.print(table)
+        console.print(summary_table(str(record.name), summary(found, record.fs, len(record.signal))))
         if args.output:
             print(", ".join(map(str, write_annotation(Path(args.output), str(record.name), record, found))))
     print(CAUTION)

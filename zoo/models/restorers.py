@@ -71,7 +71,7 @@ class _Restorer(Autoencoder):
 
     def _channels(self, **training: Any) -> tuple[int, int, str]:
         """Return how many channels the network sees and gives, and the name of its last step."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} is abstract: it has no channels")
 
 
 @register_model(
