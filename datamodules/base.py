@@ -118,6 +118,8 @@ class TensorDataModule(L.LightningDataModule):
     """Endings, in lower case, of the files that ``read`` takes from a folder; any if empty."""
     generalises = True
     """Whether the splits are disjoint; only a truth table, whose rows are all there is, has none to set aside."""
+    train_on_all = False
+    """Whether the validation rows are trained on too, so that nothing can be chosen by them."""
 
     def __init__(
         self,

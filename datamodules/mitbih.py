@@ -7,8 +7,9 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class MITBIHDataModule(TensorDataModule):
         folds: int = 5,
         fold: int | None = None,
         train_on_all: bool = False,
-        neighbours: int = 0,
+        neighbours: int = 2,
         val_size: int = 0,
         batch_size: int = 256,
         **common: Any,
@@ -245,16 +246,35 @@ class MITBIHDataModule(TensorDataModule):
                 self._beats = keep_beats(self._cut(source), path)
         return self._beats
 
+    @contextmanager
+    def _folder(self, source: Path) -> Iterator[Path]:
+        """Give the folder of the files inside the block, unpacked if they are packed."""
+        if source.suffix != ".zip":
+            yield source
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in self._contents(source):
+                (Path(folder) / name).write_bytes(content)
+            yield Path(folder)
+
     def _cut(self, source: Path) -> Beats:
         """Read the records and cut them into rows."""
-        with tempfile.TemporaryDirectory() as folder:
-            if source.suffix == ".zip":
-                for name, content in self._contents(source):
-                    (Path(folder) / name).write_bytes(content)
-                source = Path(folder)
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                made = threads.map(lambda record: prepare(read_record(source / str(record), "atr")), self.records)
-                return joined(list(made))
+        with self._folder(source) as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
+            made = threads.map(lambda record: prepare(read_record(folder / str(record), "atr")), self.records)
+            return joined(list(made))
+
+    def recordings(self, records: Iterable[int] | None = None) -> Iterator[Record]:
+        """Yield recordings as they are, with all their annotations.
+
+        Args:
+            records: Their numbers; those of DS2 if None.
+        """
+        self.prepare_data()
+        source = self._source()
+        assert source is not None
+        with self._folder(source) as folder:
+            for record in self.ds2 if records is None else records:
+                yield read_record(folder / str(record), "atr")
 
     def load(self) -> dict[str, Split]:
         """Read the splits ``train`` and ``test``, which share one store."""

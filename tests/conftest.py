@@ -15,7 +15,8 @@ import torch.nn.functional as F
 
 from datamodules import TensorDataModule
 from datamodules.base import Split
-from zoo.tasks import BeatClassifier, Translator
+from zoo.tasks import BeatAnnotator, Translator
+from zoo.tasks.recordings import inputs_of
 
 torch.set_num_threads(1)
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -106,7 +107,16 @@ class TinyBeats(TinyData):
             rr = torch.rand(len(x), 18, generator=draw) + 0.5
             template = x.mean(0).expand_as(x).clone()
             splits[name] = Split(
-                (x, y, rr, torch.ones(len(x), leads), template, x[:, None][:, :0], y + 100), split.groups
+                (
+                    x,
+                    y,
+                    rr,
+                    torch.ones(len(x), leads),
+                    template,
+                    torch.rand(len(x), 4, *x.shape[1:], generator=draw),
+                    y + 100,
+                ),
+                split.groups,
             )
         return splits
 
@@ -119,8 +129,8 @@ def tiny_data(model, **args):
     shape, classes = getattr(model, "sample_shape", model.input_shape), model.hparams.get("num_classes", 10)
     if isinstance(model, Translator):
         return TinyPairs(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
-    if isinstance(model, BeatClassifier):
-        return TinyBeats((2, 64), classes, **{"batch_size": 20, **args})
+    if isinstance(model, BeatAnnotator):
+        return TinyBeats((2, 256), classes, **{"batch_size": 20, **args})
     if "vocab_size" in model.hparams:
         return TinyTexts(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
     return TinyData(tuple(shape), classes, **{"batch_size": 20, **args})
@@ -137,8 +147,8 @@ def tiny_inputs(model, **args):
     x, *rest = tiny_batch(model, **args)
     if isinstance(model, Translator):
         return x, rest[1]
-    if isinstance(model, BeatClassifier):
-        return x, *rest[1:4]
+    if isinstance(model, BeatAnnotator):
+        return tuple(model.seen(inputs_of((x, *rest))).values())
     if not x.is_floating_point() or tuple(x.shape[1:]) == tuple(model.input_shape):
         return (x,)
     return (model.corrupt(x, torch.Generator().manual_seed(0)),)

@@ -13,7 +13,7 @@ from zoo import annotating
 from zoo.cli import main
 from zoo.nn.beats import likeness, relative_rhythm
 from zoo.recipes import Recipe, load_recipe
-from zoo.tasks.beats import Annotation, checked_peaks
+from zoo.tasks.recordings import Annotation, checked_peaks
 
 wfdb = pytest.importorskip("wfdb")
 FS = 360
@@ -85,22 +85,25 @@ def test_likeness_is_the_correlation():
 
 def test_causal_network_sees_no_whole_record():
     causal = zoo.create_model("ecg_classifier", causal=True, compare=False).eval()
-    x, _, rr, amplitude, template, *_ = tiny_batch(causal)
+    x, _, rr, amplitude, template, around, _ = tiny_batch(causal)
     with torch.no_grad():
-        expected = causal(x, rr, amplitude, template)
+        expected = causal(x, rr, amplitude, template, around)
         later = rr.clone()
         later[:, 8:17] = 1.7
-        assert torch.equal(causal(x, later, 3 * amplitude, template + 1), expected)
+        assert torch.equal(causal(x, later, 3 * amplitude, template + 1, around), expected)
     with pytest.raises(ValueError, match="causal leaves the record's usual beat out"):
         zoo.create_model("ecg_classifier", causal=True)
 
 
 def test_gain_and_baseline_make_no_difference(model):
-    x, _, rr, amplitude, template, *_ = tiny_batch(model)
+    x, _, rr, amplitude, template, around, _ = tiny_batch(model)
     amplitude = amplitude + 1
     with torch.no_grad():
         torch.testing.assert_close(
-            model(2 * x + 0.3, rr, 2 * amplitude, 2 * template), model(x, rr, amplitude, template), atol=1e-4, rtol=1e-4
+            model(2 * x + 0.3, rr, 2 * amplitude, 2 * template, around),
+            model(x, rr, amplitude, template, around),
+            atol=1e-4,
+            rtol=1e-4,
         )
 
 

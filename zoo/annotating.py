@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo.errors import needs
 from zoo.pretrained import write_atomically
-from zoo.tasks.beats import Annotation
+from zoo.tasks.recordings import Annotation
 
 CLASSES = {"N": "normal", "S": "supraventricular", "V": "ventricular", "F": "fusion", "Q": "unknown"}
 COLOURS = {"N": "tab:gray", "S": "tab:blue", "V": "tab:red", "F": "tab:purple", "Q": "tab:olive"}

@@ -45,7 +45,8 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
         pretrained.write_atomically(spent, json.dumps(seconds).encode())
     if trainer.interrupted:
         raise KeyboardInterrupt
-    model = type(model).load_from_checkpoint(best, map_location="cpu", weights_only=True).eval()
+    kept = last if data.train_on_all else best
+    model = type(model).load_from_checkpoint(kept, map_location="cpu", weights_only=True).eval()
     metrics = evaluate(model, data)
     model.cpu().eval()
     for name in recipe.measures:
@@ -120,15 +121,13 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         for method, values in first["baselines"].items()
     }
     baselines.update({name: _published(name, first["data_sha256"]) for name in recipe.baselines if "." in name})
-    rows = first["rows"]
     result = {
         "recipe": recipe.name,
         "metrics": metrics,
         "seeds": seeds,
         "weights": first["weights"],
         "baselines": baselines,
-        "protocol": f"{rows['train']} rows trained on, {rows['val']} to choose on, {rows['test']} tested once per "
-        "frozen configuration; mean over seeds, the best checkpoint on validation of each",
+        "protocol": _protocol(first["rows"], recipe.data.get("args", {}).get("train_on_all", False)),
         "note": recipe.note,
         "test_opened": len(opened),
         "configurations": opened,
@@ -146,6 +145,16 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         )
         pretrained.save_result(recipe.name, result)
     return result
+
+
+def _protocol(rows: dict[str, int], train_on_all: bool) -> str:
+    """Say what was trained, chosen and tested on."""
+    chosen = "none set aside" if train_on_all else f"{rows['val']} to choose on"
+    kept = "the last epoch" if train_on_all else "the best checkpoint on validation"
+    return (
+        f"{rows['train']} rows trained on, {chosen}, {rows['test']} tested once per frozen configuration; "
+        f"mean over seeds, {kept} of each"
+    )
 
 
 def _published(recipe: str, data_sha256: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from zoo.baselines.beats import detected_beats, random_forest
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca, pca_64, pca_100
 from zoo.baselines.documents import lsa_2, lsa_10, lsa_50, retrieval
@@ -44,6 +45,7 @@ BASELINES: dict[str, Measure] = {
     "pca": pca,
     "pca_64": pca_64,
     "pca_100": pca_100,
+    "random_forest": random_forest,
     "softmax_regression": softmax_regression,
     "svc": svc,
     "translation_memory": translation_memory,
@@ -56,6 +58,7 @@ BASELINES: dict[str, Measure] = {
 MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
     "colours": colours,
+    "detected_beats": detected_beats,
     "filled": filled,
     "negation": negation,
     "neighbour_error": neighbour_error,

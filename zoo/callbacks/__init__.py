@@ -8,11 +8,12 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.base import ZooModule
+from zoo.callbacks.beats import Beats
 from zoo.callbacks.embeddings import Embeddings
 from zoo.callbacks.reconstructions import Reconstructions
 from zoo.callbacks.samples import Samples
 from zoo.callbacks.translations import Translations
-from zoo.tasks import Autoencoder, TextClassifier, Translator
+from zoo.tasks import Autoencoder, BeatClassifier, TextClassifier, Translator
 
 
 def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None = None) -> list[Callback]:
@@ -21,7 +22,7 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
     The best and the last checkpoint are kept as ``best.ckpt`` and ``last.ckpt``. Training stops when ``monitor`` has
     not improved for ``patience`` epochs. An autoencoder of pictures logs some of them to TensorBoard,
     and one that can draw new ones logs such. A translator logs translations and where it looked,
-    and a model of texts its subwords' vectors.
+    a model of texts its subwords' vectors, and a classifier of heart beats its mistakes.
 
     Args:
         model: The model to be trained.
@@ -41,8 +42,9 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
         *([Reconstructions()] if pictures else []),
         *([Samples()] if pictures and hasattr(model, "sample") else []),
         *([Translations()] if isinstance(model, Translator) else []),
+        *([Beats()] if isinstance(model, BeatClassifier) else []),
         *([Embeddings()] if isinstance(model, (TextClassifier, Translator)) else []),
     ]
 
 
-__all__ = ["Embeddings", "Reconstructions", "Samples", "Translations", "default_callbacks"]
+__all__ = ["Beats", "Embeddings", "Reconstructions", "Samples", "Translations", "default_callbacks"]

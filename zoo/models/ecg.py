@@ -7,9 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from zoo.models.autoencoders import check_widths
+from zoo.nn import Codec, dense_codec
 from zoo.nn.beats import SMALLEST, ConvStack1d, likeness, relative_rhythm
 from zoo.registry import register_model
+from zoo.tasks.anomalies import BeatAutoencoder
 from zoo.tasks.beats import BeatClassifier
+from zoo.tasks.recordings import WINDOW
 
 
 class BeatNet(nn.Module):
@@ -21,6 +25,7 @@ class BeatNet(nn.Module):
         hidden_dims: Channels of the convolutions.
         kernel_size: Samples that a convolution sees.
         rhythm_dim: Units of the hidden layer over morphology and rhythm; 0 leaves the rhythm out.
+        neighbours: Beats on either side whose likeness is seen.
         compare: Whether the record's usual beat is seen beside each.
         causal: Whether what looks further into the future than the window is left out.
         dropout: Probability with which a number is left out.
@@ -33,16 +38,20 @@ class BeatNet(nn.Module):
         hidden_dims: list[int],
         kernel_size: int,
         rhythm_dim: int,
+        neighbours: int,
         compare: bool,
         causal: bool,
         dropout: float,
     ) -> None:
         super().__init__()
-        self.around, self.compare, self.causal, self.rhythm = around, compare, causal, rhythm_dim > 0
+        self.around, self.neighbours = around, neighbours
+        self.compare, self.causal, self.rhythm = compare, causal, rhythm_dim > 0
         self.shape = nn.Sequential(
             ConvStack1d(4 if compare else 2, hidden_dims, kernel_size, dropout), nn.AdaptiveAvgPool1d(4), nn.Flatten()
         )
-        width = 4 * hidden_dims[-1] + 2 * compare
+        seen = neighbours if causal else 2 * neighbours
+        self.beside = slice(0, seen)
+        width = 4 * hidden_dims[-1] + 2 * compare + 2 * seen
         rhythm = around + 2 if causal else 2 * around + 6
         if self.rhythm:
             self.normalise = nn.BatchNorm1d(rhythm)
@@ -51,41 +60,39 @@ class BeatNet(nn.Module):
             nn.Linear(width, rhythm_dim or 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(rhythm_dim or 64, num_classes)
         )
 
-    def forward(self, x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
-        """Map windows (N, 2, T), RR intervals (N, 2 * around + 2), amplitudes (N, 2), usual beats (N, 2, T) to scores.
+    def forward(self, x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor, around: Tensor) -> Tensor:
+        """Map what is known of N beats, see ``BeatInputs``, to scores (N, num_classes).
 
         Raises:
             ValueError: If a shape or a dtype is another.
         """
-        checked(x, rr, amplitude, template, self.around)
+        checked(
+            x=(x, (2, WINDOW)),
+            rr=(rr, (2 * self.around + 2,)),
+            amplitude=(amplitude, (2,)),
+            template=(template, (2, WINDOW)),
+            around=(around, (2 * self.neighbours, 2, WINDOW)),
+        )
         x = x - x.median(2, keepdim=True).values
         if not self.causal:
             x, template = (part / amplitude.clamp_min(SMALLEST)[:, :, None] for part in (x, template))
         parts = [self.shape(torch.cat([x, template], 1) if self.compare else x)]
         if self.compare:
             parts.append(likeness(x, template))
+        if self.neighbours:
+            parts.append(likeness(x[:, None], around[:, self.beside]).flatten(1))
         if self.rhythm:
             parts.append(self.normalise(relative_rhythm(rr, self.around, self.causal)))
         return self.scores(torch.cat(parts, 1))
 
 
-def checked(x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor, around: int) -> None:
-    """Raise ``ValueError`` if an input of ``BeatNet`` has another shape or dtype."""
-    wanted = {
-        "x": (x, (2, None)),
-        "rr": (rr, (2 * around + 2,)),
-        "amplitude": (amplitude, (2,)),
-        "template": (template, (2, None)),
-    }
-    for name, (part, shape) in wanted.items():
-        sizes = part.shape[1:]
-        if len(sizes) != len(shape) or any(w is not None and w != s for w, s in zip(shape, sizes)):
-            expected = " x ".join("any" if size is None else str(size) for size in shape)
-            raise ValueError(f"{name} of shape {tuple(part.shape)}: expected N x {expected}")
+def checked(**parts: tuple[Tensor, tuple[int, ...]]) -> None:
+    """Raise ``ValueError`` if an input, given by name with the shape of a row, has another shape or dtype."""
+    for name, (part, shape) in parts.items():
+        if tuple(part.shape[1:]) != shape:
+            raise ValueError(f"{name} of shape {tuple(part.shape)}: expected N x {' x '.join(map(str, shape))}")
         if not part.is_floating_point():
             raise ValueError(f"{name} of dtype {part.dtype}: expected floats, in millivolts or seconds")
-    if template.shape != x.shape:
-        raise ValueError(f"template of shape {tuple(template.shape)}: expected that of x, {tuple(x.shape)}")
 
 
 @register_model(
@@ -96,12 +103,12 @@ class ECGClassifier(BeatClassifier):
 
     Each window x, less its own median, is divided by the record's amplitude, lead by lead, and stands beside the
     record's usual beat. Convolutions over time turn both into a few numbers on the shape of the beat; with the
-    correlation of beat and usual beat and the logarithms of the RR intervals around it over the recent mean they go
-    through one hidden layer to the scores.
+    correlations of the beat with the usual beat and with each of its neighbours, and the logarithms of the RR intervals
+    around it over the recent mean, they go through one hidden layer to the scores.
 
-    The usual beat, the amplitude, the median interval and the intervals after the beat look into the future: a record
-    is annotated when it is over. ``causal`` leaves all of them out, and what is left looks 0.9 s ahead, as far as the
-    window goes.
+    The usual beat, the amplitude, the median interval, and intervals and neighbours after the beat look into the
+    future: a record is annotated when it is over. ``causal`` leaves all of them out, and what is left looks 0.9 s
+    ahead, as far as the window goes.
 
     Args:
         num_classes: Number of classes: N, S, V, F and Q.
@@ -109,6 +116,7 @@ class ECGClassifier(BeatClassifier):
         hidden_dims: Channels of the convolutions.
         kernel_size: Samples that a convolution sees.
         rhythm_dim: Units of the hidden layer; 0 leaves the rhythm out and takes 64.
+        neighbours: Beats before and after whose correlation with this one is seen.
         compare: Whether the record's usual beat is seen beside each.
         causal: Whether what looks further into the future than the window is left out.
         dropout: Probability with which a number is left out.
@@ -125,6 +133,7 @@ class ECGClassifier(BeatClassifier):
         hidden_dims: list[int] = [24, 32, 48, 64],  # noqa: B006
         kernel_size: int = 7,
         rhythm_dim: int = 64,
+        neighbours: int = 2,
         compare: bool = True,
         causal: bool = False,
         dropout: float = 0.0,
@@ -135,10 +144,91 @@ class ECGClassifier(BeatClassifier):
             raise ValueError(
                 f"hidden_dims {hidden_dims} and kernel_size {kernel_size}: widths from 1 on, and an odd number"
             )
-        least = {"num_classes": (num_classes, 2), "rr_around": (rr_around, 2), "rhythm_dim": (rhythm_dim, 0)}
+        least = {
+            "num_classes": (num_classes, 2),
+            "rr_around": (rr_around, 2),
+            "rhythm_dim": (rhythm_dim, 0),
+            "neighbours": (neighbours, 0),
+        }
         for name, (value, lowest) in least.items():
             if value < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, not {value}")
         if causal and compare:
             raise ValueError("causal leaves the record's usual beat out: set compare to false")
-        self.net = BeatNet(num_classes, rr_around, hidden_dims, kernel_size, rhythm_dim, compare, causal, dropout)
+        self.net = BeatNet(
+            num_classes, rr_around, hidden_dims, kernel_size, rhythm_dim, neighbours, compare, causal, dropout
+        )
+
+
+class Unusualness(nn.Module):
+    """Beats to the errors of their reconstructions.
+
+    Args:
+        start: First sample of the window that is seen.
+        stop: Sample after the last one.
+        compare: Whether the record's usual beat is subtracted.
+        codec: Encoder and decoder of what is seen (N, 2, stop - start).
+    """
+
+    def __init__(self, start: int, stop: int, compare: bool, codec: Codec) -> None:
+        super().__init__()
+        self.seen, self.compare, self.codec = slice(start, stop), compare, codec
+
+    def view(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
+        """Return what the codec sees (N, 2, stop - start) of N beats, in amplitudes of the record.
+
+        Raises:
+            ValueError: If a shape or a dtype is another.
+        """
+        checked(x=(x, (2, WINDOW)), amplitude=(amplitude, (2,)), template=(template, (2, WINDOW)))
+        x = x - x.median(2, keepdim=True).values
+        x = x - template if self.compare else x
+        return x[:, :, self.seen] / amplitude.clamp_min(SMALLEST)[:, :, None]
+
+    def forward(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
+        """Map windows (N, 2, T), amplitudes (N, 2) and usual beats (N, 2, T) to mean squared errors (N,)."""
+        seen = self.view(x, amplitude, template)
+        return (self.codec(seen) - seen).square().flatten(1).mean(1)
+
+
+@register_model(
+    "ecg_autoencoder", source="Hawkins, He, Williams & Baxter 2002, Outlier detection using replicator neural networks"
+)
+class ECGAutoencoder(BeatAutoencoder):
+    """Autoencoder of normal heart beats, to which others are anomalies.
+
+    What it sees of a beat is the window from ``start`` to ``stop``, less its own median and divided by the record's
+    amplitude, lead by lead; with ``compare`` less the record's usual beat too, so that what is unusual is unusual for
+    this heart. The usual beat and the amplitude are those of the whole record and so look into the future.
+
+    Args:
+        start: First sample of the window that is seen.
+        stop: Sample after the last one.
+        hidden_dims: Widths of the encoder's hidden layers; the decoder has them in reverse.
+        latent_dim: Width of the code.
+        activation: Name of the hidden activation.
+        compare: Whether the record's usual beat is subtracted.
+        rr_around: RR intervals on either side of a beat, which are not seen.
+        neighbours: Beats before and after, which are not seen either.
+        **training: Arguments of ``BeatAutoencoder`` and ``ZooModule``.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: int = 70,
+        stop: int = 170,
+        hidden_dims: list[int] = [128],  # noqa: B006
+        latent_dim: int = 8,
+        activation: str = "silu",
+        compare: bool = True,
+        rr_around: int = 8,
+        neighbours: int = 2,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        if not 0 <= start < stop <= WINDOW:
+            raise ValueError(f"start {start} and stop {stop}: expected 0 <= start < stop <= {WINDOW}")
+        check_widths(hidden_dims, latent_dim)
+        codec = dense_codec([2, stop - start], hidden_dims, latent_dim, activation_name=activation, output="identity")
+        self.net = Unusualness(start, stop, compare, codec)

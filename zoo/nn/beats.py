@@ -40,11 +40,11 @@ def relative_rhythm(rr: Tensor, around: int, causal: bool = False) -> Tensor:
     return torch.cat([before, after, pair, turn, whole, absolute, recent - 1], 1)
 
 
-def likeness(x: Tensor, template: Tensor) -> Tensor:
-    """Return the correlation (N, leads) of windows (N, leads, T) with the record's usual beat, 0 for a flat line."""
-    x, template = (part - part.mean(2, keepdim=True) for part in (x, template))
-    norm = x.norm(dim=2) * template.norm(dim=2)
-    return torch.where(norm > 1e-6, (x * template).sum(2) / norm.clamp_min(1e-6), 0.0)
+def likeness(x: Tensor, other: Tensor) -> Tensor:
+    """Return the correlation over time (..., leads) of windows (..., leads, T) with others, 0 for a flat line."""
+    x, other = (part - part.mean(-1, keepdim=True) for part in (x, other))
+    norm = x.norm(dim=-1) * other.norm(dim=-1)
+    return torch.where(norm > 1e-6, (x * other).sum(-1) / norm.clamp_min(1e-6), 0.0)
 
 
 class ConvStack1d(nn.Sequential):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -59,13 +60,17 @@ class Classifier(ZooModule):
         return self.probabilities(self(batch[0]))
 
     @torch.no_grad()
-    def classify(self, x: Tensor) -> list[Classification]:
+    def classify(self, x: Tensor | Sequence[Tensor]) -> list[Classification]:
         """Name the class of each sample of a batch in natural units, with its probability.
 
         The network is used in evaluation mode whatever mode the model is in.
+
+        Args:
+            x: The batch (N, ...), or the parts of it where ``forward`` takes several.
         """
+        parts = (x,) if isinstance(x, Tensor) else x
         with self.evaluating():
-            probabilities, classes = self.probabilities(self(x.to(self.device))).max(1)
+            probabilities, classes = self.probabilities(self(*(part.to(self.device) for part in parts))).max(1)
         names = self.hparams["class_names"]
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]

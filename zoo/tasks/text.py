@@ -50,7 +50,7 @@ class TextClassifier(Classifier):
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return Tokens(self.hparams["tokenizer"]).ids(texts, self.hparams["max_length"])
 
-    def classify(self, x: Sequence[str] | Tensor) -> list[Classification]:
+    def classify(self, x: Sequence[str] | Tensor) -> list[Classification]:  # type: ignore[override]
         """Name the class of each text, with its probability.
 
         Args:
