@@ -29,6 +29,8 @@ from datamodules.beats import (
 )
 from datamodules.mitbih import DS1, DS2
 from datamodules.wfdb_records import Record, order_leads, read_record, resampled, without_gaps
+from zoo.baselines.beats import detected_beats, random_forest
+from zoo.tasks.recordings import Annotation
 
 wfdb = pytest.importorskip("wfdb")
 
@@ -345,7 +347,7 @@ def test_rows_are_the_records_beats(small, written):
     for row in (0, 1, 7, last):
         wanted = [min(max(row + step, 0), last) for step in (-2, -1, 1, 2)]
         assert torch.equal(around[row], x[wanted])
-    assert small().naturally(split.take(np.arange(3)).tensors)[5].shape == (3, 0, 2, BEFORE + AFTER)
+    assert small(neighbours=0).naturally(split.take(np.arange(3)).tensors)[5].shape == (3, 0, 2, BEFORE + AFTER)
 
 
 def test_swapped_leads_are_put_in_order(small):
@@ -640,3 +642,43 @@ def test_the_rows_are_beats_of_people(real):
     assert 0.6 < np.median(intervals[intervals > 0]) < 0.9
     assert (intervals == 0).sum() == 44  # the first of each record
     assert (beats.amplitude[:, 0] > 0.3).all()
+
+
+# ---- beside a model ----
+
+
+class Oracle:
+    """A model that calls every beat N, and puts a detected one where it is told to."""
+
+    def __init__(self, shift):
+        self.shift = shift
+
+    def annotate(self, signal, fs, r_peaks=None, leads=None):
+        peaks = self.beats + self.shift if r_peaks is None else r_peaks
+        return Annotation(peaks, ["N"] * len(peaks), np.ones(len(peaks), np.float32))
+
+
+def test_detected_beats_are_counted_by_hand(small):
+    data = small(fold=0)
+    model = Oracle(shift=20)  # 56 ms
+    recordings = list(data.recordings())
+    assert [record.name for record in recordings] == [str(name) for name in TESTED]
+    positions, label = beats_of(recordings[0])
+    model.beats = positions
+    data.recordings = lambda: recordings[:1]
+    scores = detected_beats(model, data)
+    assert scores["test_missed_beats"] == scores["test_extra_beats"] == 0
+    assert scores["test_detection_loss"] == pytest.approx(0, abs=1e-9)
+    share = (label == 0).sum() / (label < 4).sum()
+    assert scores["test_detected_accuracy"] == pytest.approx(share)
+    model.shift = 70  # 194 ms: beats that are 0.7 to 1.1 s apart are all missed
+    scores = detected_beats(model, data)
+    assert scores["test_missed_beats"] == scores["test_extra_beats"] == len(positions)
+    assert scores["test_detected_accuracy"] == 0
+
+
+def test_the_forest_learns_what_is_there(small):
+    data = small(train_on_all=True, folds=4)
+    scores = random_forest(None, data)
+    assert {"test_macro_f1", "test_accuracy", "test_s_f1", "test_v_f1"} <= set(scores)
+    assert scores["test_accuracy"] > 0.5  # all beats look alike; most are N

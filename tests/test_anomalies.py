@@ -1,0 +1,135 @@
+"""Beats that do not look like normal ones, and the pictures of a classifier of beats."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import TinyBeats, quiet_trainer, tiny_data
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import zoo
+from datamodules.base import Split
+from zoo.callbacks import Beats
+from zoo.callbacks.beats import confusion, looked_at, precision_recall, strips
+from zoo.tasks.recordings import BeatInputs
+
+
+class Hearts(TinyBeats):
+    """Made-up beats whose class N looks like the record's usual beat but for its noise; the others do not."""
+
+    def load(self):
+        splits = super().load()
+        for name, (stored, groups, _) in splits.items():
+            x, y, rr, amplitude, _, around, record = stored
+            draw = torch.Generator().manual_seed(len(name))
+            wave = torch.sin(torch.linspace(0, 12, x.shape[2])).expand_as(x)
+            x = wave + 0.1 * torch.randn(x.shape, generator=draw) + 0.5 * (y > 0)[:, None, None] * (x - 0.5)
+            splits[name] = Split((x, y, rr, amplitude, wave.contiguous(), around, record), groups)
+        return splits
+
+
+@pytest.fixture(scope="module")
+def taught():
+    torch.manual_seed(0)
+    model = zoo.create_model("ecg_autoencoder")
+    data = Hearts((2, 256), 5, n=200, n_val=200, batch_size=20)
+    quiet_trainer(max_epochs=15).fit(model, data)
+    return model.eval(), data
+
+
+def test_unusual_beats_stand_out(taught):
+    model, data = taught
+    metrics = quiet_trainer().test(model, data, verbose=False)[0]
+    assert metrics["test_auc"] > 0.95
+    assert metrics["test_abnormal_auc"] > 0.95
+    errors = torch.cat(quiet_trainer().predict(model, data))
+    y = data.splits["test"].tensors[1]
+    scores = [float((errors[y == k][:, None] > errors[y == 0]).float().mean()) for k in (1, 2, 3, 4)]
+    assert metrics["test_auc"] == pytest.approx(scores[1], abs=1e-5)
+    assert metrics["test_abnormal_auc"] == pytest.approx(np.mean(scores), abs=1e-5)
+
+
+def test_only_normal_beats_are_learned_from(taught):
+    _, data = taught
+    model = zoo.create_model("ecg_autoencoder")
+    batch = data.splits["train"].tensors
+    normal = batch[1] == 0
+    loss = model.step(batch)["loss"]
+    alone = model.step(tuple(part[normal] for part in batch))["loss"]
+    torch.testing.assert_close(loss, alone)
+    none = model.step(tuple(part[~normal] for part in batch))["loss"]
+    assert none.item() == 0
+
+
+def test_flagged_beats_are_as_rare_among_normal_ones_as_asked(taught):
+    model, data = taught
+    x, y, *rest = data.splits["val"].tensors
+    with torch.no_grad():
+        symbols, sure = model.judged(BeatInputs(x, *rest[:4]))
+    flagged = np.array(symbols) == "Q"
+    assert flagged[y.numpy() == 0].mean() == pytest.approx(model.hparams["flagged"], abs=0.03)
+    assert flagged[y.numpy() > 0].mean() > 0.9
+    assert ((sure >= 0) & (sure <= 1)).all()
+    assert (sure[flagged] > 1 - model.hparams["flagged"]).all()
+
+
+def test_a_recording_is_annotated(taught):
+    model, _ = taught
+    found = model.annotate(np.random.default_rng(0).normal(0, 1, (3_000, 2)), 250, r_peaks=[300, 600, 900])
+    assert set(found.symbol) <= {"N", "Q"}
+    assert len(found.probability) == 3
+
+
+def test_levels_are_kept_with_the_weights(taught, tmp_path):
+    model, data = taught
+    trainer = quiet_trainer(max_epochs=1)
+    trainer.fit(model, data)
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    again = type(model).load_from_checkpoint(tmp_path / "a.ckpt", weights_only=True)
+    assert torch.equal(again.quantiles, model.quantiles)
+    assert (again.quantiles.diff() >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"flagged": 0.0}, "flagged must be in"),
+        ({"start": 90, "stop": 80}, "expected 0 <= start < stop <= 256"),
+        ({"latent_dim": 0}, "at least 1"),
+    ],
+)
+def test_wrong_settings_are_refused(args, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.create_model("ecg_autoencoder", **args)
+
+
+# ---- pictures of a classifier ----
+
+
+def test_classifier_logs_its_pictures(tmp_path):
+    model = zoo.create_model("ecg_classifier", num_classes=5)
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    quiet_trainer(max_epochs=2, logger=logger, callbacks=[Beats(shown=3, examined=4)]).fit(model, tiny_data(model))
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0})
+    events.Reload()
+    assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "looked_at"}
+    assert len(events.Images("confusion")) == 2
+
+
+def test_pictures_of_nothing_are_drawn():
+    none = {name: [] for name in "NSVF"}
+    for figure in (
+        confusion(torch.zeros(6, 6, dtype=torch.long)),
+        precision_recall(torch.full((4, 5), 0.2), torch.zeros(4, dtype=torch.long)),
+        strips([], 180, 8),
+        looked_at(none, none, 180),
+    ):
+        figure.canvas.draw()
+
+
+def test_neighbours_are_drawn_at_their_time():
+    rr = torch.tensor([0.0] * 6 + [0.8, 0.5] + [1.1, 0.9] + [0.0] * 6 + [0.8, 0.8])
+    beat = {"title": "one", "x": torch.zeros(2, 256), "around": torch.zeros(4, 2, 256), "rr": rr}
+    axes = strips([beat], 180, 8).axes[0]
+    starts = sorted(line.get_xdata()[0] + 96 / 180 for line in axes.lines if len(line.get_xdata()) == 256)
+    assert starts == pytest.approx([-1.3, -0.5, 0, 1.1, 2.0], abs=1e-5)
