@@ -105,7 +105,6 @@ class MITBIHDataModule(TensorDataModule):
     ds1, ds2 = DS1, DS2
     sha256_sums = "8f7525fd188fd684e8e5b0417e059ca666529c3fa1669b356fdd221d059b4823"
     blake2b_files: str | None = "5238d2a1bdcecaae7fe917a3a6c4c55d"
-    class_counts = [45_866, 944, 3_788, 415, 8]
 
     def __init__(
         self,
@@ -148,7 +147,7 @@ class MITBIHDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape of a window, classes and their counts in DS1, and how a row was cut; known without the files."""
+        """Shape of a window, classes, and how a row was cut; known without the files."""
         length = BEFORE + AFTER
         return {
             "input_shape": [2, length],
@@ -156,7 +155,6 @@ class MITBIHDataModule(TensorDataModule):
             "in_channels": 2,
             "num_classes": len(CLASS_NAMES),
             "class_names": list(CLASS_NAMES),
-            "class_counts": list(self.class_counts),
             "fs": FS,
             "before": BEFORE,
             "after": AFTER,
@@ -317,6 +315,15 @@ class MITBIHDataModule(TensorDataModule):
         """Return the number of beats of each class in a split."""
         self.setup()
         return self.splits[split].column(1).bincount(minlength=len(CLASS_NAMES)).tolist()
+
+    def counts_by_record(self, split: str) -> tuple[Tensor, Tensor]:
+        """Return the numbers (R,) of a split's records, ascending, and the beats (R, 5) of each class in each."""
+        self.setup()
+        y, record = (self.splits[split].column(k) for k in (1, 3))
+        classes = len(CLASS_NAMES)
+        counts = torch.bincount(record * classes + y, minlength=len(self.beats.records) * classes).reshape(-1, classes)
+        present = counts.sum(1) > 0
+        return torch.from_numpy(self.beats.records)[present], counts[present]
 
     # ---- batches ----
 

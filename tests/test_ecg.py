@@ -11,9 +11,10 @@ from matplotlib.image import imread
 import zoo
 from zoo import annotating
 from zoo.cli import main
-from zoo.nn.beats import likeness, relative_rhythm
+from zoo.nn.beats import likeness, relative_rhythm, rhythm_features
 from zoo.recipes import Recipe, load_recipe
-from zoo.tasks.recordings import Annotation, checked_peaks
+from zoo.tasks.beats import beat_weights
+from zoo.tasks.recordings import Annotation, checked_peaks, inputs_of
 
 wfdb = pytest.importorskip("wfdb")
 FS = 360
@@ -52,18 +53,33 @@ def model():
 def test_rhythm_does_not_depend_on_the_heart_rate():
     rr = torch.rand(20, 18) + 0.5
     slow, fast = relative_rhythm(2 * rr, 8), relative_rhythm(rr, 8)
-    torch.testing.assert_close(slow[:, :19], fast[:, :19])  # the last three are in seconds
-    assert slow.shape == (20, 22)
+    seconds = [9, 34, 35]  # the recent mean, and the intervals beside the beat
+    others = [k for k in range(36) if k not in seconds]
+    assert slow.shape == (20, rhythm_features(8)) == (20, 36)
+    torch.testing.assert_close(slow[:, others], fast[:, others])
+    assert (slow - fast)[:, seconds].abs().min() > 0.4
     torch.testing.assert_close(fast[:, 7], (rr[:, 7] / rr[:, 17]).log())
-    torch.testing.assert_close(fast[:, 16], (rr[:, 7] / rr[:, 6]).log())
-    torch.testing.assert_close(fast[:, 17], (rr[:, 8] / rr[:, 7]).log())
+    torch.testing.assert_close(fast[:, 8], (rr[:, 7] / rr[:, 6]).log())
+    torch.testing.assert_close(fast[:, 28], (rr[:, 8] / rr[:, 7]).log())
+    torch.testing.assert_close(fast[:, 31], (rr[:, 7] / rr[:, 16]).log())
+
+
+def test_place_of_a_beat_in_its_rhythm_by_hand():
+    rr = torch.full((1, 18), 0.8)
+    rr[0, 7], rr[0, 8] = 0.4, 1.2
+    found = relative_rhythm(rr, 8)[0]
+    early, late = np.log(0.5), np.log(1.5)
+    before = np.array([0.0] * 7 + [early])
+    assert found[10:15].tolist() == pytest.approx([early, before.std(), 0.0, -early, 0.0], abs=1e-5)
+    whole = np.array([0.0] * 7 + [early, late] + [0.0] * 7)
+    assert found[23:28].tolist() == pytest.approx([early, whole.std(), 0.0, late - early, 0.0], abs=1e-5)
 
 
 def test_causal_rhythm_looks_back_alone():
     rr = torch.rand(20, 18) + 0.5
     other = rr.clone()
     other[:, 8:17] = 3.0
-    assert relative_rhythm(rr, 8, causal=True).shape == (20, 10)
+    assert relative_rhythm(rr, 8, causal=True).shape == (20, rhythm_features(8, causal=True)) == (20, 15)
     assert torch.equal(relative_rhythm(rr, 8, causal=True), relative_rhythm(other, 8, causal=True))
     assert not torch.equal(relative_rhythm(rr, 8), relative_rhythm(other, 8))
 
@@ -107,11 +123,38 @@ def test_gain_and_baseline_make_no_difference(model):
         )
 
 
-def test_weights_of_the_classes():
-    weights = zoo.create_model("ecg_classifier", class_counts=[40_000, 1_000, 4_000, 400, 8], balance=0.5).class_weights
-    torch.testing.assert_close(weights, torch.tensor([1.0, 40**0.5, 10**0.5, 10.0, 0.0]))
-    with pytest.raises(ValueError, match="balance must be in"):
-        zoo.create_model("ecg_classifier", balance=2.0)
+def test_weights_of_classes_and_records():
+    counts = torch.tensor([[30_000, 900, 4_000, 400, 8], [10_000, 100, 0, 0, 0]])
+    weights = beat_weights(counts, balance=0.5, patients=0.0)
+    n = counts.sum()
+    expected = [(n / 40_000) ** 0.5, (n / 1_000) ** 0.5, (n / 4_000) ** 0.5, (n / 400) ** 0.5, 0.0]
+    torch.testing.assert_close(weights[0], torch.tensor(expected))
+    assert torch.equal(weights[0, :2], weights[1, :2])
+    even = beat_weights(counts, balance=0.0, patients=1.0)
+    torch.testing.assert_close((counts * even)[:, 1], torch.tensor([500.0, 500.0]))  # each record alike
+    half = beat_weights(counts, balance=0.0, patients=0.5)
+    assert (half[1, 1] / half[0, 1]).item() == pytest.approx(3.0)
+    assert (counts * half).sum(0)[:4].tolist() == pytest.approx([40_000, 1_000, 4_000, 400])
+
+
+def test_training_weighs_and_evaluation_does_not(model):
+    batch = tiny_batch(model)
+    plain = model.eval().step(batch)["loss"]
+    model.weighed_records, model.weights = torch.arange(100, 105), torch.rand(5, 5)
+    torch.testing.assert_close(model.step(batch)["loss"], plain)
+    with torch.no_grad():
+        scores = model.train()(**model.seen(inputs_of(batch)))
+    weight = model.weights[batch[6] - 100, batch[1]]
+    expected = (torch.nn.functional.cross_entropy(scores, batch[1], reduction="none") * weight).sum() / weight.sum()
+    torch.testing.assert_close(model.loss(scores, batch[1], weight), expected)
+    model.weights = torch.zeros(0, 5)
+    model.eval()
+
+
+@pytest.mark.parametrize("name", ["balance", "patients"])
+def test_exponents_are_shares(name):
+    with pytest.raises(ValueError, match=f"{name} must be in"):
+        zoo.create_model("ecg_classifier", **{name: 2.0})
 
 
 def test_evaluation_gives_ec57(model):

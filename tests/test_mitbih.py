@@ -601,8 +601,12 @@ def real():
 def test_the_counts_are_de_chazals(real):
     splits, names = real.load(), np.array(real.beats.records)
     counts = {name: split.column(1).bincount(minlength=5).tolist() for name, split in splits.items()}
-    assert counts["train"] == [45_866, 944, 3_788, 415, 8] == real.spec["class_counts"]
+    assert counts["train"] == [45_866, 944, 3_788, 415, 8]
     assert counts["test"] == [44_259, 1_837, 3_221, 388, 7]
+    records, by_record = real.counts_by_record("test")
+    assert records.tolist() == sorted(DS2)
+    assert by_record.sum(0).tolist() == counts["test"]
+    assert by_record[records.tolist().index(232)].tolist() == [398, 1_382, 0, 0, 0]
     assert len(DS1) == len(DS2) == 22
     assert sorted((*DS1, *DS2)) == names.tolist()
 

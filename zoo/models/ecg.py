@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.models.autoencoders import check_widths
 from zoo.nn import Codec, dense_codec
-from zoo.nn.beats import SMALLEST, ConvStack1d, likeness, relative_rhythm
+from zoo.nn.beats import SMALLEST, ConvStack1d, likeness, relative_rhythm, rhythm_features
 from zoo.registry import register_model
 from zoo.tasks.anomalies import BeatAutoencoder
 from zoo.tasks.beats import BeatClassifier
@@ -52,8 +52,8 @@ class BeatNet(nn.Module):
         seen = neighbours if causal else 2 * neighbours
         self.beside = slice(0, seen)
         width = 4 * hidden_dims[-1] + 2 * compare + 2 * seen
-        rhythm = around + 2 if causal else 2 * around + 6
         if self.rhythm:
+            rhythm = rhythm_features(around, causal)
             self.normalise = nn.BatchNorm1d(rhythm)
             width += rhythm
         self.scores = nn.Sequential(

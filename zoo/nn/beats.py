@@ -12,6 +12,14 @@ SMALLEST = 0.05
 def relative_rhythm(rr: Tensor, around: int, causal: bool = False) -> Tensor:
     """Turn RR intervals into numbers that hold for any heart rate.
 
+    With l_k the logarithm of interval k over the recent mean, l_0 the interval that ends at the beat and l_1 the next,
+    these are, in order: all l_k, 0 where there is none; l_0 - l_-1; the recent mean in seconds less one; and how the
+    beat stands in its surroundings: l_0 less the median of the l_k up to it, their standard deviation, the median of
+    |l_k - l_k-1|, which is large in an irregular rhythm, the largest l_k less l_0, and l_0 less the smallest. If not
+    causal then too: the same of all the l_k; l_1 - l_0; l_1 less the median of all; the standard deviation of those
+    after the beat; l_0, l_1 and the median over the record's median interval in place of the recent mean; and the
+    intervals 0 and 1 in seconds less 0.8.
+
     Args:
         rr: Seconds (N, 2 * around + 2): the intervals up to each beat, oldest first, those after it, the record's
             median, and the mean of the last ones up to the beat; 0 where there is none.
@@ -19,25 +27,41 @@ def relative_rhythm(rr: Tensor, around: int, causal: bool = False) -> Tensor:
         causal: Whether what looks into the future is left out.
 
     Returns:
-        (N, 2 * around + 6), or (N, around + 2) if causal: the logarithm of each interval over the recent mean, 0 where
-        there is none; that of the last interval over the one before it; if not causal, that of the next over the last,
-        that of the last over the record's median, and both in seconds less 0.8; the recent mean in seconds less one.
+        (N, ``rhythm_features(around, causal)``).
     """
-    known = rr[:, : 2 * around] > 0
-    recent = torch.where(rr[:, -1:] > 0, rr[:, -1:], rr[:, -2:-1])
-    recent = torch.where(recent > 0, recent, torch.ones_like(recent))
-    if causal:
-        recent = torch.where(rr[:, -1:] > 0, rr[:, -1:], torch.ones_like(recent))
-    log = torch.where(known, (rr[:, : 2 * around] / recent).clamp(0.05, 20).log(), 0.0)
-    before, after = log[:, :around], log[:, around:]
-    pair = torch.where(known[:, around - 2 : around].all(1, keepdim=True), before[:, -1:] - before[:, -2:-1], 0.0)
-    if causal:
-        return torch.cat([before, pair, recent - 1], 1)
-    turn = torch.where(known[:, around - 1 : around + 1].all(1, keepdim=True), after[:, :1] - before[:, -1:], 0.0)
-    usual = torch.where(rr[:, -2:-1] > 0, rr[:, -2:-1], recent)
-    whole = torch.where(known[:, around - 1 : around], (rr[:, around - 1 : around] / usual).clamp(0.05, 20).log(), 0.0)
-    absolute = torch.where(known[:, around - 1 : around + 1], rr[:, around - 1 : around + 1] - 0.8, 0.0)
-    return torch.cat([before, after, pair, turn, whole, absolute, recent - 1], 1)
+    none = torch.full_like(rr[:, -1:], torch.nan)
+    recent = torch.where(
+        rr[:, -1:] > 0, rr[:, -1:], 1.0 if causal else torch.where(rr[:, -2:-1] > 0, rr[:, -2:-1], 1.0)
+    )
+    log = torch.where(rr[:, : 2 * around] > 0, (rr[:, : 2 * around] / recent).clamp(0.05, 20).log(), none)
+    before, last = log[:, :around], log[:, around - 1 : around]
+    parts = [before, last - log[:, around - 2 : around - 1], recent - 1, _place(before, last)]
+    if not causal:
+        following, median = log[:, around : around + 1], log.nanmedian(1, keepdim=True).values
+        usual = torch.where(rr[:, -2:-1] > 0, (recent / rr[:, -2:-1].clamp_min(0.05)).log(), 0.0)
+        seconds = torch.where(rr[:, around - 1 : around + 1] > 0, rr[:, around - 1 : around + 1] - 0.8, none)
+        parts += [log[:, around:], _place(log, last), following - last, following - median, _spread(log[:, around:])]
+        parts += [last + usual, following + usual, median + usual, seconds]
+    return torch.cat(parts, 1).nan_to_num(0.0)
+
+
+def rhythm_features(around: int, causal: bool = False) -> int:
+    """Return how many numbers ``relative_rhythm`` gives."""
+    return around + 7 if causal else 2 * around + 20
+
+
+def _spread(log: Tensor) -> Tensor:
+    """Return the standard deviation (N, 1) of what there is of logarithms (N, K)."""
+    return (log - log.nanmean(1, keepdim=True)).square().nanmean(1, keepdim=True).sqrt()
+
+
+def _place(log: Tensor, last: Tensor) -> Tensor:
+    """Return how one interval (N, 1) stands among others (N, K): five numbers (N, 5)."""
+    changes = (log[:, 1:] - log[:, :-1]).abs().nanmedian(1, keepdim=True).values
+    median = log.nanmedian(1, keepdim=True).values
+    largest = log.nan_to_num(-torch.inf).amax(1, keepdim=True)
+    smallest = log.nan_to_num(torch.inf).amin(1, keepdim=True)
+    return torch.cat([last - median, _spread(log), changes, largest - last, last - smallest], 1)
 
 
 def likeness(x: Tensor, other: Tensor) -> Tensor:

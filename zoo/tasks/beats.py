@@ -14,44 +14,43 @@ from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD, ec57_table
 from zoo.tasks.classification import Classifier
 from zoo.tasks.recordings import BeatAnnotator, BeatInputs, inputs_of
 
+FEWEST = 100
+"""Beats of a class in training below which it is not learned."""
+
 
 class BeatClassifier(BeatAnnotator, Classifier):
     """A network that names the class of each beat; a research tool, not a medical device.
 
     A batch is (x, y, rr, amplitude, template, around, record), as the datamodule ``mitbih`` gives it; the network takes
-    all but y and record. The loss is the cross-entropy in which class k weighs w_k, normalised by the batch's
-    sum of weights, with w_k = (n / n_k) ** ``balance`` over the classes' counts n_k in training and 0 for a class of
-    fewer than 100, such as Q, of which nothing can be learned.
+    all but y and record. The loss is the cross-entropy; in training a beat of class k and record r weighs
+
+        w_rk = (n / n_k) ** balance * n_rk ** -patients / mean_k(n_rk ** -patients)
+
+    with n, n_k and n_rk the beats in training, those of the class, and those of the class in the record, and the mean
+    over the class's beats. It is 0 for a class of fewer than 100, such as Q, of which nothing can be learned. The loss
+    of a batch is normalised by the batch's sum of weights.
 
     Metrics in evaluation are those of ``zoo.metrics.EC57``: ``macro_f1`` over N, S, V and F, the share ``accuracy`` of
     all their beats, ``s_f1``, ...
 
     Args:
-        class_counts: Beats of each class in training; all classes weigh alike if None.
-        balance: Exponent of the weights: 0 counts each beat alike, 1 each class.
+        balance: Exponent of the classes: 0 counts each beat alike, 1 each class.
+        patients: Exponent of the records: 0 counts each beat of a class alike, 1 each record that has such beats.
         fs: Samples a second of the network's windows.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
 
     default_monitor = "val_macro_f1"
+    weighed_records: Tensor
+    weights: Tensor
 
-    def __init__(
-        self,
-        *,
-        class_counts: list[int] | None = None,
-        balance: float = 0.5,
-        fs: int = 180,
-        **training: Any,
-    ) -> None:
+    def __init__(self, *, balance: float = 0.5, patients: float = 0.0, fs: int = 180, **training: Any) -> None:
         super().__init__(**training)
-        if not 0 <= balance <= 1:
-            raise ValueError(f"balance must be in [0, 1], not {balance}")
-        weights = None
-        if class_counts:
-            counts = torch.tensor(class_counts, dtype=torch.float32)
-            weights = torch.where(counts >= 100, (counts.sum() / counts.clamp_min(1)) ** balance, 0.0)
-            weights = weights / weights[counts.argmax()]
-        self.register_buffer("class_weights", weights, persistent=False)
+        for name, value in {"balance": balance, "patients": patients}.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], not {value}")
+        self.register_buffer("weighed_records", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("weights", torch.zeros(0, len(CLASSES)), persistent=False)
         self._beats: dict[str, EC57] = {}
         self.matrices: dict[str, Tensor] = {}
         """Confusion matrices of the last evaluation of each stage, by record, as ``EC57`` has them."""
@@ -68,15 +67,28 @@ class BeatClassifier(BeatAnnotator, Classifier):
 
     # ---- training ----
 
-    def loss(self, scores: Tensor, y: Tensor) -> Tensor:
-        """Return the weighted mean loss of a batch."""
-        smoothing = self.hparams["label_smoothing"] if self.training else 0.0
-        return F.cross_entropy(scores, y, weight=self.class_weights, label_smoothing=smoothing)  # type: ignore[arg-type]
+    def setup(self, stage: str) -> None:
+        """Weigh the training split's classes and records."""
+        super().setup(stage)
+        counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
+        if stage == "fit" and counts is not None:
+            self.weighed_records, table = counts("train")
+            self.weights = beat_weights(table, self.hparams["balance"], self.hparams["patients"])
+
+    def loss(self, scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the mean loss of a batch, in which each beat has a weight (N,) if there are any."""
+        if weight is None:
+            return super().loss(scores, y)
+        losses = F.cross_entropy(scores, y, label_smoothing=self.hparams["label_smoothing"], reduction="none")
+        return (losses * weight).sum() / weight.sum().clamp_min(1e-12)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of a batch, and which class was found for each beat."""
+        y, record, weight = batch[1], batch[6], None
+        if self.training and len(self.weights):
+            weight = self.weights[torch.searchsorted(self.weighed_records, record), y]
         scores = self(**self.seen(inputs_of(batch)))
-        return {"loss": self.loss(scores, batch[1]), "found": scores.detach().argmax(1)}
+        return {"loss": self.loss(scores, y, weight), "found": scores.detach().argmax(1)}
 
     def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
         found = values.pop("found")
@@ -109,3 +121,19 @@ class BeatClassifier(BeatAnnotator, Classifier):
         """Return the class of each beat, and its probability (N,)."""
         sure, classes = self.probabilities(self(**self.seen(beats))).max(1)
         return [CLASSES[k] for k in classes.tolist()], sure
+
+
+def beat_weights(counts: Tensor, balance: float, patients: float) -> Tensor:
+    """Return what a beat of each record and class (R, C) weighs in training; see ``BeatClassifier``.
+
+    Args:
+        counts: Beats (R, C).
+        balance: Exponent of the classes.
+        patients: Exponent of the records.
+    """
+    counts = counts.double()
+    by_class = counts.sum(0)
+    classes = torch.where(by_class >= FEWEST, (by_class.sum() / by_class.clamp_min(1)) ** balance, 0.0)
+    records = torch.where(counts > 0, counts.clamp_min(1) ** -patients, 0.0)
+    mean = (counts * records).sum(0) / by_class.clamp_min(1)
+    return (classes * records / mean.clamp_min(1e-12)).float()
