@@ -5,13 +5,13 @@ import csv
 import numpy as np
 import pytest
 import torch
-from conftest import quiet_trainer, tiny_batch, tiny_data
+from conftest import quiet_trainer, tiny_batch, tiny_data, tiny_inputs
 from matplotlib.image import imread
 
 import zoo
 from zoo import annotating
 from zoo.cli import main
-from zoo.nn.beats import likeness, relative_rhythm, rhythm_features
+from zoo.nn.beats import disturbed, likeness, relative_rhythm, rhythm_features
 from zoo.recipes import Recipe, load_recipe
 from zoo.tasks.beats import beat_weights
 from zoo.tasks.recordings import Annotation, checked_peaks, inputs_of
@@ -97,6 +97,33 @@ def test_likeness_is_the_correlation():
     found = likeness(x, template)
     assert found[2, 1].item() == pytest.approx(np.corrcoef(x[2, 1], template[2, 1])[0, 1], abs=1e-5)
     assert torch.equal(likeness(torch.ones(1, 2, 40), template[:1]), torch.zeros(1, 2))
+
+
+def test_disturbances_are_as_strong_as_said():
+    x, template, rr = torch.ones(20_000, 2, 8), torch.ones(20_000, 2, 8), torch.ones(20_000, 18)
+    torch.manual_seed(0)
+    other, usual, rhythm = disturbed(x, template, rr, 1.0)
+    kept = usual[:, 1, 0] > 0
+    assert usual[:, 0].min() > 0
+    assert kept.float().mean().item() == pytest.approx(0.8, abs=0.02)
+    assert not other[~kept, 1].any()
+    assert usual[kept].log().std().item() == pytest.approx(0.15, abs=0.01)
+    assert rhythm.log().std().item() == pytest.approx(0.05, abs=0.002)
+    assert torch.equal(rhythm[:, :1].expand_as(rhythm), rhythm)
+    assert (other - usual)[kept].std().item() == pytest.approx((0.05**2 / 2 + 0.015**2) ** 0.5, rel=0.15)
+    for same, original in zip(disturbed(x, template, rr, 0.0), (x, template, rr)):
+        assert torch.equal(same, original)
+
+
+def test_only_training_is_disturbed():
+    model = zoo.create_model("ecg_classifier", disturbance=1.0)
+    inputs = tiny_inputs(model)
+    with torch.no_grad():
+        assert not torch.equal(model(*inputs), model(*inputs))
+        model.eval()
+        assert torch.equal(model(*inputs), model(*inputs))
+    with pytest.raises(ValueError, match="disturbance must be at least 0"):
+        zoo.create_model("ecg_classifier", disturbance=-1.0)
 
 
 def test_causal_network_sees_no_whole_record():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zoo.baselines.beats import detected_beats, random_forest
+from zoo.baselines.beats import detected_beats, pca_of_beats, random_forest, usual_beat_distance
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca, pca_64, pca_100
 from zoo.baselines.documents import lsa_2, lsa_10, lsa_50, retrieval
@@ -45,12 +45,14 @@ BASELINES: dict[str, Measure] = {
     "pca": pca,
     "pca_64": pca_64,
     "pca_100": pca_100,
+    "pca_of_beats": pca_of_beats,
     "random_forest": random_forest,
     "softmax_regression": softmax_regression,
     "svc": svc,
     "translation_memory": translation_memory,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "total_variation": total_variation,
+    "usual_beat_distance": usual_beat_distance,
     "wavelet": wavelet,
 }
 """The baselines by name."""

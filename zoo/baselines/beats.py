@@ -1,14 +1,15 @@
-"""Beside classifiers of heart beats: a forest on the same numbers, and what detected R peaks cost."""
+"""Beside networks of heart beats: what learns the same from the same numbers, and what detected R peaks cost."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
 from zoo.metrics.ec57 import CLASSES, EC57, ec57_scores, matched_labels
+from zoo.tasks.recordings import inputs_of
 
 REPORTED = ("macro_f1", "accuracy", "jk_index", "n_f1", "s_f1", "v_f1", "f_f1")
 ROWS_AT_A_TIME = 4_096
@@ -101,4 +102,46 @@ def detected_beats(model: Any, data: Any) -> dict[str, float]:
         "test_detection_loss": float(lost),
         "test_missed_beats": float(found.matrix[:-1, -1].sum()),
         "test_extra_beats": float(found.matrix[-1].sum()),
+    }
+
+
+def usual_beat_distance(model: Any, data: Any) -> dict[str, float]:
+    """Mean squared difference from the record's usual beat, in the window that the autoencoder sees."""
+    return _told_apart(model, data, lambda seen: seen.square().mean(1))
+
+
+def pca_of_beats(model: Any, data: Any) -> dict[str, float]:
+    """Error of the best linear autoencoder of the same width, principal components of the normal training beats."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(model.hparams["latent_dim"], random_state=0).fit(_seen(model, data, "train", normal=True)[0])
+
+    def error(seen: torch.Tensor) -> torch.Tensor:
+        back = pca.inverse_transform(pca.transform(seen.numpy()))
+        return torch.from_numpy(np.square(seen.numpy() - back).mean(1))
+
+    return _told_apart(model, data, error)
+
+
+def _seen(model: Any, data: Any, split: str, normal: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what an autoencoder of beats sees of a split, or of its normal beats, flat, and their classes."""
+    seen, classes = [], []
+    for batch in _batches(data, split):
+        rows = batch[1] == 0 if normal else torch.ones_like(batch[1], dtype=torch.bool)
+        parts = model.seen(inputs_of(batch))
+        seen.append(model.net.view(**{name: part[rows] for name, part in parts.items()}).flatten(1))
+        classes.append(batch[1][rows])
+    return torch.cat(seen), torch.cat(classes)
+
+
+def _told_apart(model: Any, data: Any, error: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
+    """Return the areas under the ROC curve of V and of all other classes against N, by an error of each beat."""
+    from sklearn.metrics import roc_auc_score
+
+    seen, y = _seen(model, data, "test")
+    errors, classes = error(seen).numpy(), y.numpy()
+    told = (classes == CLASSES.index("N")) | (classes == CLASSES.index("V"))
+    return {
+        "test_auc": float(roc_auc_score(classes[told] == CLASSES.index("V"), errors[told])),
+        "test_abnormal_auc": float(roc_auc_score(classes > 0, errors)),
     }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from zoo.models.autoencoders import check_widths
 from zoo.nn import Codec, dense_codec
-from zoo.nn.beats import SMALLEST, ConvStack1d, likeness, relative_rhythm, rhythm_features
+from zoo.nn.beats import SMALLEST, ConvStack1d, disturbed, likeness, relative_rhythm, rhythm_features
 from zoo.registry import register_model
 from zoo.tasks.anomalies import BeatAutoencoder
 from zoo.tasks.beats import BeatClassifier
@@ -29,6 +29,7 @@ class BeatNet(nn.Module):
         compare: Whether the record's usual beat is seen beside each.
         causal: Whether what looks further into the future than the window is left out.
         dropout: Probability with which a number is left out.
+        disturbance: Strength of the disturbances in training.
     """
 
     def __init__(
@@ -42,12 +43,16 @@ class BeatNet(nn.Module):
         compare: bool,
         causal: bool,
         dropout: float,
+        disturbance: float,
     ) -> None:
         super().__init__()
+        self.disturbance = disturbance
         self.around, self.neighbours = around, neighbours
         self.compare, self.causal, self.rhythm = compare, causal, rhythm_dim > 0
         self.shape = nn.Sequential(
-            ConvStack1d(4 if compare else 2, hidden_dims, kernel_size, dropout), nn.AdaptiveAvgPool1d(4), nn.Flatten()
+            ConvStack1d(4 if compare else 2, hidden_dims, kernel_size, dropout, stride=2),
+            nn.AdaptiveAvgPool1d(4),
+            nn.Flatten(),
         )
         seen = neighbours if causal else 2 * neighbours
         self.beside = slice(0, seen)
@@ -76,11 +81,14 @@ class BeatNet(nn.Module):
         x = x - x.median(2, keepdim=True).values
         if not self.causal:
             x, template = (part / amplitude.clamp_min(SMALLEST)[:, :, None] for part in (x, template))
+        beside = x[:, None]
+        if self.training and self.disturbance:
+            x, template, rr = disturbed(x, template, rr, self.disturbance)
         parts = [self.shape(torch.cat([x, template], 1) if self.compare else x)]
         if self.compare:
             parts.append(likeness(x, template))
         if self.neighbours:
-            parts.append(likeness(x[:, None], around[:, self.beside]).flatten(1))
+            parts.append(likeness(beside, around[:, self.beside]).flatten(1))
         if self.rhythm:
             parts.append(self.normalise(relative_rhythm(rr, self.around, self.causal)))
         return self.scores(torch.cat(parts, 1))
@@ -120,6 +128,7 @@ class ECGClassifier(BeatClassifier):
         compare: Whether the record's usual beat is seen beside each.
         causal: Whether what looks further into the future than the window is left out.
         dropout: Probability with which a number is left out.
+        disturbance: Strength of the disturbances in training, see ``zoo.nn.beats.disturbed``; 1 is a usual one.
         **training: Arguments of ``BeatClassifier``, ``Classifier`` and ``ZooModule``.
     """
 
@@ -137,6 +146,7 @@ class ECGClassifier(BeatClassifier):
         compare: bool = True,
         causal: bool = False,
         dropout: float = 0.0,
+        disturbance: float = 0.0,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -153,10 +163,21 @@ class ECGClassifier(BeatClassifier):
         for name, (value, lowest) in least.items():
             if value < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, not {value}")
+        if not 0 <= disturbance < float("inf"):
+            raise ValueError(f"disturbance must be at least 0, not {disturbance}")
         if causal and compare:
             raise ValueError("causal leaves the record's usual beat out: set compare to false")
         self.net = BeatNet(
-            num_classes, rr_around, hidden_dims, kernel_size, rhythm_dim, neighbours, compare, causal, dropout
+            num_classes,
+            rr_around,
+            hidden_dims,
+            kernel_size,
+            rhythm_dim,
+            neighbours,
+            compare,
+            causal,
+            dropout,
+            disturbance,
         )
 
 

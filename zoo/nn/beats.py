@@ -71,6 +71,32 @@ def likeness(x: Tensor, other: Tensor) -> Tensor:
     return torch.where(norm > 1e-6, (x * other).sum(-1) / norm.clamp_min(1e-6), 0.0)
 
 
+def disturbed(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return windows, usual beats and RR intervals as another patient or recorder might have given them.
+
+    Each lead of window and usual beat is multiplied by exp(0.15 s g), the window gets a slow wave of 0.05 s g and noise
+    of 0.015 s g, the second lead is left out of one beat in five (at s = 1), and all intervals are multiplied by
+    exp(0.05 s g), with s the strength and g drawn from the standard normal distribution.
+
+    Args:
+        x: Windows (N, 2, T), of a height of about one.
+        template: Usual beats (N, 2, T).
+        rr: Seconds (N, ...).
+        strength: The strength s, from 0 on.
+    """
+    n, leads, length = x.shape
+    gain = (0.15 * strength * torch.randn(n, leads, 1, device=x.device)).exp()
+    turns = torch.rand(2, n, leads, 1, device=x.device)
+    time = torch.linspace(0, 2, length, device=x.device)
+    height = 0.05 * strength * torch.randn(n, leads, 1, device=x.device)
+    wave = height * (2 * torch.pi * (time * turns[0] + turns[1])).sin()
+    kept = torch.ones(n, leads, 1, device=x.device)
+    kept[:, 1:] = (torch.rand(n, leads - 1, 1, device=x.device) >= 0.2 * strength).float()
+    noise = 0.015 * strength * torch.randn_like(x)
+    pace = (0.05 * strength * torch.randn(n, 1, device=x.device)).exp()
+    return kept * (gain * x + wave + noise), kept * gain * template, pace * rr
+
+
 class ConvStack1d(nn.Sequential):
     """Convolutions over time, each followed by batch normalisation, an activation and a halving.
 
@@ -79,13 +105,23 @@ class ConvStack1d(nn.Sequential):
         hidden_dims: Channels after each convolution.
         kernel_size: Samples that a convolution sees.
         dropout: Probability with which a channel is left out after each stage.
+        stride: Step of the first convolution.
     """
 
-    def __init__(self, in_channels: int, hidden_dims: list[int], kernel_size: int, dropout: float) -> None:
+    def __init__(
+        self, in_channels: int, hidden_dims: list[int], kernel_size: int, dropout: float, stride: int = 1
+    ) -> None:
         layers: list[nn.Module] = []
-        for width in hidden_dims:
+        for number, width in enumerate(hidden_dims):
             layers += [
-                nn.Conv1d(in_channels, width, kernel_size, padding=kernel_size // 2, bias=False),
+                nn.Conv1d(
+                    in_channels,
+                    width,
+                    kernel_size,
+                    stride=1 if number else stride,
+                    padding=kernel_size // 2,
+                    bias=False,
+                ),
                 nn.BatchNorm1d(width),
                 nn.ReLU(),
                 nn.MaxPool1d(2),
