@@ -85,6 +85,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="JSON file, to which this run is added")
     args, rest = parser.parse_known_args(argv)
     warnings.simplefilter("ignore")
+    import lightning  # noqa: F401  it sets its loggers' levels when it is imported
+
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     changed = overrides(rest)
     history = cross_validate(args.recipe, args.folds, args.seed, changed)
