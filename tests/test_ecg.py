@@ -14,7 +14,7 @@ from zoo.cli import main
 from zoo.nn.beats import disturbed, likeness, relative_rhythm, rhythm_features
 from zoo.recipes import Recipe, load_recipe
 from zoo.tasks.beats import beat_weights
-from zoo.tasks.recordings import Annotation, checked_peaks, inputs_of
+from zoo.tasks.recordings import Annotation, checked_peaks, detected, inputs_of
 
 wfdb = pytest.importorskip("wfdb")
 FS = 360
@@ -203,6 +203,21 @@ def test_beats_of_any_rate_and_leads_are_found(model, fs, leads):
     assert (near < 0.15).mean() > 0.9
     assert set(found.symbol) <= set("NSVFQ")
     assert len(found.symbol) == len(found.sample) == len(found.probability)
+
+
+def test_a_beat_that_one_lead_misses_is_found_in_the_other():
+    signal, peaks = heart(seconds=40)
+    weak = signal.copy()
+    for peak in peaks[[10, 20, 21]]:
+        weak[peak - 100 : peak + 160, 0] = 0
+    alone, both = (detected(part, FS) for part in (weak[:, :1], weak))
+    assert len(alone) <= len(peaks) - 3
+    found = np.abs(both[:, None] - peaks).min(0) / FS < 0.05
+    assert found[1:-1].all()
+    assert len(both) <= len(peaks) + 1
+    assert np.array_equal(detected(signal, FS), detected(signal[:, :1], FS))  # nothing is put in where nothing lacks
+    flat = signal * np.array([0, 1])
+    assert np.array_equal(detected(flat, FS), detected(signal[:, 1:], FS))
 
 
 def test_given_peaks_get_one_symbol_each_in_order(model):

@@ -16,6 +16,8 @@ from zoo.tasks.beats import BeatClassifier
 from zoo.tasks.recordings import BeatInputs, inputs_of
 
 SCORED = CLASSES[:4]
+SMOOTH = 9
+"""Samples that the size of a gradient is averaged over."""
 COLOURS = dict(zip(SCORED, ("tab:gray", "tab:blue", "tab:red", "tab:purple")))
 
 
@@ -78,7 +80,8 @@ class Beats(Callback):
         """Keep some beats of each class, in amplitudes, and the size of the gradient of the class's score by them."""
         for k, name in enumerate(SCORED):
             missing = self.examined - sum(len(part) for part in self._beats[name])
-            rows = torch.nonzero(y == k).flatten()[: max(0, missing)].to(beats.x.device)
+            few = max(0, min(missing, self.examined // 8))  # of a batch, so that they are of several records
+            rows = torch.nonzero(y == k).flatten()[:few].to(beats.x.device)
             if not len(rows):
                 continue
             chosen = BeatInputs(*(part[rows] for part in beats))
@@ -224,7 +227,8 @@ def looked_at(beats: dict[str, list[Tensor]], gradients: dict[str, list[Tensor]]
         seconds = (np.arange(windows.shape[1]) - 96) / fs
         mean, spread = windows.mean(0).numpy(), windows.std(0, unbiased=False).numpy()
         low, high = float((mean - spread).min()), float((mean + spread).max())
-        heat = (sizes / sizes.max().clamp_min(1e-12)).numpy()[None]
+        sizes = torch.nn.functional.avg_pool1d(sizes[None], SMOOTH, 1, SMOOTH // 2)  # one sample's says little
+        heat = (sizes / sizes.max().clamp_min(1e-12)).numpy()
         extent = (seconds[0], seconds[-1], low, high)
         axes.imshow(heat, aspect="auto", extent=extent, cmap="Reds", vmin=0, vmax=1.5)
         axes.fill_between(seconds, mean - spread, mean + spread, color="black", alpha=0.15, linewidth=0)

@@ -111,11 +111,13 @@ class EC57(Metric):
         return self.matrices.sum(0)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the scores over all beats; see ``ec57_scores``."""
+        """Return the scores over all beats, see ``ec57_scores``; without record 232 too where it has beats."""
         scores = ec57_scores(self.matrix)
         if SUPRAVENTRICULAR_RECORD in self.records:
-            others = self.matrix - self.matrices[self.records.index(SUPRAVENTRICULAR_RECORD)]
-            without = ec57_scores(others)
+            own = self.matrices[self.records.index(SUPRAVENTRICULAR_RECORD)]
+            if not own.any():
+                return scores  # they are without it as they are
+            without = ec57_scores(self.matrix - own)
             scores.update({f"s_{m}_without_{SUPRAVENTRICULAR_RECORD}": without[f"s_{m}"] for m in MEASURES})
         return scores
 
