@@ -184,6 +184,8 @@ class ECGClassifier(BeatClassifier):
 class Unusualness(nn.Module):
     """Beats to the errors of their reconstructions.
 
+    The buffer ``quantiles`` holds errors of normal beats in ascending order, which say how unusual an error is.
+
     Args:
         start: First sample of the window that is seen.
         stop: Sample after the last one.
@@ -194,6 +196,7 @@ class Unusualness(nn.Module):
     def __init__(self, start: int, stop: int, compare: bool, codec: Codec) -> None:
         super().__init__()
         self.seen, self.compare, self.codec = slice(start, stop), compare, codec
+        self.register_buffer("quantiles", torch.linspace(0, 1, 201))
 
     def view(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
         """Return what the codec sees (N, 2, stop - start) of N beats, in amplitudes of the record.

@@ -23,6 +23,9 @@ class BeatAutoencoder(BeatAnnotator):
     error ranks beats by how unusual they are. ``val_auc`` and ``test_auc`` are the areas under the ROC curve by which
     it tells V from N, and ``..._abnormal_auc`` those by which it tells all other classes from N.
 
+    A subclass's network has a buffer ``quantiles`` (K,), in which validation leaves the errors of its normal beats at K
+    equal steps from the smallest to the largest.
+
     Args:
         flagged: Share of the normal beats of validation that ``annotate`` may call unusual.
         fs: Samples a second of the network's windows.
@@ -31,17 +34,22 @@ class BeatAutoencoder(BeatAnnotator):
 
     sees = ("x", "amplitude", "template")
     default_monitor = "val_auc"
-    quantiles: Tensor
 
     def __init__(self, *, flagged: float = 0.05, fs: int = 180, **optimisation: Any) -> None:
         super().__init__(**optimisation)
         if not 0 < flagged < 1:
             raise ValueError(f"flagged must be in (0, 1), not {flagged}")
-        self.register_buffer("quantiles", torch.linspace(0, 1, 201))
         self._curves = {
             f"{stage}_{name}": BinaryAUROC() for stage in ("val", "test") for name in ("auc", "abnormal_auc")
         }
         self._normal: list[Tensor] = []
+
+    @property
+    def quantiles(self) -> Tensor:
+        """Errors (K,) of the normal beats of validation, ascending."""
+        levels = self.net.quantiles
+        assert isinstance(levels, Tensor)
+        return levels
 
     def forward(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:  # type: ignore[override]
         """Map windows (N, 2, T), amplitudes (N, 2), usual beats (N, 2, T) to errors (N,)."""
