@@ -181,7 +181,7 @@ def _info(args: argparse.Namespace, _: Any) -> int:
     recipe = load_recipe(args.name)
     parts = {key: value for key, value in vars(recipe).items() if value and key != "name"}
     print(f"{recipe.name}\n")
-    print(yaml.safe_dump(parts, sort_keys=False, width=110).rstrip())
+    print(yaml.safe_dump(parts, sort_keys=False, width=110, allow_unicode=True).rstrip())
     result = None if recipe.is_file else pretrained.load_result(recipe.name)
     print("\n" + (describe_result(result) if result else "not verified yet: `zoo verify " + recipe.name + "`"))
     print(f"\nThe model's settings: `zoo info {recipe.model['name']}`. Train it: `zoo fit {recipe.name}`.")
