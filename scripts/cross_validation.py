@@ -58,7 +58,7 @@ def cross_validate(name: str, folds: int, seed: int, changed: dict[str, dict[str
         model, data, trainer = load_recipe(name).build(
             seed=seed,
             model=changed["model"],
-            data={**changed["data"], "folds": folds, "fold": fold},
+            data={**changed["data"], "folds": folds, "fold": fold, "train_on_all": False},
             trainer={**changed["trainer"], **quiet, "callbacks": [gathered], "enable_progress_bar": False},
         )
         trainer.fit(model, data)

@@ -30,7 +30,7 @@ from datamodules.beats import (
 from datamodules.mitbih import DS1, DS2
 from datamodules.wfdb_records import Record, order_leads, read_record, resampled, without_gaps
 from zoo.baselines.beats import detected_beats, random_forest
-from zoo.tasks.recordings import Annotation
+from zoo.tasks.recordings import PEAK, WINDOW, Annotation
 
 wfdb = pytest.importorskip("wfdb")
 
@@ -686,3 +686,7 @@ def test_the_forest_learns_what_is_there(small):
     scores = random_forest(None, data)
     assert {"test_macro_f1", "test_accuracy", "test_s_f1", "test_v_f1"} <= set(scores)
     assert scores["test_accuracy"] > 0.5  # all beats look alike; most are N
+
+
+def test_the_tasks_know_the_window():
+    assert (WINDOW, PEAK) == (BEFORE + AFTER, BEFORE)

@@ -11,14 +11,14 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from zoo.annotating import COLOURS
 from zoo.metrics.ec57 import CLASSES
 from zoo.tasks.beats import BeatClassifier
-from zoo.tasks.recordings import BeatInputs, inputs_of
+from zoo.tasks.recordings import PEAK, BeatInputs, inputs_of
 
 SCORED = CLASSES[:4]
 SMOOTH = 9
 """Samples that the size of a gradient is averaged over."""
-COLOURS = dict(zip(SCORED, ("tab:gray", "tab:blue", "tab:red", "tab:purple")))
 
 
 class Beats(Callback):
@@ -185,7 +185,7 @@ def strips(beats: list[dict[str, Any]], fs: float, around: int) -> Any:
 
     figure = Figure(figsize=(9, 0.6 + 1.5 * max(1, len(beats))), layout="constrained")
     for axes, beat in zip(np.atleast_1d(figure.subplots(max(1, len(beats)), 1, sharex=True)), beats):
-        seconds = (np.arange(beat["x"].shape[1]) - 96) / fs
+        seconds = (np.arange(beat["x"].shape[1]) - PEAK) / fs
         reach = len(beat["around"]) // 2
         for place, window in enumerate(beat["around"]):
             step = place - reach if place < reach else place - reach + 1
@@ -224,7 +224,7 @@ def looked_at(beats: dict[str, list[Tensor]], gradients: dict[str, list[Tensor]]
         if not beats[name]:
             continue
         windows, sizes = torch.cat(beats[name]).float(), torch.cat(gradients[name]).mean(0)
-        seconds = (np.arange(windows.shape[1]) - 96) / fs
+        seconds = (np.arange(windows.shape[1]) - PEAK) / fs
         mean, spread = windows.mean(0).numpy(), windows.std(0, unbiased=False).numpy()
         low, high = float((mean - spread).min()), float((mean + spread).max())
         sizes = torch.nn.functional.avg_pool1d(sizes[None], SMOOTH, 1, SMOOTH // 2)  # one sample's says little

@@ -12,8 +12,8 @@ from torch import Tensor
 from zoo.base import ZooModule
 
 BEATS_AT_A_TIME = 4_096
-WINDOW = 256
-"""Samples of a window, as the datamodule ``mitbih`` cuts it."""
+WINDOW, PEAK = 256, 96
+"""Samples of a window, as the datamodule ``mitbih`` cuts it, and which of them is the R peak."""
 FEWEST_SECONDS = 1.0
 """Of a recording in which beats are looked for."""
 
