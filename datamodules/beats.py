@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from datamodules.rhythm import on_time, rhythm_around, rr_intervals
 from datamodules.wfdb_records import Record, order_leads, resampled
 
 CLASS_NAMES = ["N", "S", "V", "F", "Q"]
@@ -26,10 +27,8 @@ FS = 180
 and a QRS complex has most of its energy below 40 Hz."""
 BEFORE, AFTER = 96, 160
 """Samples of a window before the R peak and from it on: 0.53 s, room for a P wave, and 0.89 s, for a T wave."""
-AROUND = 8
-"""RR intervals that a row holds on either side of its beat."""
-RECENT = 300
-"""Intervals before a beat that its recent mean is taken over, about four minutes."""
+FEWEST_ON_TIME = 8
+"""Beats that come no earlier than expected, of which a usual one can be told."""
 MICROVOLTS = 1_000.0
 """Stored steps a millivolt: windows are whole microvolts, int16, which reaches to 32.7 mV."""
 
@@ -43,6 +42,8 @@ class Beats(NamedTuple):
     """Class (N,), int64."""
     rr: np.ndarray
     """Seconds (N, 2 * AROUND + 2), float32: see ``rr_intervals``."""
+    rhythm: np.ndarray
+    """Numbers (N, 24), float32, on a longer stretch: see ``rhythm_around``."""
     record: np.ndarray
     """Number (N,) of the beat's record in ``records``, int64."""
     sample: np.ndarray
@@ -50,9 +51,21 @@ class Beats(NamedTuple):
     records: np.ndarray
     """Names (R,) of the records, as numbers, int64."""
     template: np.ndarray
-    """Millivolts (R, leads, BEFORE + AFTER), float32: each record's median beat, see ``median_beat``."""
+    """Millivolts (R, leads, BEFORE + AFTER), float32: each record's usual beat, see ``usual_beat``."""
     amplitude: np.ndarray
     """Millivolts (R, leads), float32: each record's median peak-to-peak of a beat, see ``median_amplitude``."""
+
+
+class Rows(NamedTuple):
+    """Beats to train on, as they are stored: see ``Beats`` for the columns that are not explained."""
+
+    window: np.ndarray
+    label: np.ndarray
+    rr: np.ndarray
+    rhythm: np.ndarray
+    record: np.ndarray
+    number: np.ndarray
+    """Number (N,) of the beat that the window is of, int64."""
 
 
 _ARRAYS = [name for name in Beats._fields if name != "window"]
@@ -75,40 +88,20 @@ def cut_windows(signal: np.ndarray, positions: np.ndarray, before: int = BEFORE,
     return np.ascontiguousarray(signal.T[:, index.clip(0, len(signal) - 1)].transpose(1, 0, 2))
 
 
-def rr_intervals(positions: np.ndarray, fs: float, around: int = AROUND) -> np.ndarray:
-    """Return the RR intervals around each beat in seconds (N, 2 * around + 2), float32.
+def usual_beat(windows: np.ndarray, rr: np.ndarray) -> np.ndarray:
+    """Return the median (leads, L) of the windows (N, leads, L) that are on time, each less its own median.
 
-    Columns: the ``around`` intervals up to the beat, oldest first, so that column ``around - 1`` ends at the beat; the
-    ``around`` intervals after it, next first; the median interval of the whole record; the mean of the last 300
-    intervals up to the beat. All but the first and the last kind look into the future. An interval that the record
-    does not have is 0, which none is.
+    That is the record's usual beat: a normal one even where most beats are ectopic, as those come early. Where fewer
+    than eight are on time it is the median of all. It looks into the future, as it takes the whole record.
 
     Args:
-        positions: R peaks in samples, ascending.
-        fs: Samples a second.
-        around: Intervals on either side.
-    """
-    n = len(positions)
-    intervals = np.diff(positions) / fs
-    padded = np.concatenate([np.zeros(around), intervals, np.zeros(around)])
-    columns = np.arange(2 * around)[None] + np.arange(n)[:, None]
-    rows = np.zeros((n, 2 * around + 2), np.float32)
-    if n > 1:
-        rows[:, : 2 * around] = padded[columns]
-        rows[:, -2] = np.median(intervals)
-        total = np.concatenate([[0.0], np.cumsum(intervals)])
-        since = np.maximum(np.arange(n) - RECENT, 0)
-        rows[:, -1] = (total - total[since]) / np.maximum(np.arange(n) - since, 1)
-    return rows
-
-
-def median_beat(windows: np.ndarray) -> np.ndarray:
-    """Return the median (leads, L) of windows (N, leads, L), each less its own median: the record's usual beat.
-
-    It looks into the future, as it takes the whole record.
+        windows: The record's beats.
+        rr: Their RR intervals, see ``rr_intervals``.
     """
     if not len(windows):
         return np.zeros(windows.shape[1:], np.float32)
+    chosen = on_time(rr)
+    windows = windows[chosen] if chosen.sum() >= FEWEST_ON_TIME else windows
     centred = windows - np.median(windows, axis=2, keepdims=True)
     # Beats last, so that those of a sample lie side by side: half the time.
     return np.median(np.ascontiguousarray(centred.transpose(1, 2, 0)), axis=2).astype(np.float32)
@@ -141,14 +134,16 @@ def prepare(record: Record) -> Beats:
     slower = resampled(two_leads(record)._replace(sample=sample), FS)
     assert slower.sample is not None
     windows = cut_windows(slower.signal, slower.sample)
+    rr = rr_intervals(sample, record.fs)
     return Beats(
         window=np.rint(windows * MICROVOLTS).clip(-32_768, 32_767).astype(np.int16),
         label=label,
-        rr=rr_intervals(sample, record.fs),
+        rr=rr,
+        rhythm=rhythm_around(sample, record.fs),
         record=np.zeros(len(label), np.int64),
         sample=sample,
         records=np.array([int(record.name)]),
-        template=median_beat(windows)[None],
+        template=usual_beat(windows, rr)[None],
         amplitude=median_amplitude(windows)[None],
     )
 

@@ -21,13 +21,12 @@ from torch import Tensor
 from datamodules.base import Split, TensorDataModule, stratified
 from datamodules.beats import (
     AFTER,
-    AROUND,
     BEFORE,
     CLASS_NAMES,
     FS,
     MICROVOLTS,
-    RECENT,
     Beats,
+    Rows,
     balanced_folds,
     joined,
     keep_beats,
@@ -35,7 +34,9 @@ from datamodules.beats import (
     prepare,
 )
 from datamodules.download import fetch
+from datamodules.made_up_beats import made_up_beats, without_p_wave
 from datamodules.registry import register_datamodule, unknown
+from datamodules.rhythm import AROUND, REACHES, RECENT
 from datamodules.wfdb_records import Record, read_record
 
 DS1 = (
@@ -50,7 +51,7 @@ DS2 = (
 """Records that they test on."""
 PROTOCOLS = ("inter_patient", "intra_patient")
 ENDINGS = ("hea", "dat", "atr")
-FORMAT = "1"
+FORMAT = "2"
 """Number of what ``prepare`` makes of the same files and settings; it goes up with each change of that."""
 
 
@@ -66,22 +67,25 @@ class MITBIHDataModule(TensorDataModule):
     random, a fifth to test on, so that each patient is on all sides: figures are far better and tell nothing about a
     patient who is new. There a group is a beat.
 
-    A batch is (x, y, rr, amplitude, template, around, record), N beats of two leads: ``MLII`` first, by name, then the
-    other, which is V1 in 38 records and V2, V4 or V5 in six:
+    A batch is (x, y, rr, rhythm, amplitude, template, around, record), N beats of two leads: ``MLII`` first, by name,
+    then the other, which is V1 in 38 records and V2, V4 or V5 in six:
 
     - x (N, 2, 256): millivolts from 0.53 s before the R peak to 0.89 s after it, at 180 Hz, the baseline not
       removed. At a record's ends the first or last sample goes on, and no beat is lost.
     - y (N,): the class, int64.
     - rr (N, 18): seconds; the 8 RR intervals up to the beat, oldest first, and the 8 after it; the median of the
       record; the mean of the last 300 up to the beat. 0 where the record has none.
+    - rhythm (N, 24): how the beat stands among the 16 and among the 64 intervals on either side, see
+      ``datamodules.rhythm.rhythm_around``.
     - amplitude (N, 2): millivolts; the record's median peak-to-peak of a beat, for each lead.
-    - template (N, 2, 256): millivolts; the record's median beat, each beat less its own median.
+    - template (N, 2, 256): millivolts; the record's usual beat, the median of those that come no earlier than the mean
+      of the last 300 intervals, each less its own median.
     - around (N, 2 * ``neighbours``, 2, 256): millivolts; the windows of the beats before, the farthest first, and of
       those after. Where the record has none, those of its first or last beat.
-    - record (N,): the record's number, such as 232, int64.
+    - record (N,): the record's number, such as 232, int64; negative in a made-up rhythm.
 
-    What looks into the future: the end of x, rr but for its first 8 columns and its last, amplitude and template, which
-    take the whole record, and the second half of around.
+    What looks into the future: the end of x, rr but for its first 8 columns and its last, rhythm, amplitude and
+    template, which take the whole record, and the second half of around.
 
     The records are read from ``mitdb/1.0.0`` (or ``mitdb``, or PhysioNet's zip file or the folder that it unpacks to)
     and downloaded if they are missing. What they are made into is kept in the per-user cache folder, under the checksum
@@ -94,6 +98,8 @@ class MITBIHDataModule(TensorDataModule):
         train_on_all: Whether the validation records are trained on too, for weights to keep: validation then says
             nothing about generalisation.
         neighbours: Beats before and after whose windows a batch holds as well.
+        made_up_hearts: Number of made-up hearts to train on besides: their rhythms are simulated, their windows are
+            those of the training beats, see ``made_up_beats``; each adds about 360 beats.
         val_size: Beats set aside for validation under ``intra_patient``, 8,000 if 0; no use under ``inter_patient``.
         batch_size: Rows an update.
         **common: Arguments of ``TensorDataModule``.
@@ -114,6 +120,7 @@ class MITBIHDataModule(TensorDataModule):
         fold: int | None = None,
         train_on_all: bool = False,
         neighbours: int = 2,
+        made_up_hearts: int = 0,
         val_size: int = 0,
         batch_size: int = 256,
         **common: Any,
@@ -127,8 +134,9 @@ class MITBIHDataModule(TensorDataModule):
             raise ValueError(f"folds={folds} does not fit: choose from 2 to {len(self.ds1)}, the records of DS1")
         if fold is not None and not 0 <= fold < folds:
             raise ValueError(f"fold={fold} does not fit: choose from 0 to {folds - 1}")
-        if neighbours < 0:
-            raise ValueError(f"neighbours must be at least 0, not {neighbours}")
+        for key, value in {"neighbours": neighbours, "made_up_hearts": made_up_hearts}.items():
+            if value < 0:
+                raise ValueError(f"{key} must be at least 0, not {value}")
         if protocol == "inter_patient" and val_size:
             raise ValueError(
                 f"val_size={val_size} does not fit: under inter_patient choose folds and fold, whole records"
@@ -137,6 +145,7 @@ class MITBIHDataModule(TensorDataModule):
         self.fold = self.seed % folds if fold is None else fold
         if protocol == "intra_patient" and not val_size:
             self.val_size = 8_000
+        self.made_up_hearts = made_up_hearts
         self._beats: Beats | None = None
         self._stores: dict[torch.device, tuple[Tensor, ...]] = {}
 
@@ -161,6 +170,7 @@ class MITBIHDataModule(TensorDataModule):
             "leads": ["MLII", "V1"],
             "rr_around": AROUND,
             "rr_recent": RECENT,
+            "rr_reaches": list(REACHES),
             "neighbours": self.neighbours,
             "protocol": self.protocol,
         }
@@ -237,7 +247,7 @@ class MITBIHDataModule(TensorDataModule):
             source = self._source()
             assert source is not None
             folder = platformdirs.user_cache_path("lightning-zoo") / "mitbih"
-            made = "-".join(map(str, (FORMAT, FS, BEFORE, AFTER, AROUND, RECENT)))
+            made = "-".join(map(str, (FORMAT, FS, BEFORE, AFTER, AROUND, RECENT, *REACHES)))
             path = folder / f"{made}-{self._checksum(source)}"
             self._beats = kept_beats(path)
             if self._beats is None:
@@ -278,7 +288,8 @@ class MITBIHDataModule(TensorDataModule):
         """Read the splits ``train`` and ``test``, which share one store."""
         beats = self.beats
         number = torch.arange(len(beats.label))
-        stored = tuple(map(torch.from_numpy, (beats.window, beats.label, beats.rr, beats.record)))
+        rows = Rows(beats.window, beats.label, beats.rr, beats.rhythm, beats.record, number.numpy())
+        stored = tuple(map(torch.from_numpy, rows))
         groups = beats.records[beats.record]
         if self.protocol == "intra_patient":
             groups = number.numpy()
@@ -289,7 +300,22 @@ class MITBIHDataModule(TensorDataModule):
                 "train": np.flatnonzero(np.isin(groups, self.ds1)),
                 "test": np.flatnonzero(np.isin(groups, self.ds2)),
             }
-        return {name: Split((*stored, number), groups[rows], torch.from_numpy(rows)) for name, rows in parts.items()}
+        return {name: Split(stored, groups[rows], torch.from_numpy(rows)) for name, rows in parts.items()}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the data once, set the validation rows aside, and put the training beats into made-up rhythms too."""
+        if self.splits:
+            return
+        super().setup(stage)
+        if self.made_up_hearts:
+            train = self.splits["train"]
+            made = made_up_beats(self.beats, train.column(5).numpy(), self.made_up_hearts, self.seed)
+            stored = tuple(
+                torch.cat([old, torch.from_numpy(new)]) for old, new in zip(train.tensors, made, strict=True)
+            )
+            self.splits["train"] = Split(
+                stored, np.concatenate([train.groups, self.beats.records[self.beats.record[made.number]]])
+            )
 
     def set_aside(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
         """Return the row numbers that are trained on and those of the validation records."""
@@ -316,13 +342,15 @@ class MITBIHDataModule(TensorDataModule):
         return self.counts_by_record(split)[1].sum(0).tolist()
 
     def counts_by_record(self, split: str) -> tuple[Tensor, Tensor]:
-        """Return the numbers (R,) of a split's records, ascending, and the beats (R, 5) of each class in each."""
+        """Return the numbers (R,) of a split's records, ascending, and the beats (R, 5) of each class in each.
+
+        Those with a negative number are made-up rhythms with windows of the record.
+        """
         self.setup()
-        y, record = (self.splits[split].column(k) for k in (1, 3))
+        y, record = (self.splits[split].column(k) for k in (1, 4))
+        names, place = self._store(y.device)[3][record].unique(return_inverse=True)
         classes = len(CLASS_NAMES)
-        counts = torch.bincount(record * classes + y, minlength=len(self.beats.records) * classes).reshape(-1, classes)
-        present = counts.sum(1) > 0
-        return torch.from_numpy(self.beats.records)[present], counts[present]
+        return names, torch.bincount(place * classes + y, minlength=len(names) * classes).reshape(-1, classes)
 
     # ---- batches ----
 
@@ -331,22 +359,28 @@ class MITBIHDataModule(TensorDataModule):
         return x.float().div_(MICROVOLTS)
 
     def naturally(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Turn stored rows (window, class, rr, record, number) into a batch: see the class."""
-        window, y, rr, record, number = batch
+        """Turn stored rows (window, class, rr, rhythm, record, number) into a batch: see the class."""
+        window, y, rr, rhythm, record, number = batch
         windows, first, last, names, amplitude, template = self._store(window.device)
         steps = [step for step in range(-self.neighbours, self.neighbours + 1) if step]
         beside = number[:, None] + torch.tensor(steps, dtype=number.dtype, device=number.device)
         beside = beside.clamp(first[record, None], last[record, None])
         around = self.to_natural(windows.index_select(0, beside.flatten())).unflatten(0, beside.shape)
-        return self.to_natural(window), y, rr, amplitude[record], template[record], around, names[record]
+        return self.to_natural(window), y, rr, rhythm, amplitude[record], template[record], around, names[record]
 
     def _store(self, device: torch.device) -> tuple[Tensor, ...]:
-        """Return what rows are completed with, on a device: windows, and of each record its first and last row, ..."""
+        """Return what rows are completed with, on a device: windows, and of each record its first and last row, ...
+
+        Each record stands there three times: as it is, in a made-up rhythm, and in one without P waves.
+        """
         if device not in self._stores:
             beats = self.beats
             windows = beats.window if self.neighbours else beats.window[:0]
             ends = [np.searchsorted(beats.record, np.arange(len(beats.records)), side) for side in ("left", "right")]
-            arrays = (windows, ends[0], ends[1] - 1, beats.records, beats.amplitude, beats.template)
+            first, last, amplitude = (np.concatenate([x] * 3) for x in (ends[0], ends[1] - 1, beats.amplitude))
+            names = np.concatenate([beats.records, -beats.records, -beats.records])
+            template = np.concatenate([beats.template, beats.template, without_p_wave(beats.template)])
+            arrays = (windows, first, last, names, amplitude, template)
             self._stores[device] = tuple(torch.from_numpy(array).to(device) for array in arrays)
         return self._stores[device]
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from datamodules import TensorDataModule
 from datamodules.base import Split
 from zoo.tasks import BeatAnnotator, Translator
-from zoo.tasks.recordings import inputs_of
+from zoo.tasks.recordings import RHYTHM, inputs_of
 
 torch.set_num_threads(1)
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -111,6 +111,7 @@ class TinyBeats(TinyData):
                     x,
                     y,
                     rr,
+                    torch.rand(len(x), RHYTHM, generator=draw),
                     torch.ones(len(x), leads),
                     template,
                     torch.rand(len(x), 4, *x.shape[1:], generator=draw),

@@ -11,10 +11,11 @@ from matplotlib.image import imread
 import zoo
 from zoo import annotating
 from zoo.cli import main
-from zoo.nn.beats import disturbed, likeness, relative_rhythm, rhythm_features
+from zoo.nn.beats import disturbed, likeness, likeness_of_parts, relative_rhythm, rhythm_features
 from zoo.recipes import Recipe, load_recipe
 from zoo.tasks.beats import beat_weights
-from zoo.tasks.recordings import Annotation, checked_peaks, detected, inputs_of
+from zoo.tasks.detection import detected, without_doubles
+from zoo.tasks.recordings import Annotation, checked_peaks, inputs_of
 
 wfdb = pytest.importorskip("wfdb")
 FS = 360
@@ -100,19 +101,43 @@ def test_likeness_is_the_correlation():
 
 
 def test_disturbances_are_as_strong_as_said():
-    x, template, rr = torch.ones(20_000, 2, 8), torch.ones(20_000, 2, 8), torch.ones(20_000, 18)
+    x, template, rr = torch.ones(20_000, 2, 8), 3 * torch.ones(20_000, 2, 8), torch.ones(20_000, 18)
     torch.manual_seed(0)
     other, usual, rhythm = disturbed(x, template, rr, 1.0)
-    kept = usual[:, 1, 0] > 0
+    kept, replaced = usual[:, 1, 0] > 0, usual[:, 0, 0] < 1.7
     assert usual[:, 0].min() > 0
     assert kept.float().mean().item() == pytest.approx(0.8, abs=0.02)
+    assert replaced.float().mean().item() == pytest.approx(0.2, abs=0.02)  # by the beat itself
     assert not other[~kept, 1].any()
-    assert usual[kept].log().std().item() == pytest.approx(0.15, abs=0.01)
+    assert usual[kept & ~replaced].log().std().item() == pytest.approx(0.15, abs=0.01)
     assert rhythm.log().std().item() == pytest.approx(0.05, abs=0.002)
     assert torch.equal(rhythm[:, :1].expand_as(rhythm), rhythm)
-    assert (other - usual)[kept].std().item() == pytest.approx((0.05**2 / 2 + 0.015**2) ** 0.5, rel=0.15)
+    assert (other - usual / 3)[kept & ~replaced].std().item() == pytest.approx(
+        (0.05**2 / 2 + 0.015**2) ** 0.5, rel=0.15
+    )
     for same, original in zip(disturbed(x, template, rr, 0.0), (x, template, rr)):
         assert torch.equal(same, original)
+
+
+def test_windows_are_moved_and_go_on_at_their_ends():
+    x = torch.arange(256.0).expand(20_000, 2, 256) * 100
+    torch.manual_seed(0)
+    moved = disturbed(x, x, torch.ones(20_000, 18), 1.0)[0][:, 0]
+    gain = (moved[:, 200] - moved[:, 100]) / 10_000
+    steps = moved[:, 128] / gain / 100 - 128
+    assert steps.std().item() == pytest.approx(4, rel=0.05)
+    far = steps.round() >= 6
+    assert ((moved[far, -1] - moved[far, -5]) / gain[far]).abs().max() < 1.5  # the last sample, again and again
+
+
+def test_parts_of_a_beat_are_compared_apart():
+    x = torch.randn(5, 2, 256)
+    other = x.clone()
+    other[..., 45:75] += torch.randn(30)  # another P wave
+    whole, p, qrs, t = likeness_of_parts(x, other).split(2, dim=1)
+    assert torch.equal(whole, likeness(x, other))
+    assert p.max() < 0.95
+    torch.testing.assert_close(torch.cat([qrs, t]), torch.ones(10, 2))
 
 
 def test_only_training_is_disturbed():
@@ -128,23 +153,23 @@ def test_only_training_is_disturbed():
 
 def test_causal_network_sees_no_whole_record():
     causal = zoo.create_model("ecg_classifier", causal=True, compare=False).eval()
-    x, _, rr, amplitude, template, around, _ = tiny_batch(causal)
+    x, _, rr, rhythm, amplitude, template, around, _ = tiny_batch(causal)
     with torch.no_grad():
-        expected = causal(x, rr, amplitude, template, around)
+        expected = causal(x, rr, rhythm, amplitude, template, around)
         later = rr.clone()
         later[:, 8:17] = 1.7
-        assert torch.equal(causal(x, later, 3 * amplitude, template + 1, around), expected)
+        assert torch.equal(causal(x, later, rhythm + 1, 3 * amplitude, template + 1, around), expected)
     with pytest.raises(ValueError, match="causal leaves the record's usual beat out"):
         zoo.create_model("ecg_classifier", causal=True)
 
 
 def test_gain_and_baseline_make_no_difference(model):
-    x, _, rr, amplitude, template, around, _ = tiny_batch(model)
+    x, _, rr, rhythm, amplitude, template, around, _ = tiny_batch(model)
     amplitude = amplitude + 1
     with torch.no_grad():
         torch.testing.assert_close(
-            model(2 * x + 0.3, rr, 2 * amplitude, 2 * template, around),
-            model(x, rr, amplitude, template, around),
+            model(2 * x + 0.3, rr, rhythm, 2 * amplitude, 2 * template, around),
+            model(x, rr, rhythm, amplitude, template, around),
             atol=1e-4,
             rtol=1e-4,
         )
@@ -171,7 +196,7 @@ def test_training_weighs_and_evaluation_does_not(model):
     torch.testing.assert_close(model.step(batch)["loss"], plain)
     with torch.no_grad():
         scores = model.train()(**model.seen(inputs_of(batch)))
-    weight = model.weights[batch[6] - 100, batch[1]]
+    weight = model.weights[batch[-1] - 100, batch[1]]
     expected = (torch.nn.functional.cross_entropy(scores, batch[1], reduction="none") * weight).sum() / weight.sum()
     torch.testing.assert_close(model.loss(scores, batch[1], weight), expected)
     model.weights = torch.zeros(0, 5)
@@ -218,6 +243,23 @@ def test_a_beat_that_one_lead_misses_is_found_in_the_other():
     assert np.array_equal(detected(signal, FS), detected(signal[:, :1], FS))  # nothing is put in where nothing lacks
     flat = signal * np.array([0, 1])
     assert np.array_equal(detected(flat, FS), detected(signal[:, 1:], FS))
+
+
+def test_a_wave_close_to_a_steeper_one_is_no_beat():
+    signal, peaks = heart(noise=0.0)
+    waves = peaks + int(0.25 * FS)
+    t = np.arange(len(signal)) / FS
+    for wave in waves / FS:
+        signal += 0.8 * np.exp(-(((t - wave) / 0.04) ** 2) / 2)[:, None].astype(np.float32)
+    both = np.sort(np.concatenate([peaks, waves]))
+    assert np.array_equal(without_doubles(signal, both, FS), peaks)
+    assert np.array_equal(without_doubles(signal, peaks, FS), peaks)
+    early = np.sort(np.append(peaks, peaks[5] - int(0.26 * FS)))
+    signal[early[5] - 40 : early[5] + 40] = signal[peaks[5] - 40 : peaks[5] + 40]
+    assert np.array_equal(without_doubles(signal, early, FS), early)  # as steep: a very early beat
+    for few in (peaks[:0], peaks[:1]):
+        assert np.array_equal(without_doubles(signal, few, FS), few)
+    assert len(without_doubles(signal[:40], np.array([3, 3, 20]), 1)) >= 2
 
 
 def test_given_peaks_get_one_symbol_each_in_order(model):

@@ -23,11 +23,11 @@ from datamodules.beats import (
     beats_of,
     cut_windows,
     median_amplitude,
-    median_beat,
-    rr_intervals,
     two_leads,
+    usual_beat,
 )
 from datamodules.mitbih import DS1, DS2
+from datamodules.rhythm import REACHES, on_time, rhythm_around, rr_intervals
 from datamodules.wfdb_records import Record, order_leads, read_record, resampled, without_gaps
 from zoo.baselines.beats import detected_beats, random_forest
 from zoo.tasks.recordings import PEAK, WINDOW, Annotation
@@ -305,10 +305,60 @@ def test_what_is_taken_over_a_record_by_hand():
     windows[:, 0] += np.array([5, -5, 0])[:, None]
     windows[:, 0, 0] = 99  # far from the R peak
     assert median_amplitude(windows).tolist() == [2]
-    assert median_beat(windows)[0, BEFORE] == 2
-    assert median_beat(windows)[0, 5] == 0
-    assert median_beat(windows[:0]).tolist() == [[0] * (BEFORE + AFTER)]
+    rr = np.full((3, 18), 0.8, np.float32)
+    assert usual_beat(windows, rr)[0, BEFORE] == 2
+    assert usual_beat(windows, rr)[0, 5] == 0
+    assert usual_beat(windows[:0], rr[:0]).tolist() == [[0] * (BEFORE + AFTER)]
     assert median_amplitude(windows[:0]).tolist() == [0]
+
+
+def test_usual_beat_is_normal_where_most_beats_are_early():
+    gaps = np.tile([0.6, 0.6, 0.6, 1.4], 30)  # runs of ectopic beats, and a pause before each normal one
+    positions = np.rint(np.cumsum(gaps) * 360).astype(np.int64)
+    rr = rr_intervals(positions, 360)
+    normal = gaps == 1.4
+    assert np.array_equal(on_time(rr)[8:], normal[8:])
+    windows = np.zeros((len(gaps), 1, BEFORE + AFTER), np.float32)
+    windows[:, 0, BEFORE] = np.where(normal, 1, 5)
+    assert usual_beat(windows, rr)[0, BEFORE] == 1
+    assert usual_beat(windows[:9], rr[:9])[0, BEFORE] == 5  # too few are on time: the median of all
+
+
+def test_rhythm_around_by_hand():
+    gaps = np.full(200, 0.8)
+    gaps[100], gaps[101] = 0.4, 1.2
+    rows = rhythm_around(np.rint(np.cumsum(gaps) * 360).astype(np.int64), 360)
+    assert rows.shape == (200, 12 * len(REACHES))
+    assert rows.dtype == np.float32
+    early = np.log(0.5)
+    for near in np.split(rows[100], len(REACHES)):
+        assert near[:5].tolist() == pytest.approx([early] * 5, abs=1e-5)
+        assert near[5:8].tolist() == pytest.approx([np.log(0.02)] * 3, abs=1e-4)
+        assert near[8] == 0
+        assert near[9] > 0.95
+        assert near[10:].tolist() == pytest.approx([-8, 8])  # log(0.5) and log(1.5) over 0.04, clipped
+    assert np.abs(rows[20, [*range(5), 10, 11]]).max() < 1e-6
+    slow = rhythm_around(np.rint(np.cumsum(gaps) * 720).astype(np.int64), 360)
+    assert np.allclose(rows, slow, atol=1e-5)  # no matter how fast the heart beats
+    for few in (0, 1, 2, 5):
+        assert np.isfinite(rhythm_around(np.arange(few) * 300, 360)).all()
+        assert rhythm_around(np.arange(few) * 300, 360).shape == (few, 24)
+
+
+def test_rhythm_around_is_numpys_quantile():
+    draw = np.random.default_rng(0)
+    gaps = draw.lognormal(-0.3, 0.2, 300)
+    positions = np.rint(np.cumsum(gaps) * 360).astype(np.int64)
+    rows, log = rhythm_around(positions, 360), np.log(np.diff(positions) / 360)
+    near = log[149 - 15 : 149 + 17]  # interval 149 ends at beat 150: the 16 up to it and the 16 after it
+    assert rows[150, :5].tolist() == pytest.approx(
+        (log[149] - np.quantile(near, [0.1, 0.25, 0.5, 0.75, 0.9])).tolist(), abs=1e-5
+    )
+    changes = np.quantile(np.abs(np.diff(near)), [0.25, 0.5, 0.75])
+    assert rows[150, 5:8].tolist() == pytest.approx(np.log(0.02 + changes).tolist(), abs=1e-5)
+    assert rows[150, 8] == pytest.approx((near < log[149]).mean())
+    edge = log[5 - 5 : 5 + 16]  # beat 5 has five intervals before it
+    assert rows[5, 2] == pytest.approx(log[4] - np.median(edge), abs=1e-5)
 
 
 def test_folds_are_balanced():
@@ -332,22 +382,23 @@ def test_rows_are_the_records_beats(small, written):
     sample, label = beats_of(record)
     split = data.splits["test"]
     rows = split.groups == 100
-    x, y, rr, amplitude, template, around, names = data.naturally(tuple(t[rows] for t in split.tensors))
+    x, y, rr, rhythm, amplitude, template, around, names = data.naturally(tuple(t[rows] for t in split.tensors))
     assert y.tolist() == label.tolist()  # none is lost at the ends
     assert names.tolist() == [100] * len(label)
     assert torch.equal(rr, torch.from_numpy(rr_intervals(sample, 360)))
+    assert torch.equal(rhythm, torch.from_numpy(rhythm_around(sample, 360)))
     slower = resampled(record._replace(sample=sample), FS)
     expected = cut_windows(slower.signal, slower.sample)
     assert np.abs(x.numpy() - expected).max() <= 0.00051
     assert x.dtype == torch.float32
     assert (x[:, 0, BEFORE - 40 : BEFORE + 40].argmax(1) - 40).abs()[1:-1].max() <= 1
-    assert torch.equal(template[0], torch.from_numpy(median_beat(expected)))
+    assert torch.equal(template[0], torch.from_numpy(usual_beat(expected, rr.numpy())))
     assert torch.equal(amplitude[-1], torch.from_numpy(median_amplitude(expected)))
     last = len(label) - 1
     for row in (0, 1, 7, last):
         wanted = [min(max(row + step, 0), last) for step in (-2, -1, 1, 2)]
         assert torch.equal(around[row], x[wanted])
-    assert small(neighbours=0).naturally(split.take(np.arange(3)).tensors)[5].shape == (3, 0, 2, BEFORE + AFTER)
+    assert small(neighbours=0).naturally(split.take(np.arange(3)).tensors)[6].shape == (3, 0, 2, BEFORE + AFTER)
 
 
 def test_swapped_leads_are_put_in_order(small):

@@ -31,11 +31,11 @@ def _features(data: Any, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray
     from zoo.nn.beats import SMALLEST, likeness, relative_rhythm
 
     found, classes, records = [], [], []
-    for x, y, rr, amplitude, template, _, record in _batches(data, split):
+    for x, y, rr, rhythm, amplitude, template, _, record in _batches(data, split):
         scale = amplitude.clamp_min(SMALLEST)[:, :, None]
         shapes = ((x - x.median(2, keepdim=True).values) / scale, template / scale)
         coarse = [shape.unflatten(2, (-1, STEP)).mean(3).flatten(1) for shape in (shapes[0], shapes[0] - shapes[1])]
-        parts = [*coarse, likeness(x, template), relative_rhythm(rr, data.spec["rr_around"])]
+        parts = [*coarse, likeness(x, template), relative_rhythm(rr, data.spec["rr_around"]), rhythm]
         found.append(torch.cat(parts, 1).numpy())
         classes.append(y.numpy())
         records.append(record.numpy())

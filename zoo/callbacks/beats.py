@@ -60,7 +60,7 @@ class Beats(Callback):
         """Keep what the pictures need of a batch."""
         if self._writer(trainer) is None or not isinstance(pl_module, BeatClassifier):
             return
-        beats, y, record = inputs_of(batch), batch[1].cpu(), batch[6].cpu()
+        beats, y, record = inputs_of(batch), batch[1].cpu(), batch[-1].cpu()
         with torch.no_grad():
             probabilities = pl_module.probabilities(pl_module(**pl_module.seen(beats))).float().cpu()
         self._found.append((probabilities, y))

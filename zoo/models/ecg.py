@@ -9,11 +9,20 @@ from torch import Tensor, nn
 
 from zoo.models.autoencoders import check_widths
 from zoo.nn import Codec, dense_codec
-from zoo.nn.beats import SMALLEST, ConvStack1d, disturbed, likeness, relative_rhythm, rhythm_features
+from zoo.nn.beats import (
+    PARTS,
+    SMALLEST,
+    ConvStack1d,
+    disturbed,
+    likeness,
+    likeness_of_parts,
+    relative_rhythm,
+    rhythm_features,
+)
 from zoo.registry import register_model
 from zoo.tasks.anomalies import BeatAutoencoder
 from zoo.tasks.beats import BeatClassifier
-from zoo.tasks.recordings import WINDOW
+from zoo.tasks.recordings import RHYTHM, WINDOW
 
 
 class BeatNet(nn.Module):
@@ -56,16 +65,18 @@ class BeatNet(nn.Module):
         )
         seen = neighbours if causal else 2 * neighbours
         self.beside = slice(0, seen)
-        width = 4 * hidden_dims[-1] + 2 * compare + 2 * seen
+        width = 4 * hidden_dims[-1] + 2 * len(PARTS) * compare + 2 * seen
         if self.rhythm:
-            rhythm = rhythm_features(around, causal)
-            self.normalise = nn.BatchNorm1d(rhythm)
+            rhythm = rhythm_features(around, causal) + RHYTHM * (not causal)
+            self.normalise = nn.Sequential(nn.BatchNorm1d(rhythm), nn.Dropout(dropout))
             width += rhythm
         self.scores = nn.Sequential(
             nn.Linear(width, rhythm_dim or 64), nn.ReLU(), nn.Dropout(dropout), nn.Linear(rhythm_dim or 64, num_classes)
         )
 
-    def forward(self, x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor, around: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, rr: Tensor, rhythm: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
+    ) -> Tensor:
         """Map what is known of N beats, see ``BeatInputs``, to scores (N, num_classes).
 
         Raises:
@@ -74,6 +85,7 @@ class BeatNet(nn.Module):
         checked(
             x=(x, (2, WINDOW)),
             rr=(rr, (2 * self.around + 2,)),
+            rhythm=(rhythm, (RHYTHM,)),
             amplitude=(amplitude, (2,)),
             template=(template, (2, WINDOW)),
             around=(around, (2 * self.neighbours, 2, WINDOW)),
@@ -86,11 +98,12 @@ class BeatNet(nn.Module):
             x, template, rr = disturbed(x, template, rr, self.disturbance)
         parts = [self.shape(torch.cat([x, template], 1) if self.compare else x)]
         if self.compare:
-            parts.append(likeness(x, template))
+            parts.append(likeness_of_parts(x, template))
         if self.neighbours:
             parts.append(likeness(beside, around[:, self.beside]).flatten(1))
         if self.rhythm:
-            parts.append(self.normalise(relative_rhythm(rr, self.around, self.causal)))
+            near = relative_rhythm(rr, self.around, self.causal)
+            parts.append(self.normalise(near if self.causal else torch.cat([near, rhythm], 1)))
         return self.scores(torch.cat(parts, 1))
 
 
@@ -111,12 +124,13 @@ class ECGClassifier(BeatClassifier):
 
     Each window x, less its own median, is divided by the record's amplitude, lead by lead, and stands beside the
     record's usual beat. Convolutions over time turn both into a few numbers on the shape of the beat; with the
-    correlations of the beat with the usual beat and with each of its neighbours, and the logarithms of the RR intervals
-    around it over the recent mean, they go through one hidden layer to the scores.
+    correlations of the beat with the usual beat, whole and by P wave, QRS complex and T wave, and with each of its
+    neighbours, the logarithms of the RR intervals around it over the recent mean, and its place in the longer rhythm,
+    they go through one hidden layer to the scores.
 
-    The usual beat, the amplitude, the median interval, and intervals and neighbours after the beat look into the
-    future: a record is annotated when it is over. ``causal`` leaves all of them out, and what is left looks 0.9 s
-    ahead, as far as the window goes.
+    The usual beat, the amplitude, the median interval, the longer rhythm, and intervals and neighbours after the beat
+    look into the future: a record is annotated when it is over. ``causal`` leaves all of them out, and what is left
+    looks 0.9 s ahead, as far as the window goes.
 
     Args:
         num_classes: Number of classes: N, S, V, F and Q.

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 SMALLEST = 0.05
 """Millivolts: a record's amplitude below this is taken for a flat line."""
+PARTS = (slice(None), slice(40, 84), slice(78, 118), slice(118, 180))
+"""Samples of a window that are compared apart: all, and about where P wave, QRS complex and T wave lie."""
 
 
 def relative_rhythm(rr: Tensor, around: int, causal: bool = False) -> Tensor:
@@ -71,12 +73,18 @@ def likeness(x: Tensor, other: Tensor) -> Tensor:
     return torch.where(norm > 1e-6, (x * other).sum(-1) / norm.clamp_min(1e-6), 0.0)
 
 
+def likeness_of_parts(x: Tensor, other: Tensor) -> Tensor:
+    """Return the correlations (N, 4 * leads) of windows (N, leads, T) with others: see ``likeness`` and ``PARTS``."""
+    return torch.cat([likeness(x[..., part], other[..., part]) for part in PARTS], 1)
+
+
 def disturbed(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return windows, usual beats and RR intervals as another patient or recorder might have given them.
 
     Each lead of window and usual beat is multiplied by exp(0.15 s g), the window gets a slow wave of 0.05 s g and noise
-    of 0.015 s g, the second lead is left out of one beat in five (at s = 1), and all intervals are multiplied by
-    exp(0.05 s g), with s the strength and g drawn from the standard normal distribution.
+    of 0.015 s g and is moved by 4 s g samples, the second lead is left out of one beat in five (at s = 1), and all
+    intervals are multiplied by exp(0.05 s g), with s the strength and g drawn from the standard normal distribution. In
+    one of five beats (at s = 1) the usual beat becomes the beat itself, as in a record with hardly any normal beats.
 
     Args:
         x: Windows (N, 2, T), of a height of about one.
@@ -94,6 +102,11 @@ def disturbed(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> tuple
     kept[:, 1:] = (torch.rand(n, leads - 1, 1, device=x.device) >= 0.2 * strength).float()
     noise = 0.015 * strength * torch.randn_like(x)
     pace = (0.05 * strength * torch.randn(n, 1, device=x.device)).exp()
+    alike = torch.rand(n, 1, 1, device=x.device) < 0.2 * strength
+    template = torch.where(alike, x, template)
+    moved = (4 * strength * torch.randn(n, 1, 1, device=x.device)).round().long()
+    place = (torch.arange(length, device=x.device) + moved).clamp(0, length - 1)
+    x = x.gather(2, place.expand(-1, leads, -1))
     return kept * (gain * x + wave + noise), kept * gain * template, pace * rr
 
 

@@ -90,7 +90,7 @@ class BeatAutoencoder(BeatAnnotator):
     # ---- use ----
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the errors (N,) of a batch (x, y, rr, amplitude, template, around, ...)."""
+        """Return the errors (N,) of a batch (x, y, rr, rhythm, amplitude, template, ...)."""
         return self(**self.seen(inputs_of(batch)))
 
     def judged(self, beats: BeatInputs) -> tuple[list[str], Tensor]:

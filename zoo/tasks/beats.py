@@ -21,14 +21,15 @@ FEWEST = 100
 class BeatClassifier(BeatAnnotator, Classifier):
     """A network that names the class of each beat; a research tool, not a medical device.
 
-    A batch is (x, y, rr, amplitude, template, around, record), as the datamodule ``mitbih`` gives it; the network takes
+    A batch is (x, y, rr, rhythm, amplitude, template, around, record), as ``mitbih`` gives it; the network takes
     all but y and record. The loss is the cross-entropy; in training a beat of class k and record r weighs
 
         w_rk = (n / n_k) ** balance * n_rk ** -patients / mean_k(n_rk ** -patients)
 
     with n, n_k and n_rk the beats in training, those of the class, and those of the class in the record, and the mean
     over the class's beats. It is 0 for a class of fewer than 100, such as Q, of which nothing can be learned. The loss
-    of a batch is normalised by the batch's sum of weights.
+    of a batch is normalised by the batch's sum of weights. Beats in made-up rhythms, whose records have negative
+    numbers, are counted apart.
 
     Metrics in evaluation are those of ``zoo.metrics.EC57``: ``macro_f1`` over N, S, V and F, the share ``accuracy`` of
     all their beats, ``s_f1``, ...
@@ -56,10 +57,10 @@ class BeatClassifier(BeatAnnotator, Classifier):
         """Confusion matrices of the last evaluation of each stage, by record, as ``EC57`` has them."""
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, rr: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
+        self, x: Tensor, rr: Tensor, rhythm: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
     ) -> Tensor:
         """Map what is known of N beats, see ``BeatInputs``, to scores (N, 5)."""
-        return self.net(x, rr, amplitude, template, around)
+        return self.net(x, rr, rhythm, amplitude, template, around)
 
     def table(self, stage: str = "test") -> str:
         """Return the tables of the last evaluation as text, see ``zoo.metrics.ec57_table``."""
@@ -73,7 +74,9 @@ class BeatClassifier(BeatAnnotator, Classifier):
         counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
         if stage == "fit" and counts is not None:
             self.weighed_records, table = counts("train")
-            self.weights = beat_weights(table, self.hparams["balance"], self.hparams["patients"])
+            self.weights = torch.empty(table.shape)
+            for pool in (self.weighed_records < 0, self.weighed_records >= 0):
+                self.weights[pool] = beat_weights(table[pool], self.hparams["balance"], self.hparams["patients"])
 
     def loss(self, scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return the mean loss of a batch, in which each beat has a weight (N,) if there are any."""
@@ -84,7 +87,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the loss of a batch, and which class was found for each beat."""
-        y, record, weight = batch[1], batch[6], None
+        y, record, weight = batch[1], batch[-1], None
         if self.training and len(self.weights):
             weight = self.weights[torch.searchsorted(self.weighed_records, record), y]
         scores = self(**self.seen(inputs_of(batch)))
@@ -97,7 +100,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
                 datamodule = getattr(self.trainer, "datamodule", None)
                 records = getattr(datamodule, "records", (SUPRAVENTRICULAR_RECORD,))
                 self._beats[stage] = EC57(records).to(found.device)
-            self._beats[stage].update(found, batch[1], batch[6])
+            self._beats[stage].update(found, batch[1], batch[-1])
         super()._record(stage, values, batch)
 
     def _log_means(self, stage: str) -> dict[str, Tensor]:
@@ -114,7 +117,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
     # ---- use ----
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the probabilities (N, 5) of a batch (x, y, rr, amplitude, template, ...)."""
+        """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...)."""
         return self.probabilities(self(**self.seen(inputs_of(batch))))
 
     def judged(self, beats: BeatInputs) -> tuple[list[str], Tensor]:

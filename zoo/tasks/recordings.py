@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from zoo.base import ZooModule
+from zoo.tasks.detection import detected
 
 BEATS_AT_A_TIME = 4_096
 WINDOW, PEAK = 256, 96
 """Samples of a window, as the datamodule ``mitbih`` cuts it, and which of them is the R peak."""
-FEWEST_SECONDS = 1.0
-"""Of a recording in which beats are looked for."""
+RHYTHM = 24
+"""Numbers on the longer rhythm of a beat, as ``datamodules.rhythm.rhythm_around`` gives them."""
 
 
 class Annotation(NamedTuple):
@@ -36,6 +37,8 @@ class BeatInputs(NamedTuple):
     """Millivolts (N, 2, T): the windows around the beats."""
     rr: Tensor
     """Seconds (N, 2 * around + 2): the RR intervals around each beat, their median, their recent mean."""
+    rhythm: Tensor
+    """Numbers (N, 24): how each beat stands in a longer stretch of its rhythm."""
     amplitude: Tensor
     """Millivolts (N, 2): the record's median peak-to-peak of a beat."""
     template: Tensor
@@ -45,9 +48,9 @@ class BeatInputs(NamedTuple):
 
 
 def inputs_of(batch: Any) -> BeatInputs:
-    """Return what a network sees of a batch (x, y, rr, amplitude, template, around, record)."""
+    """Return what a network sees of a batch (x, y, rr, rhythm, amplitude, template, around, record)."""
     x, _, *rest = batch
-    return BeatInputs(x, *rest[:4])
+    return BeatInputs(x, *rest[:-1])
 
 
 class BeatAnnotator(ZooModule):
@@ -67,7 +70,7 @@ class BeatAnnotator(ZooModule):
     def example_input_array(self) -> Any:
         """What the network takes of one beat."""
         rr, beside = 2 * self.hparams["rr_around"] + 2, 2 * self.hparams["neighbours"]
-        shapes = ((2, WINDOW), (rr,), (2,), (2, WINDOW), (beside, 2, WINDOW))
+        shapes = ((2, WINDOW), (rr,), (RHYTHM,), (2,), (2, WINDOW), (beside, 2, WINDOW))
         return self.seen(BeatInputs(*(torch.ones(1, *shape) for shape in shapes)))
 
     @example_input_array.setter
@@ -100,7 +103,8 @@ class BeatAnnotator(ZooModule):
         Raises:
             ValueError: If an argument has another shape or is out of range.
         """
-        from datamodules.beats import cut_windows, median_amplitude, median_beat, rr_intervals, two_leads
+        from datamodules.beats import cut_windows, median_amplitude, two_leads, usual_beat
+        from datamodules.rhythm import rhythm_around, rr_intervals
         from datamodules.wfdb_records import Record, resampled, without_gaps
 
         signal = np.asarray(signal_mV, np.float32)
@@ -118,8 +122,8 @@ class BeatAnnotator(ZooModule):
             return Annotation(peaks, [], np.zeros(0, np.float32))
         slower = resampled(record._replace(sample=peaks), self.hparams["fs"])
         windows = cut_windows(slower.signal, slower.sample)  # type: ignore[arg-type]
-        whole = (median_amplitude(windows)[None], median_beat(windows)[None])
-        rows = rr_intervals(peaks, fs)
+        rows = rr_intervals(peaks, fs), rhythm_around(peaks, fs)
+        whole = (median_amplitude(windows)[None], usual_beat(windows, rows[0])[None])
         found, sure = [], []
         with self.evaluating():
             for part in self._pieces(windows, rows, whole):
@@ -129,52 +133,17 @@ class BeatAnnotator(ZooModule):
         return Annotation(peaks, found, np.concatenate(sure))
 
     def _pieces(
-        self, windows: np.ndarray, rr: np.ndarray, whole: tuple[np.ndarray, np.ndarray]
+        self, windows: np.ndarray, rows: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray]
     ) -> Iterator[BeatInputs]:
         """Yield some of a recording's beats at a time, on the model's device."""
         steps = np.array([step for step in range(-self.hparams["neighbours"], self.hparams["neighbours"] + 1) if step])
-        for start in range(0, len(rr), BEATS_AT_A_TIME):
-            number = np.arange(start, min(start + BEATS_AT_A_TIME, len(rr)))
-            beside = (number[:, None] + steps.astype(np.int64)).clip(0, len(rr) - 1)
-            arrays = (windows[number], rr[number], *whole, windows[beside])
-            x, rhythm, amplitude, template, around = (torch.from_numpy(array).to(self.device) for array in arrays)
-            yield BeatInputs(x, rhythm, amplitude.expand(len(x), -1), template.expand(len(x), -1, -1), around)
-
-
-def detected(signal: np.ndarray, fs: float) -> np.ndarray:
-    """Return the positions (N,) of the beats of a signal (samples, leads), int64, as ``sleepecg`` finds them.
-
-    The first lead decides. Where it leaves a gap of more than 1.4 times the intervals around it, beats of the second
-    that are 0.3 s from any other are put in: a ventricular beat may hardly be seen in one lead.
-    """
-    first = _detected_in(signal[:, 0], fs)
-    second = _detected_in(signal[:, 1], fs) if signal.shape[1] > 1 else first[:0]
-    if len(first) < 3 or not len(second):
-        return first if len(first) >= len(second) else second
-    intervals = np.diff(first)
-    # The median of the sixteen intervals around each.
-    padded = (
-        np.pad(intervals, (8, 7), mode="reflect")
-        if len(intervals) > 8
-        else np.full(len(intervals) + 15, np.median(intervals))
-    )
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, 16), axis=1)
-    after = np.searchsorted(first, second)
-    inside = (after > 0) & (after < len(first))
-    second, after = second[inside], after[inside]
-    before_gap, after_gap = second - first[after - 1], first[after] - second
-    missed = (before_gap > 0.3 * fs) & (after_gap > 0.3 * fs) & (intervals[after - 1] > 1.4 * usual[after - 1])
-    return np.sort(np.concatenate([first, second[missed]]))
-
-
-def _detected_in(lead: np.ndarray, fs: float) -> np.ndarray:
-    """Return the positions (N,) of the beats of one lead (samples,)."""
-    from zoo.errors import needs
-
-    lead = lead.astype(np.float64)
-    if len(lead) < FEWEST_SECONDS * fs or np.ptp(lead) < 1e-3:
-        return np.zeros(0, np.int64)
-    return np.asarray(needs("sleepecg", "ecg").detect_heartbeats(lead, fs), np.int64)
+        for start in range(0, len(windows), BEATS_AT_A_TIME):
+            number = np.arange(start, min(start + BEATS_AT_A_TIME, len(windows)))
+            beside = (number[:, None] + steps.astype(np.int64)).clip(0, len(windows) - 1)
+            arrays = (windows[number], *(row[number] for row in rows), *whole, windows[beside])
+            x, rr, rhythm, amplitude, template, around = (torch.from_numpy(array).to(self.device) for array in arrays)
+            whole_record = amplitude.expand(len(x), -1), template.expand(len(x), -1, -1)
+            yield BeatInputs(x, rr, rhythm, *whole_record, around)
 
 
 def checked_peaks(r_peaks: Any, samples: int) -> np.ndarray:
