@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-N, S, V, F = range(4)
+N, S, V = range(3)
 BEATS = 400
 """Beats of a made-up heart."""
 SHARES = {
@@ -28,7 +28,7 @@ class Hearts(NamedTuple):
     """Beats of made-up hearts, one heart after the other."""
 
     label: np.ndarray
-    """Class (N,) of each beat: N, S, V or F, int64."""
+    """Class (N,) of each beat: N, S or V, int64."""
     position: np.ndarray
     """Time (N,) of each beat in seconds since its heart's first."""
     heart: np.ndarray
@@ -41,10 +41,10 @@ def made_up_hearts(hearts: int, seed: int) -> Hearts:
     """Make up the rhythms of hearts, ``BEATS`` beats each, of the kinds in ``SHARES``.
 
     They cover what few patients show: premature atrial beats, alone, in pairs, in every second to fourth beat, or in
-    runs of three to a hundred; hearts of which most beats are ectopic; premature ventricular beats with a compensatory
-    pause or between two sinus beats, alone, in runs, or in every second beat; beats in which the two fuse; pauses; and
-    atrial fibrillation, whose intervals are independent of each other. Rates, couplings and how often each occurs are
-    drawn anew for each heart from ranges that textbooks give; nothing is fitted to recordings.
+    runs of four to a hundred; hearts of which most beats are ectopic; premature ventricular beats with a compensatory
+    pause or between two sinus beats, alone, in runs, or in every second beat; pauses; and atrial fibrillation, whose
+    intervals are independent of each other. Rates, couplings and how often each occurs are drawn anew for each heart
+    from wide ranges; nothing is fitted to recordings.
 
     Args:
         hearts: Their number.
@@ -119,21 +119,17 @@ def _mostly_ectopic(draw: np.random.Generator) -> Iterator[Beat]:
 
 def _sinus_with_ectopy(kind: str, draw: np.random.Generator) -> Iterator[Beat]:
     """Yield a sinus rhythm with what a kind of heart has besides, at rates drawn for the heart."""
-    rates: dict[str, tuple[list[float], list[float], list[float], list[float]]] = {
-        # premature atrial beats, runs of them, premature ventricular beats, fusion beats
-        "sinus": ([0.0], [0.0], [0.0], [0.0]),
-        "early_atrial": ([0.01, 0.05, 0.2], [0.0], [0.0], [0.0]),
-        "tachycardia": ([0.02], [0.005, 0.02], [0.0], [0.0]),
-        "ventricular": ([0.0], [0.0], [0.02, 0.1, 0.3], [0.0, 0.02, 0.1]),
-        "mixed": ([0.05], [0.005], [0.06], [0.0, 0.02, 0.1]),
+    rates: dict[str, tuple[list[float], list[float], list[float]]] = {
+        # premature atrial beats, runs of them, premature ventricular beats
+        "sinus": ([0.0], [0.0], [0.0]),
+        "early_atrial": ([0.01, 0.05, 0.2], [0.0], [0.0]),
+        "tachycardia": ([0.02], [0.005, 0.02], [0.0]),
+        "ventricular": ([0.0], [0.0], [0.02, 0.1, 0.3]),
+        "mixed": ([0.05], [0.005], [0.06]),
     }
-    atrial, run, ventricular, fusion = (float(draw.choice(chosen)) for chosen in rates[kind])
+    atrial, run, ventricular = (float(draw.choice(chosen)) for chosen in rates[kind])
     sinus, early, coupling = _Sinus(draw), draw.uniform(0.45, 0.88), draw.uniform(0.4, 0.8)
     while True:
-        if draw.random() < fusion:
-            expected = sinus()
-            yield F, expected * draw.uniform(0.85, 1.02)
-            yield N, expected * draw.uniform(0.95, 1.12)
         event = draw.random()
         if event < atrial:
             yield from _atrial(sinus, draw, early)

@@ -401,6 +401,31 @@ def test_rows_are_the_records_beats(small, written):
     assert small(neighbours=0).naturally(split.take(np.arange(3)).tensors)[6].shape == (3, 0, 2, BEFORE + AFTER)
 
 
+def test_made_up_hearts_are_trained_on_alone(small):
+    plain, data = small(fold=0), small(fold=0, made_up_hearts=3)
+    for name in ("val", "test"):
+        for old, new in zip(plain.splits[name].tensors, data.splits[name].tensors, strict=True):
+            assert torch.equal(old, new)
+    train, held = data.splits["train"], set(data.splits["val"].groups.tolist())
+    own = len(plain.splits["train"].groups)
+    assert len(train.groups) > own + 500
+    assert not held & set(train.groups.tolist())
+    assert torch.equal(train.tensors[0][:own], plain.splits["train"].tensors[0])
+    x, y, _, rhythm, amplitude, template, _, names = data.naturally(tuple(t[own:] for t in train.tensors))
+    assert (names < 0).all()
+    assert np.array_equal(-names.numpy(), train.groups[own:])
+    assert rhythm.shape == (len(x), 24)
+    records, counts = data.counts_by_record("train")
+    assert records.tolist() == sorted({*names.tolist(), *train.groups[:own].tolist()})
+    assert counts[records < 0].sum().item() == len(y)
+    assert counts[records < 0].sum(0).tolist() == torch.bincount(y, minlength=5).tolist()
+    for row in (0, len(x) // 2, -1):
+        real = data.beats.records.tolist().index(train.groups[own:][row])
+        assert torch.equal(amplitude[row], torch.from_numpy(data.beats.amplitude[real]))
+        assert torch.equal(template[row, :, 100:], torch.from_numpy(data.beats.template[real][:, 100:]))
+    assert small(fold=0, made_up_hearts=3).splits["train"].stored[2].equal(train.stored[2])
+
+
 def test_swapped_leads_are_put_in_order(small):
     data = small()
     windows, records = data.beats.window, data.beats.records[data.beats.record]
@@ -451,6 +476,7 @@ def test_under_intra_patient_beats_are_drawn(small):
         ({"fold": 2}, "fold=2 does not fit: choose from 0 to 1"),
         ({"fold": -1}, "fold=-1"),
         ({"neighbours": -1}, "neighbours must be at least 0"),
+        ({"made_up_hearts": -1}, "made_up_hearts must be at least 0"),
         ({"val_size": 10}, "val_size=10 does not fit: under inter_patient"),
         ({"augment": {"shift": 1}}, "augment: shift changes pictures"),
     ],

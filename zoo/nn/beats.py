@@ -84,7 +84,7 @@ def disturbed(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> tuple
     Each lead of window and usual beat is multiplied by exp(0.15 s g), the window gets a slow wave of 0.05 s g and noise
     of 0.015 s g and is moved by 4 s g samples, the second lead is left out of one beat in five (at s = 1), and all
     intervals are multiplied by exp(0.05 s g), with s the strength and g drawn from the standard normal distribution. In
-    one of five beats (at s = 1) the usual beat becomes the beat itself, as in a record with hardly any normal beats.
+    one of twenty beats (at s = 1) the usual beat becomes the beat itself, as in a record with hardly any normal beats.
 
     Args:
         x: Windows (N, 2, T), of a height of about one.
@@ -102,7 +102,7 @@ def disturbed(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> tuple
     kept[:, 1:] = (torch.rand(n, leads - 1, 1, device=x.device) >= 0.2 * strength).float()
     noise = 0.015 * strength * torch.randn_like(x)
     pace = (0.05 * strength * torch.randn(n, 1, device=x.device)).exp()
-    alike = torch.rand(n, 1, 1, device=x.device) < 0.2 * strength
+    alike = torch.rand(n, 1, 1, device=x.device) < 0.05 * strength
     template = torch.where(alike, x, template)
     moved = (4 * strength * torch.randn(n, 1, 1, device=x.device)).round().long()
     place = (torch.arange(length, device=x.device) + moved).clamp(0, length - 1)

@@ -74,9 +74,8 @@ class BeatClassifier(BeatAnnotator, Classifier):
         counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
         if stage == "fit" and counts is not None:
             self.weighed_records, table = counts("train")
-            self.weights = torch.empty(table.shape)
-            for pool in (self.weighed_records < 0, self.weighed_records >= 0):
-                self.weights[pool] = beat_weights(table[pool], self.hparams["balance"], self.hparams["patients"])
+            exponents = self.hparams["balance"], self.hparams["patients"]
+            self.weights = beat_weights(self.weighed_records, table, *exponents)
 
     def loss(self, scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return the mean loss of a batch, in which each beat has a weight (N,) if there are any."""
@@ -126,17 +125,21 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return [CLASSES[k] for k in classes.tolist()], sure
 
 
-def beat_weights(counts: Tensor, balance: float, patients: float) -> Tensor:
+def beat_weights(records: Tensor, counts: Tensor, balance: float, patients: float) -> Tensor:
     """Return what a beat of each record and class (R, C) weighs in training; see ``BeatClassifier``.
 
     Args:
+        records: Their numbers (R,); those of made-up rhythms are negative and counted apart.
         counts: Beats (R, C).
         balance: Exponent of the classes.
         patients: Exponent of the records.
     """
-    counts = counts.double()
-    by_class = counts.sum(0)
-    classes = torch.where(by_class >= FEWEST, (by_class.sum() / by_class.clamp_min(1)) ** balance, 0.0)
-    records = torch.where(counts > 0, counts.clamp_min(1) ** -patients, 0.0)
-    mean = (counts * records).sum(0) / by_class.clamp_min(1)
-    return (classes * records / mean.clamp_min(1e-12)).float()
+    found = torch.zeros(counts.shape)
+    for pool in (records < 0, records >= 0):
+        each = counts[pool].double()
+        by_class = each.sum(0)
+        classes = torch.where(by_class >= FEWEST, (by_class.sum() / by_class.clamp_min(1)) ** balance, 0.0)
+        shares = torch.where(each > 0, each.clamp_min(1) ** -patients, 0.0)
+        mean = (each * shares).sum(0) / by_class.clamp_min(1)
+        found[pool] = (classes * shares / mean.clamp_min(1e-12)).float()
+    return found
