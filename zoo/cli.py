@@ -292,7 +292,7 @@ def _model_for(recipe: Recipe, ckpt_path: str | None) -> Any:
 def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     from zoo import pretrained
     from zoo.recipes import load_recipe
-    from zoo.verify import evaluate
+    from zoo.verify import measured
 
     recipe = load_recipe(args.recipe)
     if overrides["model"]:
@@ -301,7 +301,7 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
         )
     _quiet()
     model = _model_for(recipe, args.ckpt_path)
-    metrics = evaluate(model, recipe.datamodule(**overrides["data"]), **overrides["trainer"])
+    metrics = measured(recipe, model, recipe.datamodule(**overrides["data"]), **overrides["trainer"])
     of = args.ckpt_path or "the shipped weights"
     result = None if args.ckpt_path or recipe.is_file else pretrained.load_result(recipe.name)
     recorded = result["weights"]["metrics"] if result else {}

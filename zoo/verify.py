@@ -31,6 +31,15 @@ def evaluate(model: Any, data: Any, accelerator: str = "auto") -> dict[str, floa
     return {name: float(value) for name, value in metrics.items()}
 
 
+def measured(recipe: Recipe, model: Any, data: Any, accelerator: str = "auto") -> dict[str, float]:
+    """Return the test metrics of a model, and what else its recipe measures."""
+    metrics = evaluate(model, data, accelerator)
+    model.cpu().eval()
+    for name in recipe.measures:
+        metrics.update(_named("measure", name)(model, data))
+    return metrics
+
+
 def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
     """Train and measure one seed, going on from its last checkpoint if there is one."""
     last, best = folder / "checkpoints" / "last.ckpt", folder / "checkpoints" / "best.ckpt"
@@ -47,10 +56,7 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
         raise KeyboardInterrupt
     kept = last if data.train_on_all else best
     model = type(model).load_from_checkpoint(kept, map_location="cpu", weights_only=True).eval()
-    metrics = evaluate(model, data)
-    model.cpu().eval()
-    for name in recipe.measures:
-        metrics.update(_named("measure", name)(model, data))
+    metrics = measured(recipe, model, data)
     baselines = {name: _named("baseline", name)(model, data) for name in recipe.baselines if "." not in name}
     done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": seconds}
     if seed == 0:

@@ -88,13 +88,15 @@ def detected_beats(model: Any, data: Any) -> dict[str, float]:
     """
     from datamodules.beats import beats_of
 
-    given, found = EC57(), EC57()
+    given, found = EC57(data.records), EC57(data.records)
     for record in data.recordings():
         positions, label = beats_of(record)
         for beats, peaks in ((given, positions), (found, None)):
             annotation = model.annotate(record.signal, record.fs, peaks, record.leads)
             classes = np.array([CLASSES.index(symbol) for symbol in annotation.symbol], np.int64)
-            beats.update(*matched_labels(positions, label, annotation.sample, classes, record.fs))
+            labels = matched_labels(positions, label, annotation.sample, classes, record.fs)
+            beats.update(*labels, torch.full_like(labels[0], int(record.name)))
+    model.matrices["detected"] = found.matrices
     scores = ec57_scores(found.matrix)
     lost = ec57_scores(given.matrix)["macro_f1"] - scores["macro_f1"]
     return {

@@ -54,7 +54,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
         self.register_buffer("weights", torch.zeros(0, len(CLASSES)), persistent=False)
         self._beats: dict[str, EC57] = {}
         self.matrices: dict[str, Tensor] = {}
-        """Confusion matrices of the last evaluation of each stage, by record, as ``EC57`` has them."""
+        """Confusion matrices by record, as ``EC57`` has them, of the last evaluation by stage, and ``detected``."""
 
     def forward(  # type: ignore[override]
         self, x: Tensor, rr: Tensor, rhythm: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
@@ -62,9 +62,14 @@ class BeatClassifier(BeatAnnotator, Classifier):
         """Map what is known of N beats, see ``BeatInputs``, to scores (N, 5)."""
         return self.net(x, rr, rhythm, amplitude, template, around)
 
-    def table(self, stage: str = "test") -> str:
-        """Return the tables of the last evaluation as text, see ``zoo.metrics.ec57_table``."""
-        return ec57_table(self.matrices[stage], self._beats[stage].records)
+    def table(self) -> str:
+        """Return the tables of the last test as text, see ``zoo.metrics.ec57_table``; with detected beats too."""
+        tables = [
+            f"R peaks {peaks}\n\n{ec57_table(self.matrices[stage], self._beats['test'].records)}"
+            for stage, peaks in {"test": "as annotated", "detected": "as detected"}.items()
+            if stage in self.matrices
+        ]
+        return "\n\n\n".join(tables)
 
     # ---- training ----
 
