@@ -73,6 +73,17 @@ def cross_validate(name: str, folds: int, seed: int, changed: dict[str, dict[str
     return history
 
 
+def described(args: argparse.Namespace, changed: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return all that a run depends on, the recipe's own settings among it."""
+    from zoo.recipes import load_recipe
+
+    recipe = load_recipe(args.recipe)
+    own = {"model": recipe.model.get("args", {}), "data": recipe.data.get("args", {}), "trainer": recipe.trainer}
+    settings = {section: {**own[section], **changed[section]} for section in own}
+    settings["data"]["train_on_all"] = False
+    return {"recipe": args.recipe, "label": args.label, "folds": args.folds, "seed": args.seed, **settings}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line."""
     import logging
@@ -82,6 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("recipe")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--label", default="", help="what this run is called in the file")
     parser.add_argument("--output", type=Path, help="JSON file, to which this run is added")
     args, rest = parser.parse_known_args(argv)
     warnings.simplefilter("ignore")
@@ -95,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{epoch:5d}  " + "  ".join(f"{value:12.4f}" for value in scores.values()))
     if args.output:
         runs = json.loads(args.output.read_text()) if args.output.exists() else []
-        runs.append({"recipe": args.recipe, "folds": args.folds, "seed": args.seed, **changed, "epochs": history})
+        runs.append({**described(args, changed), "epochs": history})
         args.output.write_text(json.dumps(runs, indent=1) + "\n")
     return 0
 
