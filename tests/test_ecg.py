@@ -220,7 +220,11 @@ def test_exponents_are_shares(name):
 def test_evaluation_gives_ec57(model):
     metrics = quiet_trainer().test(model, tiny_data(model), verbose=False)[0]
     assert {"test_macro_f1", "test_s_f1", "test_v_f1", "test_accuracy", "test_loss"} <= set(metrics)
-    assert "true \\ found" in model.table()
+    assert model.table().startswith("R peaks as annotated\n\ntrue \\ found")
+    assert "detected" not in model.table()
+    model.matrices["detected"] = 2 * model.matrices["test"]
+    assert model.table().count("true \\ found") == 2
+    assert "R peaks as detected" in model.table()
 
 
 # ---- use ----

@@ -732,7 +732,7 @@ class Oracle:
     """A model that calls every beat N, and puts a detected one where it is told to."""
 
     def __init__(self, shift):
-        self.shift = shift
+        self.shift, self.matrices = shift, {}
 
     def annotate(self, signal, fs, r_peaks=None, leads=None):
         peaks = self.beats + self.shift if r_peaks is None else r_peaks
@@ -752,6 +752,8 @@ def test_detected_beats_are_counted_by_hand(small):
     assert scores["test_detection_loss"] == pytest.approx(0, abs=1e-9)
     share = (label == 0).sum() / (label < 4).sum()
     assert scores["test_detected_accuracy"] == pytest.approx(share)
+    place = data.records.index(TESTED[0])
+    assert model.matrices["detected"][place].sum() == model.matrices["detected"].sum() == len(positions)
     model.shift = 70  # 194 ms: beats that are 0.7 to 1.1 s apart are all missed
     scores = detected_beats(model, data)
     assert scores["test_missed_beats"] == scores["test_extra_beats"] == len(positions)
