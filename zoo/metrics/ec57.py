@@ -211,7 +211,7 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
 
     Args:
         matrices: Beats (R + 1, 6, 6) of each record and, last, of any other, or (6, 6) of all.
-        records: Numbers (R,) of the records.
+        records: Numbers (R,) of the records; one without beats is left out.
     """
     matrices = matrices.cpu().reshape(-1, NO_BEAT + 1, NO_BEAT + 1)
     matrix = matrices.sum(0)
@@ -238,6 +238,8 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
         heads = [f"{name} {measure}" for name in CLASSES[:4] for measure in ("Se", "+P")]
         by_record = [["record", "beats", *heads, "accuracy"]]
         for record, part in zip(records, matrices):
+            if not part.any():
+                continue
             own = ec57_scores(part)
             values = [_percent(own[f"{name.lower()}_{m}"]) for name in CLASSES[:4] for m in MEASURES[:2]]
             by_record.append([str(record), str(int(part[:NO_BEAT].sum())), *values, _percent(own["accuracy"])])
