@@ -84,7 +84,6 @@ def without_p_wave(windows: np.ndarray) -> np.ndarray:
     """Return a copy of windows (..., BEFORE + AFTER) with a straight line in place of the P wave."""
     flat = windows.copy()
     share = np.linspace(0, 1, P_WAVE.stop - P_WAVE.start)
-    ends = (windows[..., edge, None].astype(np.float64) for edge in (P_WAVE.start, P_WAVE.stop - 1))
-    first, last = ends
+    first, last = (windows[..., edge, None].astype(np.float64) for edge in (P_WAVE.start, P_WAVE.stop - 1))
     flat[..., P_WAVE] = (first + share * (last - first)).astype(windows.dtype)
     return flat
