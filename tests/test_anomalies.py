@@ -120,6 +120,23 @@ def test_classifier_logs_its_pictures(tmp_path):
     assert len(events.Images("confusion")) == 2
 
 
+def test_mistakes_are_those_of_the_judgement():
+    pictures, n = Beats(shown=2), 6
+    record, x = torch.arange(100, 100 + n), torch.arange(float(n))[:, None, None].expand(n, 1, 256)
+    for part in (slice(0, 4), slice(4, n)):
+        pictures._drawn.append((x[part], torch.zeros(n, 4, 1, 256)[part], torch.ones(n, 18)[part], record[part]))
+    y = torch.tensor([0, 0, 2, 0, 1, 4])
+    probabilities = torch.full((n, 5), 0.02)
+    for row, (found, sure) in enumerate([(0, 0.9), (2, 0.6), (1, 0.7), (3, 0.5), (1, 0.9), (0, 0.9)]):
+        probabilities[row, found] = sure
+    found = pictures._mistakes(probabilities, y)
+    assert [strip["title"] for strip in found] == [
+        "record 102: V taken for S (probability 0.70)",
+        "record 101: N taken for V (probability 0.60)",
+    ]
+    assert [strip["x"][0, 0].item() for strip in found] == [2, 1]
+
+
 def test_pictures_of_nothing_are_drawn():
     none = {name: [] for name in "NSVF"}
     for figure in (

@@ -12,6 +12,7 @@ import zoo
 from zoo import annotating
 from zoo.cli import main
 from zoo.nn.beats import disturbed, likeness, likeness_of_parts, relative_rhythm, rhythm_features
+from zoo.nn.company import COMPANY, in_company, shape_of, timing_of
 from zoo.recipes import Recipe, load_recipe
 from zoo.tasks.beats import beat_weights
 from zoo.tasks.detection import detected, without_doubles
@@ -161,6 +162,8 @@ def test_causal_network_sees_no_whole_record():
         assert torch.equal(causal(x, later, rhythm + 1, 3 * amplitude, template + 1, around), expected)
     with pytest.raises(ValueError, match="causal leaves the record's usual beat out"):
         zoo.create_model("ecg_classifier", causal=True)
+    with pytest.raises(ValueError, match="causal leaves later beats that are alike out"):
+        zoo.create_model("ecg_classifier", causal=True, compare=False, alike=0.05)
 
 
 def test_gain_and_baseline_make_no_difference(model):
@@ -173,6 +176,97 @@ def test_gain_and_baseline_make_no_difference(model):
             atol=1e-4,
             rtol=1e-4,
         )
+
+
+def test_beats_that_are_alike_share_what_that_tells():
+    shapes = torch.tensor([[0.0, 0.0], [0.0, 0.0], [9.0, 9.0]])
+    own = torch.tensor([[0.5, 0.2, 0.2, 0.1, 0.0], [0.1, 0.2, 0.4, 0.2, 0.1], [0.3, 0.3, 0.2, 0.1, 0.1]])
+    apart = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 9.0]])
+    found = in_company(own.log().clamp_min(-50), shapes, apart, 0.05)
+    expected = [[0.5 * 5 / 7, 0.5 * 2 / 7, 0.3, 0.15, 0.05], [0.5 / 3, 1 / 3, 0.3, 0.15, 0.05], own[2].tolist()]
+    torch.testing.assert_close(found, torch.tensor(expected))
+    found = in_company(own.log().clamp_min(-50), apart, shapes, 0.05)  # now timed alike
+    s = (0.7 * 2 / 7 + 0.3 * 2 / 3) / (0.7 + 0.3)
+    expected = [[0.7 * (1 - s), 0.7 * s, 0.2, 0.1, 0.0], [0.3 * (1 - s), 0.3 * s, 0.4, 0.2, 0.1], own[2].tolist()]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_company_by_hand():
+    z, t, scores = torch.randn(30, 8) * 0.1, torch.randn(30, 2) * 0.1, torch.randn(30, 5)
+    p = scores.softmax(1)
+    looks, times = ((-(part[:, None] - part).square().mean(2) / 0.02).exp() for part in (z, t))
+    q = looks @ p / looks.sum(1, keepdim=True)
+    either = q[:, 0] + q[:, 1]
+    share = times @ (either * p[:, 1] / (p[:, 0] + p[:, 1])) / (times @ either)
+    found = in_company(scores, z, t, 0.1)
+    torch.testing.assert_close(found[:, 2:], q[:, 2:], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[:, 1], either * share, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.sum(1), torch.ones(30))
+    order = torch.randperm(30)
+    torch.testing.assert_close(in_company(scores[order], z[order], t[order], 0.1), found[order])
+    torch.testing.assert_close(in_company(scores, z, t, 1e-3), p, atol=1e-5, rtol=1e-4)  # nobody is like another
+
+
+def test_beats_are_compared_within_stretches():
+    scores, same = torch.randn(COMPANY + 2, 5), torch.zeros(COMPANY + 2, 2)
+    found = in_company(scores, same, same, 0.05)
+    halves = [in_company(part, same[: len(part)], same[: len(part)], 0.05) for part in scores.split(COMPANY // 2 + 1)]
+    torch.testing.assert_close(found, torch.cat(halves))
+    assert (found[0, 2] - found[-1, 2]).abs() > 1e-6
+
+
+def test_timing_is_that_of_the_intervals_beside():
+    rr = torch.rand(20, 18) + 0.5
+    expected = torch.stack([rr[:, 7] / rr[:, 17], rr[:, 8] / rr[:, 17]], 1).log()
+    torch.testing.assert_close(timing_of(rr), expected)
+    rr[:, 8] = 0
+    assert not timing_of(rr)[:, 1].any()
+    assert not timing_of(torch.zeros(3, 18)).any()
+
+
+def test_shape_is_that_of_any_gain_and_baseline():
+    x, amplitude = torch.randn(4, 2, 256), torch.rand(4, 2) + 0.5
+    torch.testing.assert_close(shape_of(3 * x + 1, 3 * amplitude), shape_of(x, amplitude), atol=1e-4, rtol=1e-4)
+    other = x.clone()
+    other[..., :20] += torch.randn(20)
+    assert shape_of(x, amplitude).shape == (4, 56)
+    assert (shape_of(other, amplitude) - shape_of(x, amplitude)).abs().max() < 0.2  # but for the median
+
+
+def test_evaluation_shares_within_a_record_alone():
+    torch.manual_seed(0)
+    model = zoo.create_model("ecg_classifier", alike=100.0)  # all are alike
+    data = tiny_data(model)
+    quiet_trainer().test(model, data, verbose=False)
+    found, y = model.judgements["test"]
+    *_, record = data.splits["test"].tensors
+    assert len(found) == len(y) == len(record)
+    assert torch.equal(y, data.splits["test"].tensors[1])
+    for number in record.unique():
+        own = found[record == number, 2:]
+        torch.testing.assert_close(own, own[:1].expand_as(own), atol=1e-4, rtol=1e-3)
+    means = torch.stack([found[record == number, 2].mean() for number in record.unique()])
+    assert len(means) > 1
+    assert means.std() > 1e-6
+    by_itself = torch.cat(quiet_trainer().predict(model, data))
+    for number in record.unique():
+        rows = record == number
+        torch.testing.assert_close(by_itself[rows, 2].mean(), found[rows, 2].mean(), atol=1e-4, rtol=1e-3)
+
+
+def test_annotations_share_too():
+    torch.manual_seed(0)
+    model = zoo.create_model("ecg_classifier", compare=False, alike=0.0).eval()
+    signal, peaks = heart(early=(5, 9, 10))
+    alone = model.annotate(signal, FS, peaks)
+    model.hparams["alike"] = 100.0
+    assert not np.allclose(model.annotate(signal, FS, peaks).probability, alone.probability, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [-0.1, float("inf")])
+def test_width_is_a_distance(value):
+    with pytest.raises(ValueError, match="alike must be at least 0"):
+        zoo.create_model("ecg_classifier", alike=value)
 
 
 def test_weights_of_classes_and_records():

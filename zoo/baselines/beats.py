@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ REPORTED = ("macro_f1", "accuracy", "jk_index", "n_f1", "s_f1", "v_f1", "f_f1")
 ROWS_AT_A_TIME = 4_096
 STEP = 8
 """Samples of a window that a forest sees one number of, their mean: 22.5 numbers a second."""
+UNLIKELY = -20.0
+"""Logarithm of the probability of what no tree says."""
 
 
 def _batches(data: Any, split: str) -> Iterator[tuple[Any, ...]]:
@@ -26,33 +28,49 @@ def _batches(data: Any, split: str) -> Iterator[tuple[Any, ...]]:
         yield data.naturally(tuple(tensor.index_select(0, piece) for tensor in part.stored))
 
 
-def _features(data: Any, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return for each beat the numbers a forest sees, its class and its record."""
-    from zoo.nn.beats import SMALLEST, likeness, relative_rhythm
+class _Rows(NamedTuple):
+    """Beats as a forest sees them."""
 
-    found, classes, records = [], [], []
+    x: np.ndarray
+    y: np.ndarray
+    record: np.ndarray
+    shape: torch.Tensor
+    timing: torch.Tensor
+
+
+def _rows(data: Any, split: str) -> _Rows:
+    """Return for each beat of a split the numbers a forest sees, its class, its record, and what it is alike by."""
+    from zoo.nn.beats import likeness, per_amplitude, relative_rhythm
+    from zoo.nn.company import shape_of, timing_of
+
+    found, classes, records, seen, times = [], [], [], [], []
     for x, y, rr, rhythm, amplitude, template, _, record in _batches(data, split):
-        scale = amplitude.clamp_min(SMALLEST)[:, :, None]
-        shapes = ((x - x.median(2, keepdim=True).values) / scale, template / scale)
+        level = x - x.median(2, keepdim=True).values
+        shapes = [per_amplitude(part, amplitude) for part in (level, template)]
         coarse = [shape.unflatten(2, (-1, STEP)).mean(3).flatten(1) for shape in (shapes[0], shapes[0] - shapes[1])]
         parts = [*coarse, likeness(x, template), relative_rhythm(rr, data.spec["rr_around"]), rhythm]
         found.append(torch.cat(parts, 1).numpy())
         classes.append(y.numpy())
         records.append(record.numpy())
-    return np.concatenate(found), np.concatenate(classes), np.concatenate(records)
+        seen.append(shape_of(x, amplitude))
+        times.append(timing_of(rr))
+    joined = [np.concatenate(part) for part in (found, classes, records)]
+    return _Rows(joined[0], joined[1], joined[2], torch.cat(seen), torch.cat(times))
 
 
 def random_forest(model: Any, data: Any) -> dict[str, float]:
     """Random forest (Breiman, 2001) on RR intervals and a coarse picture of the beat, from scikit-learn.
 
     It sees what the network sees: window and difference from the record's usual beat, both divided by the record's
-    amplitude, at 22.5 numbers a second, their correlation, and the relative rhythm. The smallest leaf is chosen by
-    macro-F1 in cross-validation over the patients it learns from.
+    amplitude, at 22.5 numbers a second, their correlation, and the relative rhythm; and beats that are alike share
+    what that tells as they do with the network. The smallest leaf is chosen by macro-F1 in cross-validation over
+    the patients it learns from.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import GroupKFold, cross_val_predict
 
-    x, y, record = _features(data, "train")
+    rows = _rows(data, "train")
+    known = np.unique(rows.y)
 
     def forest(leaf: int) -> Any:
         return RandomForestClassifier(
@@ -64,13 +82,27 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
             random_state=data.seed,
         )
 
-    def macro_f1(leaf: int) -> float:
-        found = cross_val_predict(forest(leaf), x, y, groups=record, cv=GroupKFold(min(5, len(np.unique(record)))))
-        return float(_scored(found, y)["macro_f1"])
+    def scored(trees: np.ndarray, rows: _Rows) -> dict[str, torch.Tensor]:
+        """Score beats by the probabilities (N, known classes) that the trees give them."""
+        scores = np.full((len(trees), len(CLASSES)), UNLIKELY)
+        scores[:, known] = np.log(trees.clip(np.exp(UNLIKELY)))
+        found = np.zeros(len(trees), np.int64)
+        for number in np.unique(rows.record):
+            own = np.flatnonzero(rows.record == number)
+            judged = model.judge(torch.from_numpy(scores[own]), rows.shape[own], rows.timing[own])
+            found[own] = judged.argmax(1).numpy()
+        return _scored(found, rows.y)
 
-    chosen = forest(max((5, 50), key=macro_f1)).fit(x, y)
-    x_test, y_test, _ = _features(data, "test")
-    scores = _scored(chosen.predict(x_test), y_test)
+    def macro_f1(leaf: int) -> float:
+        patients, real = np.abs(rows.record), rows.record > 0  # made-up rhythms go with their windows' patient
+        folds = GroupKFold(min(5, len(np.unique(patients))))
+        trees = cross_val_predict(forest(leaf), rows.x, rows.y, groups=patients, cv=folds, method="predict_proba")
+        kept = _Rows(rows.x[real], rows.y[real], rows.record[real], rows.shape[real], rows.timing[real])
+        return float(scored(trees[real], kept)["macro_f1"])
+
+    chosen = forest(max((5, 50), key=macro_f1)).fit(rows.x, rows.y)
+    test = _rows(data, "test")
+    scores = scored(chosen.predict_proba(test.x), test)
     return {f"test_{name}": float(scores[name]) for name in REPORTED}
 
 

@@ -39,8 +39,7 @@ class Beats(Callback):
         self._clear()
 
     def _clear(self) -> None:
-        self._found: list[tuple[Tensor, Tensor]] = []
-        self._mistakes: list[tuple[float, dict[str, Any]]] = []
+        self._drawn: list[tuple[Tensor, ...]] = []
         self._beats: dict[str, list[Tensor]] = {name: [] for name in SCORED}
         self._looked: dict[str, list[Tensor]] = {name: [] for name in SCORED}
 
@@ -60,21 +59,10 @@ class Beats(Callback):
         """Keep what the pictures need of a batch."""
         if self._writer(trainer) is None or not isinstance(pl_module, BeatClassifier):
             return
-        beats, y, record = inputs_of(batch), batch[1].cpu(), batch[-1].cpu()
-        with torch.no_grad():
-            probabilities = pl_module.probabilities(pl_module(**pl_module.seen(beats))).float().cpu()
-        self._found.append((probabilities, y))
-        sure, classes = probabilities.max(1)
-        wrong = torch.nonzero((classes != y) & (y < len(SCORED))).flatten()
-        for row in wrong[sure[wrong].topk(min(self.shown, len(wrong))).indices].tolist():
-            title = (
-                f"record {int(record[row])}: {CLASSES[int(y[row])]} taken for {CLASSES[int(classes[row])]} "
-                f"(probability {float(sure[row]):.2f})"
-            )
-            strip = {"title": title, **{name: part[row].float().cpu() for name, part in beats._asdict().items()}}
-            self._mistakes.append((float(sure[row]), strip))
-        self._mistakes = sorted(self._mistakes, key=lambda pair: -pair[0])[: self.shown]
-        self._examine(pl_module, beats, y)
+        beats = inputs_of(batch)
+        drawn = (beats.x[:, :1], beats.around[:, :, :1], beats.rr, batch[-1])
+        self._drawn.append(tuple(part.clone().cpu() for part in drawn))
+        self._examine(pl_module, beats, batch[1].cpu())
 
     def _examine(self, model: BeatClassifier, beats: BeatInputs, y: Tensor) -> None:
         """Keep some beats of each class, in amplitudes, and the size of the gradient of the class's score by them."""
@@ -96,19 +84,36 @@ class Beats(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the pictures."""
         writer = self._writer(trainer)
-        if writer is None or trainer.sanity_checking or not self._found or not isinstance(pl_module, BeatClassifier):
+        if writer is None or trainer.sanity_checking or not self._drawn or not isinstance(pl_module, BeatClassifier):
             return
-        probabilities, y = (torch.cat(parts) for parts in zip(*self._found))
+        probabilities, y = pl_module.judgements["val"]
         fs = pl_module.hparams["fs"]
         figures = {
             "confusion": confusion(pl_module.matrices["val"].sum(0)),
             "precision_recall": precision_recall(probabilities, y),
-            "mistakes": strips([strip for _, strip in self._mistakes], fs, pl_module.hparams["rr_around"]),
+            "mistakes": strips(self._mistakes(probabilities, y), fs, pl_module.hparams["rr_around"]),
             "looked_at": looked_at(self._beats, self._looked, fs),
         }
         for name, figure in figures.items():
             writer.add_figure(name, figure, trainer.global_step)
         self._clear()
+
+    def _mistakes(self, probabilities: Tensor, y: Tensor) -> list[dict[str, Any]]:
+        """Return what is drawn of the beats that were taken for another class with the greatest probability."""
+        x, around, rr, record = (torch.cat(parts) for parts in zip(*self._drawn))
+        sure, classes = probabilities.max(1)
+        wrong = torch.nonzero((classes != y) & (y < len(SCORED))).flatten()
+        worst = wrong[sure[wrong].topk(min(self.shown, len(wrong))).indices].tolist()
+        return [
+            {
+                "title": f"record {int(record[row])}: {CLASSES[int(y[row])]} taken for {CLASSES[int(classes[row])]} "
+                f"(probability {float(sure[row]):.2f})",
+                "x": x[row].float(),
+                "around": around[row].float(),
+                "rr": rr[row].float(),
+            }
+            for row in worst
+        ]
 
     @staticmethod
     def _writer(trainer: L.Trainer) -> Any:
@@ -174,7 +179,7 @@ def strips(beats: list[dict[str, Any]], fs: float, around: int) -> Any:
     """Draw beats amid their neighbours, the first lead, on a common scale of time.
 
     Args:
-        beats: What is known of each, as in ``BeatInputs`` but without a batch's axis, and its ``title``.
+        beats: ``x``, ``around`` and ``rr`` of each, as in ``BeatInputs`` but without a batch's axis, and its ``title``.
         fs: Samples a second of the windows.
         around: RR intervals on either side that are known.
 

@@ -11,11 +11,11 @@ from zoo.models.autoencoders import check_widths
 from zoo.nn import Codec, dense_codec
 from zoo.nn.beats import (
     PARTS,
-    SMALLEST,
     ConvStack1d,
     disturbed,
     likeness,
     likeness_of_parts,
+    per_amplitude,
     relative_rhythm,
     rhythm_features,
 )
@@ -92,7 +92,7 @@ class BeatNet(nn.Module):
         )
         x = x - x.median(2, keepdim=True).values
         if not self.causal:
-            x, template = (part / amplitude.clamp_min(SMALLEST)[:, :, None] for part in (x, template))
+            x, template = per_amplitude(x, amplitude), per_amplitude(template, amplitude)
         beside = x[:, None]
         if self.training and self.disturbance:
             x, template, rr = disturbed(x, template, rr, self.disturbance)
@@ -128,9 +128,11 @@ class ECGClassifier(BeatClassifier):
     neighbours, the logarithms of the RR intervals around it over the recent mean, and its place in the longer rhythm,
     they go through one hidden layer to the scores.
 
-    The usual beat, the amplitude, the median interval, the longer rhythm, and intervals and neighbours after the beat
-    look into the future: a record is annotated when it is over. ``causal`` leaves all of them out, and what is left
-    looks 0.9 s ahead, as far as the window goes.
+    Beats of a record that look alike then share what their shape tells: see ``alike`` of ``BeatClassifier``.
+
+    The usual beat, the amplitude, the median interval, the longer rhythm, beats that are alike, and intervals and
+    neighbours after the beat look into the future: a record is annotated when it is over. ``causal`` leaves all of them
+    out, and what is left looks 0.9 s ahead, as far as the window goes.
 
     Args:
         num_classes: Number of classes: N, S, V, F and Q.
@@ -181,6 +183,8 @@ class ECGClassifier(BeatClassifier):
             raise ValueError(f"disturbance must be at least 0, not {disturbance}")
         if causal and compare:
             raise ValueError("causal leaves the record's usual beat out: set compare to false")
+        if causal and self.hparams["alike"]:
+            raise ValueError("causal leaves later beats that are alike out: set alike to 0")
         self.net = BeatNet(
             num_classes,
             rr_around,
@@ -221,7 +225,7 @@ class Unusualness(nn.Module):
         checked(x=(x, (2, WINDOW)), amplitude=(amplitude, (2,)), template=(template, (2, WINDOW)))
         x = x - x.median(2, keepdim=True).values
         x = x - template if self.compare else x
-        return x[:, :, self.seen] / amplitude.clamp_min(SMALLEST)[:, :, None]
+        return per_amplitude(x[:, :, self.seen], amplitude)
 
     def forward(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
         """Map windows (N, 2, T), amplitudes (N, 2) and usual beats (N, 2, T) to mean squared errors (N,)."""

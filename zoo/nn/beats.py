@@ -78,6 +78,11 @@ def likeness_of_parts(x: Tensor, other: Tensor) -> Tensor:
     return torch.cat([likeness(x[..., part], other[..., part]) for part in PARTS], 1)
 
 
+def per_amplitude(x: Tensor, amplitude: Tensor) -> Tensor:
+    """Return windows (N, leads, T) over their records' amplitudes (N, leads), both in millivolts."""
+    return x / amplitude.clamp_min(SMALLEST)[:, :, None]
+
+
 def disturbed(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return windows, usual beats and RR intervals as another patient or recorder might have given them.
 

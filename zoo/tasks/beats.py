@@ -11,6 +11,7 @@ from torch import Tensor
 from zoo.base import Batch
 from zoo.metrics import EC57
 from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD, ec57_table
+from zoo.nn.company import in_company, shape_of, timing_of
 from zoo.tasks.classification import Classifier
 from zoo.tasks.recordings import BeatAnnotator, BeatInputs, inputs_of
 
@@ -31,12 +32,18 @@ class BeatClassifier(BeatAnnotator, Classifier):
     of a batch is normalised by the batch's sum of weights. Beats in made-up rhythms, whose records have negative
     numbers, are counted apart.
 
+    Beats of a record that are alike share what their shape and their timing tell, see ``zoo.nn.company.in_company``: in
+    evaluation, among those that one process sees, and in ``annotate``. The loss and ``predict_step`` take each beat by
+    itself. It looks into the future.
+
     Metrics in evaluation are those of ``zoo.metrics.EC57``: ``macro_f1`` over N, S, V and F, the share ``accuracy`` of
     all their beats, ``s_f1``, ...
 
     Args:
         balance: Exponent of the classes: 0 counts each beat alike, 1 each class.
         patients: Exponent of the records: 0 counts each beat of a class alike, 1 each record that has such beats.
+        alike: Root mean square by which beats that are alike may differ, of the shape in amplitudes of the record, of
+            the timing in logarithms; with 0 each is judged by itself.
         fs: Samples a second of the network's windows.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
@@ -45,14 +52,21 @@ class BeatClassifier(BeatAnnotator, Classifier):
     weighed_records: Tensor
     weights: Tensor
 
-    def __init__(self, *, balance: float = 0.5, patients: float = 0.0, fs: int = 180, **training: Any) -> None:
+    def __init__(
+        self, *, balance: float = 0.5, patients: float = 0.0, alike: float = 0.0, fs: int = 180, **training: Any
+    ) -> None:
         super().__init__(**training)
         for name, value in {"balance": balance, "patients": patients}.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], not {value}")
+        if not 0 <= alike < float("inf"):
+            raise ValueError(f"alike must be at least 0, not {alike}")
         self.register_buffer("weighed_records", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("weights", torch.zeros(0, len(CLASSES)), persistent=False)
         self._beats: dict[str, EC57] = {}
+        self._evaluated: dict[str, list[tuple[Tensor, ...]]] = {}
+        self.judgements: dict[str, tuple[Tensor, Tensor]] = {}
+        """Probabilities (N, 5) and classes (N,) of the beats of the last evaluation by stage, in its order."""
         self.matrices: dict[str, Tensor] = {}
         """Confusion matrices by record, as ``EC57`` has them, of the last evaluation by stage, and ``detected``."""
 
@@ -61,6 +75,11 @@ class BeatClassifier(BeatAnnotator, Classifier):
     ) -> Tensor:
         """Map what is known of N beats, see ``BeatInputs``, to scores (N, 5)."""
         return self.net(x, rr, rhythm, amplitude, template, around)
+
+    def judge(self, scores: Tensor, shapes: Tensor, timings: Tensor) -> Tensor:
+        """Return the probabilities (N, 5) of the beats of one record, see ``zoo.nn.company.in_company``."""
+        alike, scores = self.hparams["alike"], scores.float()
+        return in_company(scores, shapes, timings, alike) if alike else self.probabilities(scores)
 
     def table(self) -> str:
         """Return the tables of the last test as text, see ``zoo.metrics.ec57_table``; with detected beats too."""
@@ -90,26 +109,25 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return (losses * weight).sum() / weight.sum().clamp_min(1e-12)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute the loss of a batch, and which class was found for each beat."""
+        """Compute the loss of a batch, and the scores of each beat."""
         y, record, weight = batch[1], batch[-1], None
         if self.training and len(self.weights):
             weight = self.weights[torch.searchsorted(self.weighed_records, record), y]
         scores = self(**self.seen(inputs_of(batch)))
-        return {"loss": self.loss(scores, y, weight), "found": scores.detach().argmax(1)}
+        return {"loss": self.loss(scores, y, weight), "scores": scores.detach()}
 
     def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
-        found = values.pop("found")
+        scores = values.pop("scores")
         if stage != "train":
-            if stage not in self._beats:
-                datamodule = getattr(self.trainer, "datamodule", None)
-                records = getattr(datamodule, "records", (SUPRAVENTRICULAR_RECORD,))
-                self._beats[stage] = EC57(records).to(found.device)
-            self._beats[stage].update(found, batch[1], batch[-1])
+            beats = inputs_of(batch)
+            kept = (scores, shape_of(beats.x, beats.amplitude), timing_of(beats.rr), batch[1], batch[-1])
+            self._evaluated.setdefault(stage, []).append(kept)
         super()._record(stage, values, batch)
 
     def _log_means(self, stage: str) -> dict[str, Tensor]:
         means = super()._log_means(stage)
-        if stage in self._beats:
+        if stage in self._evaluated:
+            self._judge_all(stage)
             scores = {f"{stage}_{name}": value for name, value in self._beats[stage].compute().items()}
             for name, value in scores.items():
                 if not value.isnan():
@@ -118,15 +136,29 @@ class BeatClassifier(BeatAnnotator, Classifier):
             self._beats[stage].reset()
         return means
 
+    def _judge_all(self, stage: str) -> None:
+        """Judge the beats of an evaluation that is over, record by record."""
+        *seen, y, record = (torch.cat(parts) for parts in zip(*self._evaluated.pop(stage)))
+        probabilities = torch.empty(seen[0].shape, device=y.device)
+        for number in record.unique():
+            rows = torch.nonzero(record == number).flatten()
+            probabilities[rows] = self.judge(*(part[rows] for part in seen))
+        if stage not in self._beats:
+            records = getattr(getattr(self.trainer, "datamodule", None), "records", (SUPRAVENTRICULAR_RECORD,))
+            self._beats[stage] = EC57(records).to(y.device)
+        self._beats[stage].update(probabilities.argmax(1), y, record)
+        self.judgements[stage] = (probabilities.cpu(), y.cpu())
+
     # ---- use ----
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...)."""
+        """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...), of each beat by itself."""
         return self.probabilities(self(**self.seen(inputs_of(batch))))
 
     def judged(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the class of each beat, and its probability (N,)."""
-        sure, classes = self.probabilities(self(**self.seen(beats))).max(1)
+        """Return the class of each of a recording's beats in order, and its probability (N,)."""
+        scores = self(**self.seen(beats))
+        sure, classes = self.judge(scores, shape_of(beats.x, beats.amplitude), timing_of(beats.rr)).max(1)
         return [CLASSES[k] for k in classes.tolist()], sure
 
 
