@@ -120,7 +120,16 @@ def test_classifier_logs_its_pictures(tmp_path):
     assert len(events.Images("confusion")) == 2
 
 
-def test_mistakes_are_those_of_the_judgement():
+def test_a_validation_alone_logs_its_pictures(tmp_path):
+    model = zoo.create_model("ecg_classifier", alike=0.05)
+    logger = TensorBoardLogger(tmp_path, name="", version="run")
+    quiet_trainer(logger=logger, callbacks=[Beats(shown=3, examined=4)]).validate(model, tiny_data(model))
+    events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0})
+    events.Reload()
+    assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "looked_at"}
+
+
+def test_mistakes_are_those_of_the_evaluation():
     pictures, n = Beats(shown=2), 6
     record, x = torch.arange(100, 100 + n), torch.arange(float(n))[:, None, None].expand(n, 1, 256)
     for part in (slice(0, 4), slice(4, n)):

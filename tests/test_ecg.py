@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 from conftest import quiet_trainer, tiny_batch, tiny_data, tiny_inputs
+from lightning.pytorch.callbacks import Callback
 from matplotlib.image import imread
 
 import zoo
+from datamodules.base import Split
 from zoo import annotating
 from zoo.cli import main
 from zoo.nn.beats import disturbed, likeness, likeness_of_parts, relative_rhythm, rhythm_features
-from zoo.nn.company import COMPANY, in_company, shape_of, timing_of
+from zoo.nn.company import STRETCH, in_company, shape_of, timing_of
 from zoo.recipes import Recipe, load_recipe
 from zoo.tasks.beats import beat_weights
 from zoo.tasks.detection import detected, without_doubles
@@ -186,7 +188,7 @@ def test_beats_that_are_alike_share_what_that_tells():
     expected = [[0.5 * 5 / 7, 0.5 * 2 / 7, 0.3, 0.15, 0.05], [0.5 / 3, 1 / 3, 0.3, 0.15, 0.05], own[2].tolist()]
     torch.testing.assert_close(found, torch.tensor(expected))
     found = in_company(own.log().clamp_min(-50), apart, shapes, 0.05)  # now timed alike
-    s = (0.7 * 2 / 7 + 0.3 * 2 / 3) / (0.7 + 0.3)
+    s = (0.2 + 0.2) / (0.7 + 0.3)
     expected = [[0.7 * (1 - s), 0.7 * s, 0.2, 0.1, 0.0], [0.3 * (1 - s), 0.3 * s, 0.4, 0.2, 0.1], own[2].tolist()]
     torch.testing.assert_close(found, torch.tensor(expected))
 
@@ -197,7 +199,7 @@ def test_company_by_hand():
     looks, times = ((-(part[:, None] - part).square().mean(2) / 0.02).exp() for part in (z, t))
     q = looks @ p / looks.sum(1, keepdim=True)
     either = q[:, 0] + q[:, 1]
-    share = times @ (either * p[:, 1] / (p[:, 0] + p[:, 1])) / (times @ either)
+    share = times @ p[:, 1] / (times @ (p[:, 0] + p[:, 1]))
     found = in_company(scores, z, t, 0.1)
     torch.testing.assert_close(found[:, 2:], q[:, 2:], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found[:, 1], either * share, atol=1e-5, rtol=1e-4)
@@ -205,12 +207,31 @@ def test_company_by_hand():
     order = torch.randperm(30)
     torch.testing.assert_close(in_company(scores[order], z[order], t[order], 0.1), found[order])
     torch.testing.assert_close(in_company(scores, z, t, 1e-3), p, atol=1e-5, rtol=1e-4)  # nobody is like another
+    for dtype in (torch.float64, torch.bfloat16):
+        other = in_company(scores.to(dtype), z.to(dtype), t.to(dtype), 0.1)
+        torch.testing.assert_close(other, found, atol=0.05, rtol=0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(in_company(scores, z, t, 0.1), found)
+
+
+def test_alone_or_without_any_beat_there_is_no_company():
+    scores = torch.randn(1, 5)
+    torch.testing.assert_close(in_company(scores, torch.randn(1, 8), torch.zeros(1, 2), 0.05), scores.softmax(1))
+    assert in_company(torch.zeros(0, 5), torch.zeros(0, 8), torch.zeros(0, 2), 0.05).shape == (0, 5)
+
+
+def test_artefacts_are_no_company():
+    shapes = shape_of(1e3 * torch.randn(20, 2, 256), torch.zeros(20, 2))
+    assert shapes.abs().max() <= 8
+    scores = torch.randn(20, 5)
+    found = in_company(scores, shapes, torch.randn(20, 2) * 3, 0.05)
+    torch.testing.assert_close(found, scores.softmax(1), atol=1e-4, rtol=1e-3)
 
 
 def test_beats_are_compared_within_stretches():
-    scores, same = torch.randn(COMPANY + 2, 5), torch.zeros(COMPANY + 2, 2)
+    scores, same = torch.randn(STRETCH + 2, 5), torch.zeros(STRETCH + 2, 2)
     found = in_company(scores, same, same, 0.05)
-    halves = [in_company(part, same[: len(part)], same[: len(part)], 0.05) for part in scores.split(COMPANY // 2 + 1)]
+    halves = [in_company(part, same[: len(part)], same[: len(part)], 0.05) for part in scores.split(STRETCH // 2 + 1)]
     torch.testing.assert_close(found, torch.cat(halves))
     assert (found[0, 2] - found[-1, 2]).abs() > 1e-6
 
@@ -233,25 +254,61 @@ def test_shape_is_that_of_any_gain_and_baseline():
     assert (shape_of(other, amplitude) - shape_of(x, amplitude)).abs().max() < 0.2  # but for the median
 
 
+def with_records(model):
+    """Return data whose records have nothing to do with the classes of their beats, and the test split's records."""
+    data = tiny_data(model)
+    data.setup()
+    for name, split in data.splits.items():
+        *parts, _ = split.tensors
+        data.splits[name] = Split((*parts, 100 + torch.arange(len(parts[0])) % 3), split.groups)
+    return data, data.splits["test"].tensors[-1]
+
+
 def test_evaluation_shares_within_a_record_alone():
     torch.manual_seed(0)
     model = zoo.create_model("ecg_classifier", alike=100.0)  # all are alike
-    data = tiny_data(model)
+    data, record = with_records(model)
     quiet_trainer().test(model, data, verbose=False)
-    found, y = model.judgements["test"]
-    *_, record = data.splits["test"].tensors
-    assert len(found) == len(y) == len(record)
+    found, y = model.evaluated["test"]
+    assert len(found) == len(record)
     assert torch.equal(y, data.splits["test"].tensors[1])
-    for number in record.unique():
-        own = found[record == number, 2:]
-        torch.testing.assert_close(own, own[:1].expand_as(own), atol=1e-4, rtol=1e-3)
-    means = torch.stack([found[record == number, 2].mean() for number in record.unique()])
-    assert len(means) > 1
-    assert means.std() > 1e-6
     by_itself = torch.cat(quiet_trainer().predict(model, data))
     for number in record.unique():
-        rows = record == number
-        torch.testing.assert_close(by_itself[rows, 2].mean(), found[rows, 2].mean(), atol=1e-4, rtol=1e-3)
+        own = found[record == number]
+        torch.testing.assert_close(own, own[:1].expand_as(own), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(own[0], by_itself[record == number].mean(0), atol=1e-4, rtol=1e-3)
+    means = torch.stack([found[record == number].mean(0) for number in record.unique()])
+    assert means.std(0).max() > 1e-5
+    assert found[:, 2:].std(0).max() > 1e-5
+
+
+def test_shape_and_timing_are_what_they_are_called(monkeypatch):
+    model = zoo.create_model("ecg_classifier", alike=0.05)
+    data, _ = with_records(model)
+    seen = []
+    monkeypatch.setattr("zoo.tasks.beats.in_company", lambda s, z, t, width: seen.append((z, t, width)) or s.softmax(1))
+    quiet_trainer().test(model, data, verbose=False)
+    model.annotate(*heart()[:1], FS)
+    assert len(seen) == 4  # three records, and one more
+    for shapes, timings, width in seen:
+        assert shapes.shape[1:] == (56,)
+        assert timings.shape[1:] == (2,)
+        assert width == 0.05
+
+
+def test_an_evaluation_that_was_broken_off_counts_for_nothing():
+    model = zoo.create_model("ecg_classifier", alike=0.05)
+    data, record = with_records(model)
+
+    class Stop(Callback):
+        def on_test_batch_end(self, *args):
+            raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError, match="broken off"):
+        quiet_trainer(callbacks=[Stop()]).test(model, data, verbose=False)
+    quiet_trainer().test(model, data, verbose=False)
+    assert len(model.evaluated["test"][0]) == len(record)
+    assert model.matrices["test"].sum() == len(record)
 
 
 def test_annotations_share_too():
@@ -263,9 +320,9 @@ def test_annotations_share_too():
     assert not np.allclose(model.annotate(signal, FS, peaks).probability, alone.probability, atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [-0.1, float("inf")])
+@pytest.mark.parametrize("value", [-0.1, 1e-200, float("inf")])
 def test_width_is_a_distance(value):
-    with pytest.raises(ValueError, match="alike must be at least 0"):
+    with pytest.raises(ValueError, match="alike must be 0 or at least"):
         zoo.create_model("ecg_classifier", alike=value)
 
 

@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, run_python
+from conftest import ROOT, quiet_trainer, run_python
 
 import zoo
 from datamodules import MITBIHDataModule
@@ -762,10 +762,25 @@ def test_detected_beats_are_counted_by_hand(small):
 
 
 def test_the_forest_learns_what_is_there(small):
-    data = small(train_on_all=True, folds=4)
+    data = small(train_on_all=True, folds=4, made_up_hearts=2)
     scores = random_forest(zoo.create_model("ecg_classifier", alike=0.05), data)
     assert {"test_macro_f1", "test_accuracy", "test_s_f1", "test_v_f1"} <= set(scores)
     assert scores["test_accuracy"] > 0.5  # all beats look alike; most are N
+
+
+def test_annotating_is_testing(small):
+    torch.manual_seed(0)
+    data = small(fold=0, neighbours=0)
+    model = zoo.create_model("ecg_classifier", neighbours=0, alike=0.05)
+    quiet_trainer().test(model, data, verbose=False)
+    tested, found = model.matrices["test"].clone(), torch.zeros_like(model.matrices["test"])
+    for record in data.recordings():
+        positions, label = beats_of(record)
+        symbols = model.annotate(record.signal, record.fs, positions, record.leads).symbol
+        for true, symbol in zip(label, symbols, strict=True):
+            found[data.records.index(int(record.name)), true, "NSVFQ".index(symbol)] += 1
+    assert tested.sum() == found.sum() > 50
+    assert (tested - found).abs().sum() <= 0.05 * found.sum()  # windows are stored in microvolts
 
 
 def test_the_tasks_know_the_window():

@@ -89,7 +89,7 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
         found = np.zeros(len(trees), np.int64)
         for number in np.unique(rows.record):
             own = np.flatnonzero(rows.record == number)
-            judged = model.judge(torch.from_numpy(scores[own]), rows.shape[own], rows.timing[own])
+            judged = model.record_probabilities(torch.from_numpy(scores[own]), rows.shape[own], rows.timing[own])
             found[own] = judged.argmax(1).numpy()
         return _scored(found, rows.y)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoo.annotating import COLOURS
 from zoo.metrics.ec57 import CLASSES
+from zoo.nn.beats import per_amplitude
 from zoo.tasks.beats import BeatClassifier
 from zoo.tasks.recordings import PEAK, BeatInputs, inputs_of
 
@@ -61,7 +62,7 @@ class Beats(Callback):
             return
         beats = inputs_of(batch)
         drawn = (beats.x[:, :1], beats.around[:, :, :1], beats.rr, batch[-1])
-        self._drawn.append(tuple(part.clone().cpu() for part in drawn))
+        self._drawn.append(tuple(part.to("cpu", copy=True) for part in drawn))
         self._examine(pl_module, beats, batch[1].cpu())
 
     def _examine(self, model: BeatClassifier, beats: BeatInputs, y: Tensor) -> None:
@@ -72,13 +73,13 @@ class Beats(Callback):
             rows = torch.nonzero(y == k).flatten()[:few].to(beats.x.device)
             if not len(rows):
                 continue
-            chosen = BeatInputs(*(part[rows] for part in beats))
-            with torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad():
+                chosen = BeatInputs(*(part[rows].clone() for part in beats))
                 x = chosen.x.detach().clone().requires_grad_()
                 score = model(**model.seen(chosen._replace(x=x)))[:, k].sum()
                 (gradient,) = torch.autograd.grad(score, x)
             level = chosen.x - chosen.x.median(2, keepdim=True).values
-            self._beats[name].append((level / chosen.amplitude.clamp_min(1e-3)[:, :, None])[:, 0].cpu())
+            self._beats[name].append(per_amplitude(level, chosen.amplitude)[:, 0].cpu())
             self._looked[name].append(gradient.abs().sum(1).float().cpu())
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -86,7 +87,7 @@ class Beats(Callback):
         writer = self._writer(trainer)
         if writer is None or trainer.sanity_checking or not self._drawn or not isinstance(pl_module, BeatClassifier):
             return
-        probabilities, y = pl_module.judgements["val"]
+        probabilities, y = pl_module.evaluated["val"]
         fs = pl_module.hparams["fs"]
         figures = {
             "confusion": confusion(pl_module.matrices["val"].sum(0)),

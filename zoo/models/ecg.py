@@ -128,11 +128,12 @@ class ECGClassifier(BeatClassifier):
     neighbours, the logarithms of the RR intervals around it over the recent mean, and its place in the longer rhythm,
     they go through one hidden layer to the scores.
 
-    Beats of a record that look alike then share what their shape tells: see ``alike`` of ``BeatClassifier``.
+    With ``alike`` above 0 beats of a record that are alike then share what their shape and their timing tell, see
+    ``BeatClassifier``.
 
     The usual beat, the amplitude, the median interval, the longer rhythm, beats that are alike, and intervals and
     neighbours after the beat look into the future: a record is annotated when it is over. ``causal`` leaves all of them
-    out, and what is left looks 0.9 s ahead, as far as the window goes.
+    out, refuses ``compare`` and ``alike``, and what is left looks 0.9 s ahead, as far as the window goes.
 
     Args:
         num_classes: Number of classes: N, S, V, F and Q.

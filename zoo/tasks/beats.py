@@ -17,6 +17,8 @@ from zoo.tasks.recordings import BeatAnnotator, BeatInputs, inputs_of
 
 FEWEST = 100
 """Beats of a class in training below which it is not learned."""
+LEAST_WIDTH = 1e-3
+"""Of what is alike: below it no two beats are."""
 
 
 class BeatClassifier(BeatAnnotator, Classifier):
@@ -33,8 +35,8 @@ class BeatClassifier(BeatAnnotator, Classifier):
     numbers, are counted apart.
 
     Beats of a record that are alike share what their shape and their timing tell, see ``zoo.nn.company.in_company``: in
-    evaluation, among those that one process sees, and in ``annotate``. The loss and ``predict_step`` take each beat by
-    itself. It looks into the future.
+    evaluation, among those that one process sees, and in ``annotate``, which so look into the future. The loss,
+    ``predict_step`` and ``classify`` take each beat by itself.
 
     Metrics in evaluation are those of ``zoo.metrics.EC57``: ``macro_f1`` over N, S, V and F, the share ``accuracy`` of
     all their beats, ``s_f1``, ...
@@ -59,14 +61,14 @@ class BeatClassifier(BeatAnnotator, Classifier):
         for name, value in {"balance": balance, "patients": patients}.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], not {value}")
-        if not 0 <= alike < float("inf"):
-            raise ValueError(f"alike must be at least 0, not {alike}")
+        if alike != 0 and not LEAST_WIDTH <= alike < float("inf"):
+            raise ValueError(f"alike must be 0 or at least {LEAST_WIDTH}, not {alike}")
         self.register_buffer("weighed_records", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("weights", torch.zeros(0, len(CLASSES)), persistent=False)
         self._beats: dict[str, EC57] = {}
-        self._evaluated: dict[str, list[tuple[Tensor, ...]]] = {}
-        self.judgements: dict[str, tuple[Tensor, Tensor]] = {}
-        """Probabilities (N, 5) and classes (N,) of the beats of the last evaluation by stage, in its order."""
+        self._kept: dict[str, list[tuple[Tensor, ...]]] = {}
+        self.evaluated: dict[str, tuple[Tensor, Tensor]] = {}
+        """Probabilities (N, 5) and classes (N,) by stage of the beats that this process saw last, in its order."""
         self.matrices: dict[str, Tensor] = {}
         """Confusion matrices by record, as ``EC57`` has them, of the last evaluation by stage, and ``detected``."""
 
@@ -76,10 +78,10 @@ class BeatClassifier(BeatAnnotator, Classifier):
         """Map what is known of N beats, see ``BeatInputs``, to scores (N, 5)."""
         return self.net(x, rr, rhythm, amplitude, template, around)
 
-    def judge(self, scores: Tensor, shapes: Tensor, timings: Tensor) -> Tensor:
+    def record_probabilities(self, scores: Tensor, shapes: Tensor, timings: Tensor) -> Tensor:
         """Return the probabilities (N, 5) of the beats of one record, see ``zoo.nn.company.in_company``."""
-        alike, scores = self.hparams["alike"], scores.float()
-        return in_company(scores, shapes, timings, alike) if alike else self.probabilities(scores)
+        alike = self.hparams["alike"]
+        return in_company(scores, shapes, timings, alike) if alike else self.probabilities(scores.float())
 
     def table(self) -> str:
         """Return the tables of the last test as text, see ``zoo.metrics.ec57_table``; with detected beats too."""
@@ -116,18 +118,26 @@ class BeatClassifier(BeatAnnotator, Classifier):
         scores = self(**self.seen(inputs_of(batch)))
         return {"loss": self.loss(scores, y, weight), "scores": scores.detach()}
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the beats of a validation that was broken off."""
+        self._kept.pop("val", None)
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the beats of a test that was broken off."""
+        self._kept.pop("test", None)
+
     def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
         scores = values.pop("scores")
         if stage != "train":
             beats = inputs_of(batch)
             kept = (scores, shape_of(beats.x, beats.amplitude), timing_of(beats.rr), batch[1], batch[-1])
-            self._evaluated.setdefault(stage, []).append(kept)
+            self._kept.setdefault(stage, []).append(kept)
         super()._record(stage, values, batch)
 
     def _log_means(self, stage: str) -> dict[str, Tensor]:
         means = super()._log_means(stage)
-        if stage in self._evaluated:
-            self._judge_all(stage)
+        if stage in self._kept:
+            self._score_records(stage)
             scores = {f"{stage}_{name}": value for name, value in self._beats[stage].compute().items()}
             for name, value in scores.items():
                 if not value.isnan():
@@ -136,18 +146,18 @@ class BeatClassifier(BeatAnnotator, Classifier):
             self._beats[stage].reset()
         return means
 
-    def _judge_all(self, stage: str) -> None:
-        """Judge the beats of an evaluation that is over, record by record."""
-        *seen, y, record = (torch.cat(parts) for parts in zip(*self._evaluated.pop(stage)))
+    def _score_records(self, stage: str) -> None:
+        """Count the beats of an evaluation that is over, record by record."""
+        *seen, y, record = (torch.cat(parts) for parts in zip(*self._kept.pop(stage)))
         probabilities = torch.empty(seen[0].shape, device=y.device)
         for number in record.unique():
             rows = torch.nonzero(record == number).flatten()
-            probabilities[rows] = self.judge(*(part[rows] for part in seen))
+            probabilities[rows] = self.record_probabilities(*(part[rows] for part in seen))
         if stage not in self._beats:
             records = getattr(getattr(self.trainer, "datamodule", None), "records", (SUPRAVENTRICULAR_RECORD,))
             self._beats[stage] = EC57(records).to(y.device)
         self._beats[stage].update(probabilities.argmax(1), y, record)
-        self.judgements[stage] = (probabilities.cpu(), y.cpu())
+        self.evaluated[stage] = (probabilities.cpu(), y.cpu())
 
     # ---- use ----
 
@@ -156,9 +166,9 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return self.probabilities(self(**self.seen(inputs_of(batch))))
 
     def judged(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the class of each of a recording's beats in order, and its probability (N,)."""
-        scores = self(**self.seen(beats))
-        sure, classes = self.judge(scores, shape_of(beats.x, beats.amplitude), timing_of(beats.rr)).max(1)
+        """Return the class of each beat of a stretch of a recording, in order, and its probability (N,)."""
+        kept = self(**self.seen(beats)), shape_of(beats.x, beats.amplitude), timing_of(beats.rr)
+        sure, classes = self.record_probabilities(*kept).max(1)
         return [CLASSES[k] for k in classes.tolist()], sure
 
 
