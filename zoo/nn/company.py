@@ -10,15 +10,19 @@ from zoo.nn.beats import per_amplitude
 SHAPE, SHAPE_STEP = slice(72, 184), 4
 """Samples of a window that beats of a record look alike by, QRS complex and T wave; means of four are compared."""
 HIGHEST = 8.0
-"""Amplitudes."""
+"""Amplitudes; what is farther out is an artefact, and single precision could not tell such apart."""
 STRETCH = 4_096
 """Beats in a row, about an hour of them, among which those alike are sought."""
+FAR = -60.0
+"""Exponent below which a beat counts for nothing; with the denormal numbers that come of others processors are slow."""
+ROWS = 256
+"""Beats that are compared with a stretch at a time: so few stay in a processor's cache."""
 
 
 def shape_of(x: Tensor, amplitude: Tensor) -> Tensor:
     """Return what beats look alike by (N, K): windows (N, leads, T) less their medians, in amplitudes, coarse.
 
-    What is more than ``HIGHEST`` amplitudes high, which no beat is, counts as that.
+    What is more than ``HIGHEST`` amplitudes high or low, as no beat is, counts as that.
     """
     x = per_amplitude(x - x.median(2, keepdim=True).values, amplitude)
     return x[..., SHAPE].unflatten(2, (-1, SHAPE_STEP)).mean(3).clamp(-HIGHEST, HIGHEST).flatten(1)
@@ -74,6 +78,11 @@ def _mean_of_like(p: Tensor, z: Tensor, width: float) -> Tensor:
     z = z / (width * z.shape[1] ** 0.5)
     half, one = z.square().sum(1, keepdim=True) / 2, z.new_ones(len(z), 1)
     # z_i z_j - |z_i|^2 / 2 - |z_j|^2 / 2 in one product: a quarter of the time that the distances take.
-    exponent = torch.cat([z, -half, one], 1) @ torch.cat([z, one, -half], 1).T
-    sums = exponent.fill_diagonal_(0.0).clamp_(max=0.0).exp_() @ torch.cat([p, one], 1)
-    return sums[:, :-1] / sums[:, -1:]
+    left, right, shared = torch.cat([z, -half, one], 1), torch.cat([z, one, -half], 1).T, torch.cat([p, one], 1)
+    means = []
+    for start in range(0, len(z), ROWS):
+        exponent = left[start : start + ROWS] @ right
+        exponent.diagonal(start).zero_()
+        sums = exponent.clamp_(FAR, 0.0).exp_() @ shared
+        means.append(sums[:, :-1] / sums[:, -1:])
+    return torch.cat(means) if means else p
