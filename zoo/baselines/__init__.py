@@ -1,8 +1,8 @@
 """What a verification measures beside the model: baselines on the same split, and further quantities of the model.
 
 Both take the trained model and its datamodule. A baseline returns metrics of another method, chosen on validation and
-opened on test once; of the model it knows the hyper-parameters alone, and what follows from
-them. A measure returns metrics of the model.
+opened on test once; of the model it knows the hyper-parameters alone, and what follows from them.
+A measure returns metrics of the model.
 """
 
 from __future__ import annotations
