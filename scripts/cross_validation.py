@@ -51,14 +51,14 @@ def cross_validate(
             self.by_width: dict[str, list[torch.Tensor]] = {}
 
         def on_validation_end(self, trainer: L.Trainer, model: Any) -> None:
-            if trainer.state.fn == "validate":
-                self.by_width.setdefault(str(model.hparams["alike"]), []).append(model.matrices["val"].sum(0).cpu())
-                return
             if hasattr(model, "matrices"):
-                found = model.matrices["val"].sum(0)
+                found = model.matrices["val"].sum(0).cpu()
             else:
-                found = torch.stack([trainer.callback_metrics[f"val_{name}"] for name in AREAS])
-            self.by_epoch.setdefault(trainer.current_epoch, []).append(found.cpu())
+                found = torch.stack([trainer.callback_metrics[f"val_{name}"] for name in AREAS]).cpu()
+            if trainer.state.fn == "validate":
+                self.by_width.setdefault(str(model.hparams["alike"]), []).append(found)
+            else:
+                self.by_epoch.setdefault(trainer.current_epoch, []).append(found)
 
     gathered = Folds()
     for fold in range(folds):
@@ -114,6 +114,8 @@ def main(argv: list[str] | None = None) -> int:
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     changed = overrides(rest)
+    if args.alike and "alike" not in described(args, changed)["model"]:
+        parser.error(f"--alike: {args.recipe} has no setting alike; leave it out")
     history, by_width = cross_validate(args.recipe, args.folds, args.seed, changed, args.alike)
     lines = {str(epoch): scores for epoch, scores in enumerate(history, 1)}
     lines.update({f"alike {width}": scores for width, scores in by_width.items()})

@@ -112,6 +112,32 @@ def trained(name, seed=0):
     return state(model)
 
 
+class BreakOff(L.Callback):
+    """Stops an evaluation after its first batch."""
+
+    def on_validation_batch_end(self, *args):
+        raise RuntimeError("broken off")
+
+    on_test_batch_end = on_validation_batch_end
+
+
+@every_model
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_an_evaluation_that_was_broken_off_counts_for_nothing(name, stage):
+    torch.manual_seed(0)
+    model = zoo.create_model(name)
+    data, other = tiny_data(model), tiny_data(model, n_val=30, noise=0.9, shuffled=True)
+
+    def metrics():
+        torch.manual_seed(0)
+        return getattr(quiet_trainer(), stage)(model, data, verbose=False)[0]
+
+    expected = metrics()
+    with pytest.raises(RuntimeError, match="broken off"):
+        getattr(quiet_trainer(callbacks=[BreakOff()]), stage)(model, other, verbose=False)
+    assert metrics() == pytest.approx(expected, nan_ok=True)
+
+
 @every_model
 def test_seed_decides_the_weights(name):
     first = trained(name)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from zoo.claims import mode_of
 from zoo.errors import unknown
+from zoo.flags import refuse_flags
 from zoo.memory import keep_freed_memory
 from zoo.metrics import EpochMeans
 from zoo.nn import l1_norm, limit_norms, squared_l2_norm
@@ -144,7 +145,7 @@ class ZooModule(L.LightningModule):
         chunked = getattr(datamodule, "batches_per_step", 1) > 1
         self.automatic_optimization = not chunked
         if chunked:
-            self._refuse_flags()
+            refuse_flags(self.trainer)
         elif self.hparams["accumulate"] > 1:
             if self.trainer.accumulate_grad_batches not in (1, self.hparams["accumulate"]):
                 raise ValueError(
@@ -152,28 +153,6 @@ class ZooModule(L.LightningModule):
                     f"accumulate={self.hparams['accumulate']} of the model: set one of them"
                 )
             self.trainer.accumulate_grad_batches = self.hparams["accumulate"]
-
-    def _refuse_flags(self) -> None:
-        """Raise for a Trainer flag that would be counted in steps of several batches."""
-        trainer = self.trainer
-        check = trainer.val_check_interval
-        refused = {
-            "gradient_clip_val": (trainer.gradient_clip_val, "the model's clip_norm"),
-            "accumulate_grad_batches": (trainer.accumulate_grad_batches > 1, "the model's accumulate"),
-            "val_check_interval": (check not in (None, 1.0) or isinstance(check, int), "check_val_every_n_epoch"),
-            "overfit_batches": (getattr(trainer, "overfit_batches", 0), "limit_train_batches"),
-            "limit_train_batches": (
-                isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches < 1.0,
-                "a whole number of batches",
-            ),
-            "every_n_train_steps": (
-                any(getattr(c, "_every_n_train_steps", 0) for c in trainer.callbacks if isinstance(c, ModelCheckpoint)),  # type: ignore[attr-defined]
-                "every_n_epochs",
-            ),
-        }
-        for flag, (is_set, instead) in refused.items():
-            if is_set:
-                raise ValueError(f"{flag} does not work with batches_per_step > 1: use {instead} or batches_per_step=1")
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Take one batch, or an iterable of several with one update each."""
@@ -287,6 +266,7 @@ class ZooModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Count the batches of the epoch anew."""
+        self._start("train")
         self._batches_seen, self._validated = 0, False
         self._batches_per_epoch = getattr(getattr(self.trainer, "datamodule", None), "train_batches", 0)
 
@@ -350,6 +330,14 @@ class ZooModule(L.LightningModule):
 
     # ---- evaluation and logging ----
 
+    def on_validation_epoch_start(self) -> None:
+        """Start the validation afresh."""
+        self._start("val")
+
+    def on_test_epoch_start(self) -> None:
+        """Start the test afresh."""
+        self._start("test")
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the metrics of a validation batch."""
         self._record("val", self.step(batch), batch)
@@ -366,6 +354,10 @@ class ZooModule(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         """Log the test means."""
         self._log_means("test")
+
+    def _start(self, stage: str) -> None:
+        """Forget what an epoch of training, validation or test that was broken off has left."""
+        self._means[stage].reset()
 
     def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
         self._means[stage].add({name: value.detach() for name, value in values.items()}, len(batch[0]))

@@ -91,7 +91,9 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
             own = np.flatnonzero(rows.record == number)
             judged = model.record_probabilities(torch.from_numpy(scores[own]), rows.shape[own], rows.timing[own])
             found[own] = judged.argmax(1).numpy()
-        return _scored(found, rows.y)
+        beats = EC57()
+        beats.update(torch.from_numpy(found), torch.from_numpy(rows.y))
+        return ec57_scores(beats.matrix)
 
     def macro_f1(leaf: int) -> float:
         patients, real = np.abs(rows.record), rows.record > 0  # made-up rhythms go with their windows' patient
@@ -104,12 +106,6 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
     test = _rows(data, "test")
     scores = scored(chosen.predict_proba(test.x), test)
     return {f"test_{name}": float(scores[name]) for name in REPORTED}
-
-
-def _scored(found: np.ndarray, true: np.ndarray) -> dict[str, torch.Tensor]:
-    beats = EC57()
-    beats.update(torch.from_numpy(found), torch.from_numpy(true))
-    return ec57_scores(beats.matrix)
 
 
 def detected_beats(model: Any, data: Any) -> dict[str, float]:

@@ -73,6 +73,11 @@ class EpochMeans:
         """Return the means since the last call, by name, and start anew."""
         self._sum()
         means = {name: metric.compute() for name, metric in self._means.items()}
+        self.reset()
+        return means
+
+    def reset(self) -> None:
+        """Start anew."""
+        self._pending, self._sizes = [], []
         for metric in self._means.values():
             metric.reset()
-        return means

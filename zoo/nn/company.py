@@ -19,6 +19,11 @@ ROWS = 256
 """Beats that are compared with a stretch at a time: so few stay in a processor's cache."""
 
 
+def stretches(beats: int) -> int:
+    """Return into how many stretches, as equal as can be, a number of beats is divided."""
+    return max(1, -(-beats // STRETCH))
+
+
 def shape_of(x: Tensor, amplitude: Tensor) -> Tensor:
     """Return what beats look alike by (N, K): windows (N, leads, T) less their medians, in amplitudes, coarse.
 
@@ -60,10 +65,9 @@ def in_company(scores: Tensor, shapes: Tensor, timings: Tensor, width: float) ->
     Returns:
         float32, whatever the precision of the network.
     """
-    parts = (scores, shapes, timings)
-    stretches = zip(*(part.float().tensor_split(max(1, -(-len(scores) // STRETCH))) for part in parts), strict=True)
+    parts = (part.float().tensor_split(stretches(len(scores))) for part in (scores, shapes, timings))
     with torch.autocast(scores.device.type, enabled=False):
-        return torch.cat([_stretch_in_company(s, z, t, width) for s, z, t in stretches])
+        return torch.cat([_stretch_in_company(s, z, t, width) for s, z, t in zip(*parts, strict=True)])
 
 
 def _stretch_in_company(scores: Tensor, shapes: Tensor, timings: Tensor, width: float) -> Tensor:
@@ -77,7 +81,7 @@ def _mean_of_like(p: Tensor, z: Tensor, width: float) -> Tensor:
     """Return the means (N, C) of p (N, C) over beats that are alike in z (N, K)."""
     z = z / (width * z.shape[1] ** 0.5)
     half, one = z.square().sum(1, keepdim=True) / 2, z.new_ones(len(z), 1)
-    # z_i z_j - |z_i|^2 / 2 - |z_j|^2 / 2 in one product: a quarter of the time that the distances take.
+    # z_i z_j - |z_i|^2 / 2 - |z_j|^2 / 2 in one product, which takes less time than the distances.
     left, right, shared = torch.cat([z, -half, one], 1), torch.cat([z, one, -half], 1).T, torch.cat([p, one], 1)
     means = []
     for start in range(0, len(z), ROWS):

@@ -63,6 +63,14 @@ class BeatAutoencoder(BeatAnnotator):
         normal = (batch[1] == NORMAL).to(errors)
         return {"loss": (errors * normal).sum() / normal.sum().clamp_min(1), "errors": errors.detach()}
 
+    def _start(self, stage: str) -> None:
+        super()._start(stage)
+        for name, curve in self._curves.items():
+            if name.startswith(stage):
+                curve.reset()
+        if stage == "val":
+            self._normal.clear()
+
     def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
         errors, y = values.pop("errors").float().cpu(), batch[1].cpu()
         if stage != "train":
@@ -78,10 +86,8 @@ class BeatAutoencoder(BeatAnnotator):
         for name, curve in self._curves.items():
             if name.startswith(stage):
                 self.log(name, curve.compute(), prog_bar=name == self.monitor)
-                curve.reset()
         if stage == "val":
             normal = torch.cat(self._normal)
-            self._normal.clear()
             if len(normal):
                 shares = torch.linspace(0, 1, len(self.quantiles))
                 self.quantiles.copy_(torch.quantile(normal.double(), shares.double()))

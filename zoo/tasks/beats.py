@@ -118,13 +118,9 @@ class BeatClassifier(BeatAnnotator, Classifier):
         scores = self(**self.seen(inputs_of(batch)))
         return {"loss": self.loss(scores, y, weight), "scores": scores.detach()}
 
-    def on_validation_epoch_start(self) -> None:
-        """Forget the beats of a validation that was broken off."""
-        self._kept.pop("val", None)
-
-    def on_test_epoch_start(self) -> None:
-        """Forget the beats of a test that was broken off."""
-        self._kept.pop("test", None)
+    def _start(self, stage: str) -> None:
+        super()._start(stage)
+        self._kept.pop(stage, None)
 
     def _record(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
         scores = values.pop("scores")

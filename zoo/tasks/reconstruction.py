@@ -94,16 +94,10 @@ class Autoencoder(ZooModule):
 
     # ---- training ----
 
-    def on_validation_epoch_start(self) -> None:
-        """Draw the corruptions of validation anew, the same ones each time."""
-        self._draw_anew()
-
-    def on_test_epoch_start(self) -> None:
-        """Draw the corruptions of the test anew, the same ones each time."""
-        self._draw_anew()
-
-    def _draw_anew(self) -> None:
-        self._draws = torch.Generator().manual_seed(self.global_rank)  # a device's own would draw other numbers
+    def _start(self, stage: str) -> None:
+        super()._start(stage)
+        if stage != "train":  # each evaluation draws the same corruptions
+            self._draws = torch.Generator().manual_seed(self.global_rank)  # a device's own would draw other numbers
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the network sees of a batch (N, ...) in [0, 1]: the batch after its corruption.

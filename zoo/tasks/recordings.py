@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.base import ZooModule
-from zoo.nn.company import STRETCH
+from zoo.nn.company import stretches
 from zoo.tasks.detection import detected
 
 WINDOW, PEAK = 256, 96
@@ -135,9 +135,9 @@ class BeatAnnotator(ZooModule):
     def _pieces(
         self, windows: np.ndarray, rows: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray]
     ) -> Iterator[BeatInputs]:
-        """Yield the beats of a recording, a stretch of ``STRETCH`` at most at a time, on the model's device."""
+        """Yield the beats of a recording, a stretch at a time, on the model's device; see ``zoo.nn.company``."""
         steps = np.array([step for step in range(-self.hparams["neighbours"], self.hparams["neighbours"] + 1) if step])
-        for number in np.array_split(np.arange(len(windows)), -(-len(windows) // STRETCH)):
+        for number in np.array_split(np.arange(len(windows)), stretches(len(windows))):
             beside = (number[:, None] + steps.astype(np.int64)).clip(0, len(windows) - 1)
             arrays = (windows[number], *(row[number] for row in rows), *whole, windows[beside])
             x, rr, rhythm, amplitude, template, around = (torch.from_numpy(array).to(self.device) for array in arrays)
