@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -14,59 +14,11 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from datamodules.augment import augment, check_augmentation
 from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
+from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified
 
-EVALUATION_BATCH, EVALUATION_BATCH_CPU = 2048, 256
-"""Fewest rows of an evaluation's batch; on a CPU the maps of a small convolutional network should stay in its cache."""
 RESIDENT_SHARE = 0.5
 """Share of a CUDA device's free memory that data may fill under ``device_resident="auto"``."""
-
-
-class Split(NamedTuple):
-    """Aligned tensors and, for each row, the number of the group (patient, sentence, ...) it belongs to.
-
-    A split may be a choice of ``rows`` out of larger tensors, in place of a copy of them: ``stored`` then holds more
-    than the split, and what is too large to be copied, or lies in a memory-mapped file, stays where it is.
-    """
-
-    stored: tuple[Tensor, ...]
-    groups: np.ndarray
-    rows: Tensor | None = None
-    """Numbers of the split's rows in ``stored``, in order; None for all of them."""
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The split's own rows, copied if it is a choice."""
-        return tuple(self.column(k) for k in range(len(self.stored)))
-
-    def column(self, k: int) -> Tensor:
-        """Return the split's own rows of tensor ``k`` alone."""
-        return self.stored[k] if self.rows is None else self.stored[k].index_select(0, self.rows)
-
-    def as_choice(self) -> Split:
-        """Return the same split as a choice of all its rows, so that parts of it are choices too, not copies."""
-        return self if self.rows is not None else self._replace(rows=torch.arange(len(self.groups)))
-
-    def take(self, rows: np.ndarray) -> Split:
-        """Return the rows of the given numbers, in ascending order: copied, or chosen if this is a choice already."""
-        rows = np.sort(rows)
-        index = torch.from_numpy(rows)
-        if self.rows is not None:
-            return Split(self.stored, self.groups[rows], self.rows[index])
-        return Split(tuple(tensor.index_select(0, index) for tensor in self.stored), self.groups[rows])
-
-    def to(self, device: torch.device) -> Split:
-        """Return a copy on a device; a choice goes there piece by piece, and never whole through the host's memory."""
-        if self.rows is None:
-            return Split(tuple(tensor.to(device) for tensor in self.stored), self.groups)
-        n = len(self.rows)
-        there = tuple(torch.empty((n, *t.shape[1:]), dtype=t.dtype, device=device) for t in self.stored)
-        for start in range(0, n, EVALUATION_BATCH):
-            piece = self.rows[start : start + EVALUATION_BATCH]
-            for source, target in zip(self.stored, there, strict=True):
-                target[start : start + len(piece)] = source.index_select(0, piece)
-        return Split(there, self.groups)
 
 
 def data_root(root: str | os.PathLike[str] | None) -> Path:
@@ -75,39 +27,18 @@ def data_root(root: str | os.PathLike[str] | None) -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lightning-zoo")
 
 
-def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> tuple[np.ndarray, np.ndarray]:
-    """Return the row numbers of the rest and of ``size`` rows with each label in proportion.
-
-    Raises:
-        ValueError: If ``size`` leaves nothing, or too little for one row a class; the line gives ``name``.
-    """
-    n, (values, counts) = len(labels), labels.unique(return_counts=True)
-    classes = len(values)
-    if not classes <= size <= n - classes:
-        raise ValueError(f"{name}={size} does not fit: choose from {classes} to {n - classes} of {n} rows")
-    if counts.min() < 2:
-        raise ValueError(
-            f"{name}={size}: class {int(values[counts.argmin()])} has one row, two are needed to divide it"
-        )
-    from sklearn.model_selection import train_test_split
-
-    rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
-    return rest, taken
-
-
 class TensorDataModule(L.LightningDataModule):
     """Base of every datamodule: the whole set in memory as compact tensors.
 
     A subclass gives ``spec`` and ``load``; the rest is here. Storage may be compact (bytes for pixels); batches reach
-    the model in natural units, made on its device by ``to_natural``.
+    the model in natural units, made on its device by ``to_natural_units``.
 
     Args:
         root: Folder of the data; ``$ZOO_DATA`` or a per-user cache folder if None.
         batch_size: Rows an update.
         val_size: Rows of the training split set aside for validation, drawn with each class in proportion.
-        seed: Seed of the validation split, of the order of the rows and of the augmentation.
+        seed: Seed of the validation split, of the order of the rows and of everything else that is random.
         batches_per_step: Batches handed to the model at a time; it updates its weights after each all the same.
-        augment: Names and strengths of random changes of the training pictures; see ``AUGMENTATIONS``.
         device_resident: Whether the data live on a CUDA device in training: ``yes``, ``no`` or ``auto``, which is yes
             when they fill at most half of its free memory. Elsewhere they are pinned and prefetched.
     """
@@ -129,7 +60,6 @@ class TensorDataModule(L.LightningDataModule):
         val_size: int = 0,
         seed: int = 0,
         batches_per_step: int = 1,
-        augment: dict[str, float] | None = None,
         device_resident: str = "auto",
     ) -> None:
         super().__init__()
@@ -140,16 +70,12 @@ class TensorDataModule(L.LightningDataModule):
             raise ValueError(f"val_size and seed must be at least 0, not {val_size} and {seed}")
         if device_resident not in ("auto", "yes", "no"):
             raise ValueError(f"unknown device_resident {device_resident!r}: choose from auto, yes, no")
-        check_augmentation(augment or {})
         self.root = data_root(root)
         self.batch_size, self.batches_per_step = batch_size, batches_per_step
         self.val_size, self.seed = val_size, seed
-        self.augment, self.device_resident = dict(augment or {}), device_resident
+        self.device_resident = device_resident
         self.splits: dict[str, Split] = {}
         self._resident: dict[str, Split] = {}
-        self._draws: tuple[int, torch.Generator] | None = None
-
-    # ---- what a source gives ----
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -168,24 +94,38 @@ class TensorDataModule(L.LightningDataModule):
         """Return the numbers of the training rows that are trained on and of those set aside for validation."""
         return stratified(self.strata(train), self.val_size, self.seed)
 
-    def to_natural(self, x: Tensor) -> Tensor:
+    def to_natural_units(self, x: Tensor) -> Tensor:
         """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""
         return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
 
-    def naturally(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Turn a stored batch (x, ...) into natural units."""
         x, *rest = batch
-        return self.to_natural(x), *rest
+        return self.to_natural_units(x), *rest
 
-    def lengths(self, split: Split) -> Tensor | None:
-        """Return the length (N,) of each row for sources whose rows differ in it: batches then hold similar ones."""
+    def bucket_keys(self, split: Split) -> Tensor | None:
+        """Return keys (N,) by which rows are bucketed into training batches, such as lengths; None for no buckets."""
         return None
+
+    def adopt(self, hparams: Mapping[str, Any]) -> None:
+        """Take what a model learned about its data, such as a vocabulary, in place of learning it from the data.
+
+        Args:
+            hparams: Hyper-parameters of the model.
+        """
 
     def read(self, source: str) -> Tensor:
         """Read one input of a user's, a file or a string, into a batch in natural units."""
         raise ValueError(f"{self.name} takes no input {source!r}: its model has no files or strings to answer")
 
-    # ---- splits ----
+    @property
+    def augments(self) -> bool:
+        """Whether training batches are augmented."""
+        return False
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """Augment a training batch (N, ...) in natural units, on its device."""
+        return x
 
     def setup(self, stage: str | None = None) -> None:
         """Load the data once and set the validation rows aside."""
@@ -213,9 +153,7 @@ class TensorDataModule(L.LightningDataModule):
         """Return a split as numpy arrays, x in natural units and flattened to (N, features), y as it is."""
         self.setup()
         x, y = self.splits[split].tensors[:2]
-        return self.to_natural(x).flatten(1).numpy(), y.numpy()
-
-    # ---- batches ----
+        return self.to_natural_units(x).flatten(1).numpy(), y.numpy()
 
     @property
     def train_batches(self) -> int:
@@ -224,7 +162,6 @@ class TensorDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         """Return the training batches."""
-        self._draws = None  # another fit draws the same pictures as this one
         return self._loader("train")
 
     def val_dataloader(self) -> TensorLoader:
@@ -242,14 +179,14 @@ class TensorDataModule(L.LightningDataModule):
     def _loader(self, name: str) -> TensorLoader:
         training, trainer = name == "train", self.trainer
         split, device = self._on_device(name), self._device
-        in_chunks = training and self.batches_per_step > 1 and not self.augment and device == "cpu"
+        in_chunks = training and self.batches_per_step > 1 and not self.augments and device == "cpu"
         evaluated = max(self.batch_size, EVALUATION_BATCH_CPU if device == "cpu" else EVALUATION_BATCH)
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        lengths = self.lengths(split) if training else None
-        if lengths is None:
+        keys = self.bucket_keys(split) if training else None
+        if keys is None:
             sampler = EpochSampler(len(split.groups), training, self.seed, rank, world)
         else:
-            sampler = BucketSampler(lengths, self.batch_size, seed=self.seed, rank=rank, world_size=world)
+            sampler = BucketSampler(keys, self.batch_size, seed=self.seed, rank=rank, world_size=world)
         limit = trainer.limit_train_batches if trainer and training else None
         return TensorLoader(
             split.stored,
@@ -259,7 +196,7 @@ class TensorDataModule(L.LightningDataModule):
             max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
             prefetch=device == "cuda" and not split.stored[0].is_cuda,
             chosen=split.rows,
-            naturally=self.naturally if in_chunks else None,
+            decode_batch=self.decode_batch if in_chunks else None,
         )
 
     @property
@@ -289,41 +226,8 @@ class TensorDataModule(L.LightningDataModule):
         """Turn a batch into natural units; in training augment it and divide it into its batches."""
         if not isinstance(batch, (tuple, list)):
             return batch  # a chunk does it by itself, or it is no batch of this datamodule
-        x, *rest = self.naturally(tuple(batch))
+        x, *rest = self.decode_batch(tuple(batch))
         training = bool(self.trainer and self.trainer.training)
-        if training and self.augment:
-            x = augment(x, self.augment, self._generator())
+        if training and self.augments:
+            x = self.augmented(x)
         return Chunk((x, *rest), self.batch_size) if training and self.batches_per_step > 1 else (x, *rest)
-
-    def _generator(self) -> torch.Generator:
-        """Return the random numbers of the epoch's augmentation, a function of seed and epoch alone."""
-        epoch = self.trainer.current_epoch  # type: ignore[union-attr]
-        if self._draws is None or self._draws[0] != epoch:
-            rank = self.trainer.global_rank  # type: ignore[union-attr]
-            seed = (self.seed * 1_000_003 + epoch) * 4_099 + rank + 1
-            self._draws = (epoch, torch.Generator().manual_seed(seed))
-        return self._draws[1]
-
-
-def spec_of_images(
-    shape: tuple[int, int, int], class_names: list[str], mean: float | list[float], std: float | list[float]
-) -> dict[str, Any]:
-    """Return the ``spec`` of labelled pictures of a shape (C, H, W)."""
-    return {
-        "input_shape": list(shape),
-        "in_features": shape[0] * shape[1] * shape[2],
-        "in_channels": shape[0],
-        "num_classes": len(class_names),
-        "class_names": class_names,
-        "mean": mean,
-        "std": std,
-    }
-
-
-def rows_as_groups(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Number the rows of all splits on, for sources in which each row stands for itself."""
-    groups, start = {}, 0
-    for name, size in sizes.items():
-        groups[name] = np.arange(start, start + size)
-        start += size
-    return groups

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule
-from datamodules.registry import register_datamodule, unknown
+from datamodules.base import TensorDataModule
+from datamodules.errors import unknown
+from datamodules.registry import register_datamodule
+from datamodules.splits import Split
 
 TABLES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}
 """Values of each function at (0, 0), (0, 1), (1, 0), (1, 1)."""

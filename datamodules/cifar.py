@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tarfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule, data_root, rows_as_groups, spec_of_images
-from datamodules.download import fetch
+from datamodules.base import data_root
+from datamodules.download import find_source, read_source
 from datamodules.image_folder import ImageFolderDataModule
-from datamodules.pictures import PICTURE_ENDINGS, read_picture, square
+from datamodules.images.base import ImageDataModule, spec_of_images
+from datamodules.images.reading import read_picture, square
 from datamodules.registry import register_datamodule
+from datamodules.splits import Split, rows_as_groups
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 _RECORD = 1 + 3 * 32 * 32
 
 
 @register_datamodule("cifar10")
-class CIFAR10DataModule(TensorDataModule):
+class CIFAR10DataModule(ImageDataModule):
     """CIFAR-10: colour pictures of 32x32 pixels in ten classes (Krizhevsky, 2009).
 
     The official binary version, whose records are a byte for the class and 3,072 for the pixels, is downloaded as
@@ -32,10 +32,9 @@ class CIFAR10DataModule(TensorDataModule):
 
     Args:
         val_size: Rows of the training split set aside for validation.
-        **common: Arguments of ``TensorDataModule``.
+        **common: Arguments of ``ImageDataModule``.
     """
 
-    endings = PICTURE_ENDINGS
     url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
     md5 = "c32a1d4ab5d03f1284b67883e8d87530"
     folder = "cifar-10-batches-bin"
@@ -51,17 +50,24 @@ class CIFAR10DataModule(TensorDataModule):
         return spec_of_images((3, 32, 32), CLASSES, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616])
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its folder is there."""
+        """Download the archive unless it or its files are there."""
+        self._source()
+
+    def _source(self) -> Path:
+        """Return the folder of the files or the archive, which is checked."""
+        names = [name for names in self.files.values() for name in names]
         archive = self.root / "cifar-10-binary.tar.gz"
-        if not (self.root / self.folder).is_dir() and not archive.exists():
-            fetch([self.url], f"md5:{self.md5}", archive)
+        source = find_source(self.root / self.folder, names, archive, [self.url], f"md5:{self.md5}")
+        if source == archive and hashlib.md5(archive.read_bytes()).hexdigest() != self.md5:
+            raise ValueError(f"{archive}: wrong checksum, not the published archive; delete it and try again")
+        return source
 
     def load(self) -> dict[str, Split]:
         """Read the official splits."""
-        self.prepare_data()
-        splits = {}
+        source, splits = self._source(), {}
         groups = rows_as_groups({split: self.rows * len(names) for split, names in self.files.items()})
-        for split, contents in self._contents().items():
+        for split, names in self.files.items():
+            contents = [self._checked(name, content) for name, content in zip(names, read_source(source, names))]
             records = np.frombuffer(bytearray(b"".join(contents)), np.uint8).reshape(-1, _RECORD)
             x = torch.from_numpy(records[:, 1:].copy()).reshape(-1, 3, 32, 32)
             splits[split] = Split((x, torch.from_numpy(records[:, 0].astype(np.int64))), groups[split])
@@ -71,32 +77,12 @@ class CIFAR10DataModule(TensorDataModule):
         """Read a picture, of any size and mode, as CIFAR-10 would show it: (1, 3, 32, 32)."""
         return square(read_picture(source, "RGB"), 32)[None]
 
-    def _contents(self) -> dict[str, list[bytes]]:
-        """Return the contents of the files of each split, each checked."""
-        folder, archive = self.root / self.folder, self.root / "cifar-10-binary.tar.gz"
-        if folder.is_dir():
-            return {split: [self._file(folder / name) for name in names] for split, names in self.files.items()}
-        if hashlib.md5(archive.read_bytes()).hexdigest() != self.md5:
-            raise ValueError(f"{archive}: wrong checksum, not the published archive; delete it and try again")
-        try:
-            with tarfile.open(archive) as tar:
-                return {
-                    split: [tar.extractfile(f"{self.folder}/{name}").read() for name in names]  # type: ignore[union-attr]
-                    for split, names in self.files.items()
-                }
-        except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error) as error:
-            raise ValueError(
-                f"{archive} cannot be unpacked ({type(error).__name__}); delete it and it is downloaded again"
-            ) from error
-
-    def _file(self, path: Path) -> bytes:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: unpack {self.url} into {self.root}")
-        content = path.read_bytes()
+    def _checked(self, name: str, content: bytes) -> bytes:
+        """Return the content of a file if it has as many records as it should, each of a known class."""
         if len(content) != self.rows * _RECORD:
-            raise ValueError(f"{path}: {len(content)} bytes, expected {self.rows * _RECORD}; is it truncated?")
+            raise ValueError(f"{name}: {len(content)} bytes, expected {self.rows * _RECORD}; is it truncated?")
         if max(content[::_RECORD]) > 9:
-            raise ValueError(f"{path}: a class above 9, expected records of a class and 3,072 pixels; is it damaged?")
+            raise ValueError(f"{name}: a class above 9, expected records of a class and 3,072 pixels; is it damaged?")
         return content
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pooch
@@ -13,7 +17,8 @@ import requests
 def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
     """Download a file from the first address that answers, unless it is there already.
 
-    The file appears under its name only when it is complete and its checksum is right.
+    The file appears under its name only when it is complete and its checksum is right. A failed download leaves nothing
+    behind, no empty folder either.
 
     Args:
         urls: Addresses of the same file.
@@ -27,10 +32,21 @@ def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
         FileNotFoundError: If no address answers; the line says which file, from where, put where.
         ValueError: If what arrives has another checksum.
     """
+    new = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileNotFoundError(f"{path.name} is missing and {path.parent} cannot be made: {error.strerror}") from error
+    try:
+        return _retrieve(urls, known_hash, path)
+    finally:
+        for folder in new:  # the innermost first
+            with contextlib.suppress(OSError):  # not empty: something arrived
+                folder.rmdir()
+
+
+def _retrieve(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
+    """Download a file into an existing folder; see ``fetch``."""
     pooch.get_logger().setLevel(logging.WARNING)
     damaged = ""
     for url in urls:
@@ -47,3 +63,54 @@ def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
     raise FileNotFoundError(
         f"{path.name} is missing and no server answers: download it from {urls[0]} and put it at {path}"
     )
+
+
+def find_source(folder: Path, names: Sequence[str], archive: Path, urls: Sequence[str], known_hash: str | None) -> Path:
+    """Return the folder that holds all files, else the archive of them, downloaded unless it is there.
+
+    Args:
+        folder: Folder of the unpacked files; one that lacks a file is not taken.
+        names: Names of the files.
+        archive: Path of the archive.
+        urls: Addresses of the archive.
+        known_hash: Checksum of the archive, as ``fetch`` takes it.
+    """
+    if all((folder / name).is_file() for name in names):
+        return folder
+    return archive if archive.exists() else fetch(urls, known_hash, archive)
+
+
+def read_source(source: Path, names: Sequence[str]) -> Iterator[bytes]:
+    """Yield the contents of files, in order, from their folder or from a zip or tar archive of them.
+
+    Args:
+        source: The folder or the archive. Inside an archive a file is found by its name, whatever its folder.
+        names: Names of the files.
+
+    Raises:
+        ValueError: If the archive is damaged or lacks a file.
+    """
+    if source.is_dir():
+        for name in names:
+            yield (source / name).read_bytes()
+        return
+    try:
+        if source.suffix == ".zip":
+            with zipfile.ZipFile(source) as packed:
+                inside = {Path(name).name: name for name in packed.namelist()}
+                for name in names:
+                    yield packed.read(inside[name])
+        else:
+            found = {}
+            with tarfile.open(source) as packed_tar:
+                for member in packed_tar:
+                    if member.isfile() and Path(member.name).name in names:
+                        found[Path(member.name).name] = packed_tar.extractfile(member).read()  # type: ignore[union-attr]
+            for name in names:
+                yield found.pop(name)
+    except KeyError as error:
+        raise ValueError(f"{source} cannot be unpacked: it has no file {error}; delete it and try again") from None
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(
+            f"{source} cannot be unpacked ({type(error).__name__}: {error}); delete it and try again"
+        ) from None

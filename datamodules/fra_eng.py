@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule
-from datamodules.download import fetch
-from datamodules.registry import register_datamodule, unknown
-from datamodules.text import decoded, read_lines
-from datamodules.vocabulary import Vocabulary, padded
+from datamodules.base import TensorDataModule
+from datamodules.download import find_source, read_source
+from datamodules.errors import unknown
+from datamodules.registry import register_datamodule
+from datamodules.splits import Split
+from datamodules.text.files import decoded, read_lines
+from datamodules.text.vocabulary import Vocabulary, padded
 
 LARGEST_COMPONENT = 100
 """Pairs of the largest group that is not trained on; a larger one would be a test of little else."""
@@ -65,37 +67,25 @@ class FraEngDataModule(TensorDataModule):
         super().__init__(val_size=val_size, **common)
         if source not in self.names:
             raise unknown("source", source, self.names)
-        if self.augment:
-            raise ValueError(f"augment: {', '.join(self.augment)} changes pictures, and {self.name} holds texts")
         if max_length < 3:
             raise ValueError(f"max_length must be at least 3, not {max_length}: both ends are tokens")
         self.source, self.target = source, self.names[1 - self.names.index(source)]
         self.vocab_size, self.max_length = vocab_size, max_length
-        self._parts: dict[str, tuple[list[Pair], np.ndarray]] | None = None
+        self._text_splits: dict[str, tuple[list[Pair], np.ndarray]] | None = None
         self._vocabulary: Vocabulary | None = None
 
     def prepare_data(self) -> None:
         """Download the archive unless it or its file is there."""
-        if not (self.root / "fra-eng" / "fra.txt").exists() and not (self.root / "fra-eng.zip").exists():
-            fetch([self.url], None, self.root / "fra-eng.zip")
+        self._source()
 
-    # ---- pairs ----
+    def _source(self) -> Path:
+        folder = self.root / "fra-eng"
+        return find_source(folder, ["fra.txt"], folder.with_suffix(".zip"), [self.url], None)
 
     def read_all(self) -> list[Pair]:
         """Read the pairs (English, French), each once, in the order of the file."""
-        self.prepare_data()
-        path, archive = self.root / "fra-eng" / "fra.txt", self.root / "fra-eng.zip"
-        if path.exists():
-            content = path.read_bytes()
-        else:
-            try:
-                with zipfile.ZipFile(archive) as packed:
-                    content = packed.read("fra.txt")
-            except (zipfile.BadZipFile, KeyError, OSError) as error:
-                raise ValueError(
-                    f"{archive} cannot be unpacked ({type(error).__name__}); delete it and try again"
-                ) from None
-            path = archive
+        path = self._source()
+        (content,) = read_source(path, ["fra.txt"])
         pairs: dict[Pair, None] = {}
         for number, line in enumerate(decoded(content, str(path)).splitlines(), 1):
             columns = line.split("\t")
@@ -106,9 +96,9 @@ class FraEngDataModule(TensorDataModule):
             raise ValueError(f"{path} is empty: expected a pair a line, English, tab, French")
         return list(pairs)
 
-    def parts(self) -> dict[str, tuple[list[Pair], np.ndarray]]:
+    def text_splits(self) -> dict[str, tuple[list[Pair], np.ndarray]]:
         """Return pairs and the numbers of their groups for ``train``, ``val`` and ``test``, read once."""
-        if self._parts is None:
+        if self._text_splits is None:
             pairs = self.read_all()
             groups = components(pairs)
             sizes = np.bincount(groups)
@@ -125,11 +115,11 @@ class FraEngDataModule(TensorDataModule):
             for name, numbers in chosen.items():
                 part_of[numbers] = name
             side = part_of[groups]
-            self._parts = {
+            self._text_splits = {
                 name: ([pairs[i] for i in np.flatnonzero(side == name)], groups[side == name])
                 for name in ("train", "val", "test")
             }
-        return self._parts
+        return self._text_splits
 
     @staticmethod
     def _until(pairs: list[Pair], members: list[np.ndarray], order: np.ndarray, sources: int) -> int:
@@ -145,13 +135,13 @@ class FraEngDataModule(TensorDataModule):
 
     def sentences(self, part: str) -> tuple[list[str], list[str]]:
         """Return the sources and the targets of all pairs of a part."""
-        sources, targets = zip(*map(self._oriented, self.parts()[part][0]))
+        sources, targets = zip(*map(self._oriented, self.text_splits()[part][0]))
         return list(sources), list(targets)
 
     def references(self, part: str = "test", limit: int | None = 2_000) -> tuple[list[str], list[list[str]]]:
         """Return the first ``limit`` sources of a part and all translations of each."""
         found: dict[str, list[str]] = {}
-        for pair in self.parts()[part][0]:
+        for pair in self.text_splits()[part][0]:
             source, target = self._oriented(pair)
             found.setdefault(source, []).append(target)
         return list(found)[:limit], list(found.values())[:limit]
@@ -159,13 +149,11 @@ class FraEngDataModule(TensorDataModule):
     def _oriented(self, pair: Pair) -> Pair:
         return pair if self.source == "eng" else (pair[1], pair[0])
 
-    # ---- tensors ----
-
     @property
     def vocabulary(self) -> Vocabulary:
         """The subwords of both languages, learned from the training pairs once."""
         if self._vocabulary is None:
-            texts = [sentence for pair in self.parts()["train"][0] for sentence in pair]
+            texts = [sentence for pair in self.text_splits()["train"][0] for sentence in pair]
             self._vocabulary = Vocabulary.train(texts, self.vocab_size)
         return self._vocabulary
 
@@ -181,7 +169,7 @@ class FraEngDataModule(TensorDataModule):
     def load(self) -> dict[str, Split]:
         """Turn the pairs into token ids."""
         splits = {}
-        for name, (pairs, groups) in self.parts().items():
+        for name, (pairs, groups) in self.text_splits().items():
             sides = list(zip(*(self._oriented(pair) for pair in pairs)))
             rows = [self.vocabulary.encode(side, ends=True) for side in sides]
             if name == "train":
@@ -196,11 +184,11 @@ class FraEngDataModule(TensorDataModule):
         """Return the checksum of all pairs, however they are divided."""
         return hashlib.sha256("\n".join("\t".join(pair) for pair in self.read_all()).encode()).hexdigest()
 
-    def lengths(self, split: Split) -> Tensor:
-        """Return the number of tokens (N,) of both sentences together."""
+    def bucket_keys(self, split: Split) -> Tensor:
+        """Return keys (N,) that sort pairs by the length of the source, then by that of the target."""
         return split.column(1) * 1_000 + split.column(3)
 
-    def naturally(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Cut ids to the longest row and make them int64."""
         src, src_len, tgt, tgt_len = batch
         return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len

@@ -19,9 +19,11 @@ import platformdirs
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule, rows_as_groups, spec_of_images, stratified
-from datamodules.pictures import PICTURE_ENDINGS, read_picture, square
-from datamodules.registry import register_datamodule, unknown
+from datamodules.errors import unknown
+from datamodules.images.base import ImageDataModule, spec_of_images
+from datamodules.images.reading import PICTURE_ENDINGS, read_picture, square
+from datamodules.registry import register_datamodule
+from datamodules.splits import Split, rows_as_groups, stratified
 
 PARTS = ("train", "val", "test")
 STATISTICS_ROWS = 256
@@ -109,7 +111,7 @@ def arrange(root: Path, pictures: list[Picture]) -> dict[str, list[tuple[Picture
 
 
 @register_datamodule("image_folder")
-class ImageFolderDataModule(TensorDataModule):
+class ImageFolderDataModule(ImageDataModule):
     """A folder or a zip file of a user's own pictures, one folder a class.
 
     Either ``train/<class>/...`` and ``test/<class>/...``, perhaps also ``val/<class>/...``; or ``<class>/...`` alone.
@@ -129,10 +131,8 @@ class ImageFolderDataModule(TensorDataModule):
         test_size: Pictures of the test split; a fifth if None. Takes no number where there is ``test/``.
         memory_limit: GiB of decoded pictures to keep in memory; half of the machine's memory if None.
         batch_size: Rows an update.
-        **common: Arguments of ``TensorDataModule``.
+        **common: Arguments of ``ImageDataModule``.
     """
-
-    endings = PICTURE_ENDINGS
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class ImageFolderDataModule(TensorDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read a picture as those of the set are: (1, C, image_size, image_size)."""
-        return self.to_natural(self._decode(source, source)[None])
+        return self.to_natural_units(self._decode(source, source)[None])
 
     def _everything(self) -> tuple[dict[str, Split], list[str]]:
         """Return the splits and the class names, read once."""
@@ -217,8 +217,6 @@ class ImageFolderDataModule(TensorDataModule):
         if "val" not in parts and not self._val_size_given:
             self.val_size = max(len({name for _, name in parts["train"]}), len(parts["train"]) // 10)
         return {part: parts[part] for part in PARTS if part in parts}
-
-    # ---- decoding ----
 
     def _decode(self, source: Any, name: str) -> Tensor:
         picture = square(read_picture(source, "L" if self.grey else "RGB", name=name), self.image_size)

@@ -12,6 +12,11 @@ from torch import Tensor
 Batch = tuple[Tensor, ...]
 
 
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return the seed of an epoch's random numbers; no two of the first 1,000,003 epochs of any seeds share one."""
+    return seed * 1_000_003 + epoch
+
+
 class EpochSampler:
     """Row numbers of one process for one epoch.
 
@@ -45,33 +50,33 @@ class EpochSampler:
         """Return the row numbers (int64), or None for all rows in their own order."""
         if not self.shuffle:
             return None if self.world_size == 1 else torch.arange(self.rank, self.n, self.world_size)
-        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch))
+        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch)))
         return order[: self.n - self.n % self.world_size][self.rank :: self.world_size]
 
 
 class BucketSampler(EpochSampler):
-    """Row numbers of an epoch in batches of rows of about the same length, so that little of a batch is padding.
+    """Row numbers of an epoch in batches of similar rows, such as texts of similar length, so that little is padding.
 
-    The epoch's permutation is cut into pools of ``pool`` batches; each is sorted by length and cut into batches, and
-    the batches of all pools are put in random order. Every row comes once an epoch, as ever.
+    The epoch's permutation is cut into pools of ``pool`` batches; each is sorted by key and cut into batches, and the
+    batches of all pools are shuffled. Every row comes once an epoch.
 
     Args:
-        lengths: Length of each row.
+        keys: Key of each row (N,) by which rows are sorted, such as its length.
         batch_size: Rows a batch.
         pool: Batches that are sorted together; more leave less padding, and batches that are less mixed.
         **common: Arguments of ``EpochSampler``.
     """
 
-    def __init__(self, lengths: Tensor, batch_size: int, pool: int = 256, **common: Any) -> None:
-        super().__init__(len(lengths), True, **common)
-        self.lengths, self.batch_size, self.pool = lengths, batch_size, pool
+    def __init__(self, keys: Tensor, batch_size: int, pool: int = 256, **common: Any) -> None:
+        super().__init__(len(keys), True, **common)
+        self.keys, self.batch_size, self.pool = keys, batch_size, pool
 
     def rows(self) -> Tensor:
         """Return the row numbers (int64)."""
-        draws = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        draws = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
         order = torch.randperm(self.n, generator=draws)[: self.n - self.n % self.world_size]
         size = self.batch_size * self.world_size
-        pools = [part[self.lengths[part].argsort(stable=True)] for part in order.split(size * self.pool)]
+        pools = [part[self.keys[part].argsort(stable=True)] for part in order.split(size * self.pool)]
         batches = [batch for part in pools for batch in part.split(size)]
         last = [batches.pop()] if batches and len(batches[-1]) < size else []  # only the last may be smaller
         mixed = [batches[k] for k in torch.randperm(len(batches), generator=draws).tolist()]
@@ -87,7 +92,7 @@ class Chunk:
         tensors: Aligned tensors.
         batch_size: Rows a batch; the last may have fewer.
         rows: Numbers of the chunk's rows in the tensors; all if None.
-        naturally: What is done to a batch; nothing if None.
+        decode_batch: What is done to a batch; nothing if None.
     """
 
     def __init__(
@@ -95,10 +100,10 @@ class Chunk:
         tensors: tuple[Tensor, ...],
         batch_size: int,
         rows: Tensor | None = None,
-        naturally: Callable[[Batch], Batch] | None = None,
+        decode_batch: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.tensors, self.batch_size = tensors, batch_size
-        self.rows, self.naturally = rows, naturally
+        self.rows, self.decode_batch = rows, decode_batch
 
     def __len__(self) -> int:
         n = len(self.tensors[0] if self.rows is None else self.rows)
@@ -111,7 +116,7 @@ class Chunk:
             pieces = self.rows.split(self.batch_size)
             parts = (tuple(tensor.index_select(0, piece) for tensor in self.tensors) for piece in pieces)  # type: ignore[assignment]
         for batch in parts:
-            yield self.naturally(batch) if self.naturally else batch
+            yield self.decode_batch(batch) if self.decode_batch else batch
 
 
 class TensorLoader:
@@ -126,7 +131,7 @@ class TensorLoader:
         prefetch: Whether the next rows are gathered, into pinned memory, by a thread while the last are used: for
             rows on the host and a model on a CUDA device.
         chosen: Numbers of the rows that the sampler's 0, 1, ... stand for; all rows if None.
-        naturally: If given, what is handed out is a ``Chunk`` that gathers its batches itself and does this to them.
+        decode_batch: If given, what is handed out is a ``Chunk`` that gathers its batches itself and does this to them.
     """
 
     def __init__(
@@ -138,12 +143,12 @@ class TensorLoader:
         max_batches: int | None = None,
         prefetch: bool = False,
         chosen: Tensor | None = None,
-        naturally: Callable[[Batch], Batch] | None = None,
+        decode_batch: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.tensors, self.sampler = tensors, sampler
         self.batch_sampler = None  # Lightning asks every loader that has a sampler
         self.batch_size, self.batches_per_step = batch_size, batches_per_step
-        self.max_batches, self.prefetch, self.chosen, self.naturally = max_batches, prefetch, chosen, naturally
+        self.max_batches, self.prefetch, self.chosen, self.decode_batch = max_batches, prefetch, chosen, decode_batch
 
     @property
     def batches(self) -> int:
@@ -176,8 +181,8 @@ class TensorLoader:
                 yield batch
 
     def _gather(self, rows: Tensor | None, span: slice) -> tuple[Tensor, ...] | Chunk:
-        if self.naturally and rows is not None:
-            return Chunk(self.tensors, self.batch_size, rows[span], self.naturally)
+        if self.decode_batch and rows is not None:
+            return Chunk(self.tensors, self.batch_size, rows[span], self.decode_batch)
         if rows is None:
             batch = tuple(tensor[span] for tensor in self.tensors)
         else:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import platformdirs
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule, stratified
-from datamodules.beats import (
+from datamodules.base import TensorDataModule
+from datamodules.download import fetch, read_source
+from datamodules.ecg.beats import (
     AFTER,
     BEFORE,
     CLASS_NAMES,
@@ -28,16 +27,17 @@ from datamodules.beats import (
     Beats,
     Rows,
     balanced_folds,
-    joined,
-    keep_beats,
-    kept_beats,
+    concatenate_beats,
+    load_beats,
     prepare,
+    save_beats,
 )
-from datamodules.download import fetch
-from datamodules.made_up_beats import made_up_beats, without_p_wave
-from datamodules.registry import register_datamodule, unknown
-from datamodules.rhythm import AROUND, REACHES, RECENT
-from datamodules.wfdb_records import Record, read_record
+from datamodules.ecg.records import Record, read_record
+from datamodules.ecg.rr_intervals import AROUND, REACHES, RECENT
+from datamodules.ecg.synthetic_beats import synthetic_beats, without_p_wave
+from datamodules.errors import unknown
+from datamodules.registry import register_datamodule
+from datamodules.splits import Split, stratified
 
 DS1 = (
     *(101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122),
@@ -76,7 +76,7 @@ class MITBIHDataModule(TensorDataModule):
     - rr (N, 18): seconds; the 8 RR intervals up to the beat, oldest first, and the 8 after it; the median of the
       record; the mean of the last 300 up to the beat. 0 where the record has none.
     - rhythm (N, 24): how the beat stands among the 16 and among the 64 intervals on either side, see
-      ``datamodules.rhythm.rhythm_around``.
+      ``datamodules.ecg.rr_intervals.rhythm_around``.
     - amplitude (N, 2): millivolts; the record's median peak-to-peak of a beat, for each lead.
     - template (N, 2, 256): millivolts; the record's usual beat, the median of those that come no earlier than the mean
       of the last 300 intervals, each less its own median.
@@ -98,8 +98,8 @@ class MITBIHDataModule(TensorDataModule):
         train_on_all: Whether the validation records are trained on too, for weights to keep: validation then says
             nothing about generalisation.
         neighbours: Beats before and after whose windows a batch holds as well.
-        made_up_hearts: Number of made-up hearts to train on besides: their rhythms are simulated, their windows are
-            those of the training beats, see ``made_up_beats``; each adds about 360 beats.
+        synthetic_hearts: Number of made-up hearts to train on besides: their rhythms are simulated, their windows are
+            those of the training beats, see ``synthetic_beats``; each adds about 360 beats.
         val_size: Beats set aside for validation under ``intra_patient``, 8,000 if 0; no use under ``inter_patient``.
         batch_size: Rows an update.
         **common: Arguments of ``TensorDataModule``.
@@ -109,6 +109,8 @@ class MITBIHDataModule(TensorDataModule):
     folder = "mitdb"
     archive = "mit-bih-arrhythmia-database-1.0.0"
     ds1, ds2 = DS1, DS2
+    renamed: ClassVar[dict[str, str]] = {"made_up_hearts": "synthetic_hearts"}
+    """Old names of arguments, which are aliases."""
     sha256_sums = "8f7525fd188fd684e8e5b0417e059ca666529c3fa1669b356fdd221d059b4823"
     blake2b_files: str | None = "5238d2a1bdcecaae7fe917a3a6c4c55d"
 
@@ -120,7 +122,7 @@ class MITBIHDataModule(TensorDataModule):
         fold: int | None = None,
         train_on_all: bool = False,
         neighbours: int = 2,
-        made_up_hearts: int = 0,
+        synthetic_hearts: int = 0,
         val_size: int = 0,
         batch_size: int = 256,
         **common: Any,
@@ -128,13 +130,11 @@ class MITBIHDataModule(TensorDataModule):
         super().__init__(val_size=val_size, batch_size=batch_size, **common)
         if protocol not in PROTOCOLS:
             raise unknown("protocol", protocol, PROTOCOLS)
-        if self.augment:
-            raise ValueError(f"augment: {', '.join(self.augment)} changes pictures, and {self.name} holds signals")
         if not 2 <= folds <= len(self.ds1):
             raise ValueError(f"folds={folds} does not fit: choose from 2 to {len(self.ds1)}, the records of DS1")
         if fold is not None and not 0 <= fold < folds:
             raise ValueError(f"fold={fold} does not fit: choose from 0 to {folds - 1}")
-        for key, value in {"neighbours": neighbours, "made_up_hearts": made_up_hearts}.items():
+        for key, value in {"neighbours": neighbours, "synthetic_hearts": synthetic_hearts}.items():
             if value < 0:
                 raise ValueError(f"{key} must be at least 0, not {value}")
         if protocol == "inter_patient" and val_size:
@@ -145,7 +145,7 @@ class MITBIHDataModule(TensorDataModule):
         self.fold = self.seed % folds if fold is None else fold
         if protocol == "intra_patient" and not val_size:
             self.val_size = 8_000
-        self.made_up_hearts = made_up_hearts
+        self.synthetic_hearts = synthetic_hearts
         self._beats: Beats | None = None
         self._stores: dict[torch.device, tuple[Tensor, ...]] = {}
 
@@ -175,8 +175,6 @@ class MITBIHDataModule(TensorDataModule):
             "protocol": self.protocol,
         }
 
-    # ---- files ----
-
     def _source(self) -> Path | None:
         """Return the folder of the records, whole or not, or the zip file; None if there is neither."""
         folders = (self.root / self.folder / "1.0.0", self.root / self.folder, self.root / self.archive)
@@ -202,19 +200,7 @@ class MITBIHDataModule(TensorDataModule):
 
     def _contents(self, source: Path) -> Iterator[tuple[str, bytes]]:
         """Yield name and content of each file, in order."""
-        if source.suffix != ".zip":
-            for name in self._names():
-                yield name, (source / name).read_bytes()
-            return
-        try:
-            with zipfile.ZipFile(source) as packed:
-                inside = {Path(name).name: name for name in packed.namelist()}
-                for name in self._names():
-                    yield name, packed.read(inside[name])
-        except (zipfile.BadZipFile, KeyError, EOFError, OSError, zlib.error) as error:
-            raise ValueError(
-                f"{source} cannot be unpacked ({type(error).__name__}: {error}); delete it and try again"
-            ) from None
+        yield from zip(self._names(), read_source(source, self._names()))
 
     def _checksum(self, source: Path) -> str:
         """Return the checksum of all files, after a look whether they are the published ones."""
@@ -237,8 +223,6 @@ class MITBIHDataModule(TensorDataModule):
                     return name
         return "a file"
 
-    # ---- beats ----
-
     @property
     def beats(self) -> Beats:
         """The beats of all records, read once."""
@@ -249,9 +233,9 @@ class MITBIHDataModule(TensorDataModule):
             folder = platformdirs.user_cache_path("lightning-zoo") / "mitbih"
             made = "-".join(map(str, (FORMAT, FS, BEFORE, AFTER, AROUND, RECENT, *REACHES)))
             path = folder / f"{made}-{self._checksum(source)}"
-            self._beats = kept_beats(path)
+            self._beats = load_beats(path)
             if self._beats is None:
-                self._beats = keep_beats(self._cut(source), path)
+                self._beats = save_beats(self._cut(source), path)
         return self._beats
 
     @contextmanager
@@ -269,7 +253,7 @@ class MITBIHDataModule(TensorDataModule):
         """Read the records and cut them into rows."""
         with self._folder(source) as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
             made = threads.map(lambda record: prepare(read_record(folder / str(record), "atr")), self.records)
-            return joined(list(made))
+            return concatenate_beats(list(made))
 
     def recordings(self, records: Iterable[int] | None = None) -> Iterator[Record]:
         """Yield recordings as they are, with all their annotations.
@@ -307,9 +291,9 @@ class MITBIHDataModule(TensorDataModule):
         if self.splits:
             return
         super().setup(stage)
-        if self.made_up_hearts:
+        if self.synthetic_hearts:
             train = self.splits["train"]
-            made = made_up_beats(self.beats, train.column(5).numpy(), self.made_up_hearts, self.seed)
+            made = synthetic_beats(self.beats, train.column(5).numpy(), self.synthetic_hearts, self.seed)
             stored = tuple(
                 torch.cat([old, torch.from_numpy(new)]) for old, new in zip(train.tensors, made, strict=True)
             )
@@ -352,21 +336,19 @@ class MITBIHDataModule(TensorDataModule):
         classes = len(CLASS_NAMES)
         return names, torch.bincount(place * classes + y, minlength=len(names) * classes).reshape(-1, classes)
 
-    # ---- batches ----
-
-    def to_natural(self, x: Tensor) -> Tensor:
+    def to_natural_units(self, x: Tensor) -> Tensor:
         """Turn stored microvolts into millivolts, float32."""
         return x.float().div_(MICROVOLTS)
 
-    def naturally(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Turn stored rows (window, class, rr, rhythm, record, number) into a batch: see the class."""
         window, y, rr, rhythm, record, number = batch
         windows, first, last, names, amplitude, template = self._store(window.device)
         steps = [step for step in range(-self.neighbours, self.neighbours + 1) if step]
         beside = number[:, None] + torch.tensor(steps, dtype=number.dtype, device=number.device)
         beside = beside.clamp(first[record, None], last[record, None])
-        around = self.to_natural(windows.index_select(0, beside.flatten())).unflatten(0, beside.shape)
-        return self.to_natural(window), y, rr, rhythm, amplitude[record], template[record], around, names[record]
+        around = self.to_natural_units(windows.index_select(0, beside.flatten())).unflatten(0, beside.shape)
+        return self.to_natural_units(window), y, rr, rhythm, amplitude[record], template[record], around, names[record]
 
     def _store(self, device: torch.device) -> tuple[Tensor, ...]:
         """Return what rows are completed with, on a device: windows, and of each record its first and last row, ...

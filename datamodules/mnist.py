@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule, rows_as_groups, spec_of_images
 from datamodules.download import fetch
-from datamodules.pictures import PICTURE_ENDINGS, centred_digit, read_picture, upright_garment
+from datamodules.images.base import ImageDataModule, spec_of_images
+from datamodules.images.reading import centred_digit, read_picture, upright_garment
 from datamodules.registry import register_datamodule
+from datamodules.splits import Split, rows_as_groups
 
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", 60_000),
@@ -58,10 +59,9 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
     return torch.frombuffer(raw, dtype=torch.uint8, offset=header).reshape(expected)
 
 
-class _IdxDataModule(TensorDataModule):
+class _IdxDataModule(ImageDataModule):
     """Grey pictures of 28x28 pixels in ten classes, 60,000 to train on and 10,000 to test."""
 
-    endings = PICTURE_ENDINGS
     folder: str
     mirrors: tuple[str, ...]
     md5: dict[str, str]
@@ -115,7 +115,7 @@ class MNISTDataModule(_IdxDataModule):
 
     Args:
         val_size: Rows of the training split set aside for validation.
-        **common: Arguments of ``TensorDataModule``.
+        **common: Arguments of ``ImageDataModule``.
     """
 
     folder = "MNIST"
@@ -155,7 +155,7 @@ class FashionMNISTDataModule(_IdxDataModule):
 
     Args:
         val_size: Rows of the training split set aside for validation.
-        **common: Arguments of ``TensorDataModule``.
+        **common: Arguments of ``ImageDataModule``.
     """
 
     folder = "FashionMNIST"

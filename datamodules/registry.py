@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import importlib
 import importlib.metadata
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeVar
+
+from datamodules.errors import unknown
 
 ENTRY_POINTS = "lightning_zoo.datamodules"
 """Entry point group in which an installed package names modules or classes that register datamodules."""
@@ -18,13 +19,6 @@ T = TypeVar("T", bound=type)
 
 _CLASSES: dict[str, type] = {}
 _loaded = False
-
-
-def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
-    """Return the one-line error for a value that is not among its choices, with the nearest of them."""
-    near = difflib.get_close_matches(str(value), sorted(choices), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(sorted(choices))}"
-    return ValueError(f"unknown {kind} {value!r}: {hint}")
 
 
 def register_datamodule(name: str) -> Callable[[T], T]:
@@ -79,12 +73,14 @@ def create_datamodule(name: str, **args: Any) -> Any:
 
     Args:
         name: A registered name.
-        **args: Arguments of the datamodule's constructor.
+        **args: Arguments of the datamodule's constructor; the old name of one that was renamed works too.
 
     Raises:
         ValueError: If the name or an argument is unknown.
     """
     cls = find_datamodule(name)
+    renamed = getattr(cls, "renamed", {})
+    args = {renamed.get(argument, argument): value for argument, value in args.items()}
     known = [
         parameter.name
         for base in cls.__mro__

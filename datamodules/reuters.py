@@ -6,7 +6,6 @@ import hashlib
 import html
 import os
 import re
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import Split, TensorDataModule, rows_as_groups
-from datamodules.download import fetch
+from datamodules.base import TensorDataModule
+from datamodules.download import find_source, read_source
 from datamodules.registry import register_datamodule
+from datamodules.splits import Split, rows_as_groups
 
 MIRRORS = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
@@ -83,42 +83,21 @@ class ReutersDataModule(TensorDataModule):
         self._read: tuple[dict[str, Split], list[str], list[str]] | None = None
 
     def prepare_data(self) -> None:
-        """Download the archive if it is missing."""
-        self._parts_or_archive()
+        """Download the archive unless it or its files are there."""
+        self._source()
 
-    def _parts_or_archive(self) -> Path:
-        """Return the folder of the unpacked files or the path of the archive."""
-        folder, archive = self.root / "reuters21578", self.root / "reuters21578.tar.gz"
-        if all((folder / part).exists() for part in PARTS):
-            return folder
-        return archive if archive.exists() else fetch(MIRRORS, None, archive)
-
-    def _contents(self) -> Iterator[bytes]:
-        source = self._parts_or_archive()
-        if source.is_dir():
-            yield from ((source / part).read_bytes() for part in PARTS)
-            return
-        try:
-            with tarfile.open(source) as archive:
-                for part in PARTS:
-                    file = archive.extractfile(part)
-                    assert file is not None
-                    yield file.read()
-        except (KeyError, EOFError, OSError, tarfile.TarError, AssertionError) as error:
-            raise ValueError(
-                f"{source}: not the archive of Reuters-21578 ({type(error).__name__}); delete it and try again"
-            ) from None
+    def _source(self) -> Path:
+        folder = self.root / "reuters21578"
+        return find_source(folder, PARTS, folder.with_suffix(".tar.gz"), MIRRORS, None)
 
     def _documents(self) -> list[Document]:
-        digest = hashlib.sha256()
+        digest, source = hashlib.sha256(), self._source()
         documents: list[Document] = []
-        for content in self._contents():
+        for content in read_source(source, PARTS):
             digest.update(content)
             documents += parse(content.decode("latin-1"))
         if digest.hexdigest() != self.sha256_parts:
-            raise ValueError(
-                f"{self._parts_or_archive()}: wrong checksum, not the published Reuters-21578; delete it and try again"
-            )
+            raise ValueError(f"{source}: wrong checksum, not the published Reuters-21578; delete it and try again")
         return documents
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> Any:
@@ -170,7 +149,7 @@ class ReutersDataModule(TensorDataModule):
         """Return one stratum: topics that a single document has cannot be divided."""
         return torch.zeros(len(train.groups))
 
-    def to_natural(self, x: Tensor) -> Tensor:
+    def to_natural_units(self, x: Tensor) -> Tensor:
         """Turn counts (N, num_words) into shares of their logarithms, float32."""
         weights = x.float().log1p()
         return weights / weights.sum(1, keepdim=True).clamp_min(1e-9)
@@ -182,4 +161,4 @@ class ReutersDataModule(TensorDataModule):
         counts = self._vectorizer(self.words).transform([text]).toarray()
         if not counts.any():
             raise ValueError(f"{source!r}: none of the {self.num_words} words that the model knows is in this text")
-        return self.to_natural(torch.from_numpy(counts))
+        return self.to_natural_units(torch.from_numpy(counts))

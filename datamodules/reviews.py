@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tarfile
-import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from datamodules.base import rows_as_groups, stratified
-from datamodules.download import fetch
+from datamodules.download import find_source, read_source
 from datamodules.registry import register_datamodule
-from datamodules.text import Labelled, TextDataModule
+from datamodules.splits import rows_as_groups, stratified
+from datamodules.text.base import Labelled, TextDataModule
 
 CUT = [
     (re.compile(pattern), whole)
@@ -31,14 +30,11 @@ CUT = [
 """What the Penn Treebank's rules cut or wrote otherwise, and how people write it."""
 
 
-def joined(text: str) -> str:
+def detokenize(text: str) -> str:
     """Put a text together again that was cut into words by the Penn Treebank's rules: ``do n't .`` to ``don't.``."""
     for pattern, whole in CUT:
         text = pattern.sub(whole, text)
     return text
-
-
-# ---- SST-2 ----
 
 
 SHORT = re.compile(r"\w+(?: \w+){0,2}")
@@ -79,14 +75,15 @@ class SST2DataModule(TextDataModule):
         self.negated = negated
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its folder is there."""
-        folder, archive = self.root / "SST-2", self.root / "SST-2.zip"
-        if not folder.is_dir() and not archive.exists():
-            fetch([self.url], None, archive)
+        """Download the archive unless it or its files are there."""
+        self._source()
+
+    def _source(self) -> Path:
+        names = [f"{name}.tsv" for name in self.sha256_files]
+        return find_source(self.root / "SST-2", names, self.root / "SST-2.zip", [self.url], None)
 
     def read_all(self) -> dict[str, Labelled]:
         """Read the phrases of train and, as ``test``, the sentences of dev."""
-        self.prepare_data()
         rows = {part: self._file(name) for part, name in (("train", "train"), ("test", "dev"))}
         groups = rows_as_groups({part: len(found) for part, found in rows.items()})
         return {
@@ -94,11 +91,11 @@ class SST2DataModule(TextDataModule):
             for part, found in rows.items()
         }
 
-    def tidy(self, text: str) -> str:
+    def clean_text(self, text: str) -> str:
         """Return a phrase as people write, ``don't`` in place of ``do n't``."""
-        return joined(text)
+        return detokenize(text)
 
-    def enlarged(self, train: Labelled) -> Labelled:
+    def add_synthetic(self, train: Labelled) -> Labelled:
         """Add negated phrases, each class alike, each phrase and negation drawn by the seed."""
         draw = np.random.default_rng(self.seed)
         added = Labelled([], [], [])
@@ -117,54 +114,39 @@ class SST2DataModule(TextDataModule):
         return Labelled(train.texts + added.texts, train.labels + added.labels, train.groups + added.groups)
 
     def _file(self, name: str) -> list[list[str]]:
-        path, archive = self.root / "SST-2" / f"{name}.tsv", self.root / "SST-2.zip"
-        if path.parent.is_dir():
-            if not path.exists():
-                raise FileNotFoundError(f"{path} is missing: unpack {self.url} into {self.root}")
-            content = path.read_bytes()
-        else:
-            try:
-                with zipfile.ZipFile(archive) as packed:
-                    content = packed.read(f"SST-2/{name}.tsv")
-            except (zipfile.BadZipFile, KeyError, OSError) as error:
-                raise ValueError(
-                    f"{archive}: not the archive of SST-2 ({type(error).__name__}); delete it and try again"
-                ) from None
-            path = archive
+        source = self._source()
+        (content,) = read_source(source, [f"{name}.tsv"])
         if hashlib.sha256(content).hexdigest() != self.sha256_files[name]:
-            raise ValueError(f"{path}: wrong checksum, not the published {name}.tsv; delete it and try again")
+            raise ValueError(f"{source}: wrong checksum, not the published {name}.tsv; delete it and try again")
         return [line.split("\t") for line in content.decode().splitlines()[1:]]
 
     def divide(self, train: Labelled) -> tuple[Any, Any]:
         """Set whole sentences aside, and leave their phrases out of training."""
         words = [tuple(text.split()) for text in train.texts]
-        whole = np.array(maximal(words))
+        whole = np.array(longest_phrases(words))
         if self.val_size > len(whole) // 2:
             raise ValueError(f"val_size={self.val_size} does not fit: choose from 2 to {len(whole) // 2} sentences")
         _, taken = stratified(torch.tensor(train.labels)[whole], self.val_size, self.seed)
         val = whole[taken]
-        inside = {part for row in val for part in parts_of(words[row])}
+        inside = {part for row in val for part in all_phrases(words[row])}
         return [row for row, phrase in enumerate(words) if phrase not in inside], val
 
 
-def parts_of(words: tuple[str, ...]) -> set[tuple[str, ...]]:
+def all_phrases(words: tuple[str, ...]) -> set[tuple[str, ...]]:
     """Return all runs of words in a sentence, itself included."""
     n = len(words)
     return {words[i:j] for i in range(n) for j in range(i + 1, n + 1)}
 
 
-def maximal(phrases: list[tuple[str, ...]]) -> list[int]:
+def longest_phrases(phrases: list[tuple[str, ...]]) -> list[int]:
     """Return the numbers of the phrases that are no part of a longer one; of equal ones the first."""
     found: list[int] = []
     seen: set[int] = set()
     for row in sorted(range(len(phrases)), key=lambda row: -len(phrases[row])):
         if hash(phrases[row]) not in seen:  # hashes take a tenth of the memory; a collision loses one sentence
             found.append(row)
-            seen.update(hash(part) for part in parts_of(phrases[row]))
+            seen.update(hash(part) for part in all_phrases(phrases[row]))
     return sorted(found)
-
-
-# ---- movie reviews ----
 
 
 @register_datamodule("movie_reviews")
@@ -181,50 +163,37 @@ class MovieReviewsDataModule(TextDataModule):
 
     url = "https://www.cs.cornell.edu/people/pabo/movie-review-data/rt-polaritydata.tar.gz"
     class_names = ["negative", "positive"]
+    files = ("rt-polarity.neg", "rt-polarity.pos")
     rows = 5_331
 
     def __init__(self, *, val_size: int = 1_066, **common: Any) -> None:
         super().__init__(val_size=val_size, **common)
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its folder is there."""
-        archive = self.root / "rt-polaritydata.tar.gz"
-        if not (self.root / "rt-polaritydata").is_dir() and not archive.exists():
-            fetch([self.url], None, archive)
+        """Download the archive unless it or its files are there."""
+        self._source()
+
+    def _source(self) -> Path:
+        folder = self.root / "rt-polaritydata"
+        return find_source(folder, self.files, folder.with_suffix(".tar.gz"), [self.url], None)
 
     def read_all(self) -> dict[str, Labelled]:
         """Read the sentences and draw the test split."""
-        self.prepare_data()
         texts, labels = [], []
-        for label, ending in enumerate(("neg", "pos")):
-            content = self._file(f"rt-polarity.{ending}")
+        for label, content in enumerate(read_source(self._source(), self.files)):
             try:
                 lines = content.decode().splitlines()
             except UnicodeDecodeError:  # the original files, which are older than their habit
                 lines = content.decode("cp1252", errors="replace").splitlines()
             lines = [line.strip() for line in lines if line.strip()]
             if len(lines) != self.rows:
-                raise ValueError(f"rt-polarity.{ending} has {len(lines)} sentences, expected {self.rows}")
+                raise ValueError(f"{self.files[label]} has {len(lines)} sentences, expected {self.rows}")
             texts += lines
             labels += [label] * len(lines)
         everything = Labelled(texts, labels, list(range(len(texts))))
         rest, taken = stratified(torch.tensor(labels), len(labels) // 10, seed=0, name="test_size")
         return {"train": everything.take(sorted(rest)), "test": everything.take(sorted(taken))}
 
-    def tidy(self, text: str) -> str:
+    def clean_text(self, text: str) -> str:
         """Return a sentence as people write, ``don't`` in place of ``do n't``."""
-        return joined(text)
-
-    def _file(self, name: str) -> bytes:
-        path, archive = self.root / "rt-polaritydata" / name, self.root / "rt-polaritydata.tar.gz"
-        if path.exists():
-            return path.read_bytes()
-        if path.parent.is_dir():
-            raise FileNotFoundError(f"{path} is missing: unpack {self.url} into {self.root}")
-        try:
-            with tarfile.open(archive) as packed:
-                return packed.extractfile(f"rt-polaritydata/{name}").read()  # type: ignore[union-attr]
-        except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-            raise ValueError(
-                f"{archive} cannot be unpacked ({type(error).__name__}); delete it and try again"
-            ) from None
+        return detokenize(text)

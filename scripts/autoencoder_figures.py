@@ -22,7 +22,7 @@ def load(recipe: str) -> tuple:
     data = zoo.load_recipe(recipe).datamodule()
     data.setup()
     x, y = data.splits["test"].tensors
-    return zoo.create_model(recipe, pretrained=True), data, data.to_natural(x), y
+    return zoo.create_model(recipe, pretrained=True), data, data.to_natural_units(x), y
 
 
 def scatter(axes: Axes, codes: np.ndarray, labels: np.ndarray, names: list[str], title: str, axis: str) -> None:

@@ -101,9 +101,6 @@ TOKENS_GOAL = Goal(0.85, 0.95, True)
 SKLEARN_GOAL, START_GOAL = Goal(3, 10, True), Goal(0.25, 0.1)
 
 
-# ---- in a worker: one contender ----
-
-
 def peak_mib() -> float:
     """Return the largest resident memory of this process so far, in MiB."""
     import resource
@@ -338,7 +335,7 @@ def recipe_loop(job: dict[str, Any]) -> dict[str, Any]:
     """Time a loop over a recipe's batches, made beforehand; without ``update`` forward and backward alone."""
     import torch
 
-    from zoo.memory import keep_freed_memory
+    from zoo.training.malloc import keep_freed_memory
 
     keep_freed_memory()
     model, data, trainer = shipped(job)
@@ -478,9 +475,6 @@ def work(text: str) -> None:
     job = json.loads(text)
     result = JOBS[job["job"]](job)
     Path(job["result"]).write_text(json.dumps({**result, "peak_mib": peak_mib()}), encoding="utf-8")
-
-
-# ---- in the parent: who runs when ----
 
 
 class Bench:
@@ -649,9 +643,6 @@ class Bench:
 
 
 QUANTITIES = ("epoch", "growth", "tokens", "beats", "accuracy", "sklearn", "startup")
-
-
-# ---- the table ----
 
 
 def table(entry: dict[str, Any]) -> list[str]:

@@ -2,12 +2,12 @@
 
     python scripts/cross_validation.py ecg_classifier.mitbih
     python scripts/cross_validation.py ecg_classifier.mitbih --model.balance 0.3 --trainer.max_epochs 4 --output cv.json
-    python scripts/cross_validation.py ecg_classifier.mitbih --alike 0 0.04 0.05 0.06
+    python scripts/cross_validation.py ecg_classifier.mitbih --smoothing_bandwidth 0 0.04 0.05 0.06
 
 Each fold trains on the records of the others and is validated on its own after every epoch. A fold's few patients are
 noise, and some folds have hardly a fusion beat: the folds' confusion matrices are added up, epoch by epoch, and scored
-as one; of an autoencoder, the areas under the ROC curve are averaged over folds. ``alike``, by which beats of a record
-share, changes no weight: the last epoch is judged by several at once. DS2 stays closed.
+as one; of an autoencoder, the areas under the ROC curve are averaged over folds. ``smoothing_bandwidth`` changes no
+weight, so the last epoch is scored with several values of it. DS2 stays closed.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def cross_validate(
             self.by_width: dict[str, list[torch.Tensor]] = {}
 
         def on_validation_end(self, trainer: L.Trainer, model: Any) -> None:
-            if hasattr(model, "matrices"):
-                found = model.matrices["val"].sum(0).cpu()
+            if "ec57" in model.metrics["val"].metrics:
+                found = model.metrics["val"]["ec57"].matrices.sum(0)
             else:
                 found = torch.stack([trainer.callback_metrics[f"val_{name}"] for name in AREAS]).cpu()
             if trainer.state.fn == "validate":
-                self.by_width.setdefault(str(model.hparams["alike"]), []).append(found)
+                self.by_width.setdefault(str(model.hparams["smoothing_bandwidth"]), []).append(found)
             else:
                 self.by_epoch.setdefault(trainer.current_epoch, []).append(found)
 
@@ -72,11 +72,11 @@ def cross_validate(
         trainer.fit(model, data)
         print(f"fold {fold}: {model.monitor} {float(trainer.callback_metrics[model.monitor]):.3f}", flush=True)
         for width in widths:
-            model.hparams["alike"] = width
+            model.hparams["smoothing_bandwidth"] = width
             trainer.validate(model, data, verbose=False)
 
     def together(found: list[torch.Tensor]) -> dict[str, float]:
-        if not hasattr(model, "matrices"):
+        if "ec57" not in model.metrics["val"].metrics:
             return dict(zip(AREAS, torch.stack(found).mean(0).tolist()))
         scores = ec57_scores(torch.stack(found).sum(0))
         return {name: float(scores[name]) for name in SHOWN}
@@ -105,7 +105,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("recipe")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--alike", type=float, nargs="*", default=[], help="widths to judge the last epoch by too")
+    parser.add_argument(
+        "--smoothing_bandwidth", type=float, nargs="*", default=[], help="bandwidths to score the last epoch with too"
+    )
     parser.add_argument("--label", default="", help="what this run is called in the file")
     parser.add_argument("--output", type=Path, help="JSON file, to which this run is added")
     args, rest = parser.parse_known_args(argv)
@@ -114,17 +116,19 @@ def main(argv: list[str] | None = None) -> int:
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     changed = overrides(rest)
-    if args.alike and "alike" not in described(args, changed)["model"]:
-        parser.error(f"--alike: {args.recipe} has no setting alike; leave it out")
-    history, by_width = cross_validate(args.recipe, args.folds, args.seed, changed, args.alike)
+    if args.smoothing_bandwidth and "smoothing_bandwidth" not in described(args, changed)["model"]:
+        parser.error(f"--smoothing_bandwidth: {args.recipe} has no such setting; leave it out")
+    history, by_width = cross_validate(args.recipe, args.folds, args.seed, changed, args.smoothing_bandwidth)
     lines = {str(epoch): scores for epoch, scores in enumerate(history, 1)}
-    lines.update({f"alike {width}": scores for width, scores in by_width.items()})
+    lines.update({f"bandwidth {width}": scores for width, scores in by_width.items()})
     print(f"{'epoch':12s}" + "  ".join(f"{name:>12s}" for name in history[0]))
     for name, scores in lines.items():
         print(f"{name:12s}" + "  ".join(f"{value:12.4f}" for value in scores.values()))
     if args.output:
         runs = json.loads(args.output.read_text()) if args.output.exists() else []
-        runs.append({**described(args, changed), "epochs": history, **({"alike": by_width} if by_width else {})})
+        runs.append(
+            {**described(args, changed), "epochs": history, **({"smoothing_bandwidth": by_width} if by_width else {})}
+        )
         args.output.write_text(json.dumps(runs, indent=1) + "\n")
     return 0
 

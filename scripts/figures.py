@@ -48,7 +48,7 @@ def draw_mistakes(axes: Axes, columns: int = 6, rows: int = 4) -> None:
     data = MNISTDataModule()
     data.setup()
     x, y = data.splits["test"].tensors
-    images = data.to_natural(x)
+    images = data.to_natural_units(x)
     model = zoo.create_model("cnn.mnist", pretrained=True)
     probabilities = torch.cat([model(part).softmax(1) for part in images.split(1000)])
     confidence, answer = probabilities.max(1)

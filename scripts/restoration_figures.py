@@ -11,7 +11,8 @@ from torch import Tensor
 
 import zoo
 from zoo.baselines import restoration
-from zoo.grids import picture_grid, walk
+from zoo.callbacks.samples import walk
+from zoo.figures.images import picture_grid
 from zoo.nn import CORRUPTIONS, luma
 
 JPEG = "CIFAR-10 (JPEG re-encoded)"
@@ -23,7 +24,11 @@ def load(recipe: str, count: int) -> tuple:
     data.setup()
     x, y = data.splits["test"].tensors
     rows = [torch.nonzero(y == label)[: -(-count // 10), 0] for label in range(10)]
-    return zoo.create_model(recipe, pretrained=True), data, data.to_natural(x[torch.stack(rows, 1).flatten()[:count]])
+    return (
+        zoo.create_model(recipe, pretrained=True),
+        data,
+        data.to_natural_units(x[torch.stack(rows, 1).flatten()[:count]]),
+    )
 
 
 def draw_denoised(count: int = 10) -> Figure:

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmark import report
 
 from zoo.pretrained import load_result
-from zoo.results import markdown_table, spread
+from zoo.verification.report import format_mean_std, markdown_table
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
@@ -46,7 +46,7 @@ def ecg_table() -> str:
     lines = [f"| | {' | '.join(ECG_COLUMNS.values())} |", "|---" * (len(ECG_COLUMNS) + 1) + "|"]
     for title, values in rows.items():
         known = [values.get(f"test_{name}") for name in ECG_COLUMNS]
-        lines.append(f"| {title} | {' | '.join(spread(value) if value else '' for value in known)} |")
+        lines.append(f"| {title} | {' | '.join(format_mean_std(value) if value else '' for value in known)} |")
     for title, published in ECG_PUBLISHED.items():
         lines.append(f"| {title} | {' | '.join(published.get(name, '') for name in ECG_COLUMNS)} |")
     return "\n".join(lines)

@@ -13,10 +13,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from datamodules import TensorDataModule
-from datamodules.base import Split
+from datamodules import ImageDataModule
+from datamodules.splits import Split
 from zoo.tasks import BeatAnnotator, Translator
-from zoo.tasks.recordings import RHYTHM, inputs_of
+from zoo.tasks.ecg_annotation import RHYTHM, beat_inputs
 
 torch.set_num_threads(1)
 for name in ("lightning.pytorch", "lightning.fabric"):
@@ -25,7 +25,7 @@ for name in ("lightning.pytorch", "lightning.fabric"):
 ROOT = Path(__file__).parent.parent
 
 
-class TinyData(TensorDataModule):
+class TinyData(ImageDataModule):
     """One noisy pattern a class, of any shape; a hyperplane can tell them apart.
 
     With ``shuffled`` every label is drawn without a look at its row, so that there is nothing to learn.
@@ -70,7 +70,7 @@ class TinyTexts(TinyData):
             splits[split] = Split((x, y), np.arange(size))
         return splits
 
-    def to_natural(self, x):
+    def to_natural_units(self, x):
         return x
 
 
@@ -92,7 +92,7 @@ class TinyPairs(TinyData):
             splits[split] = Split((src, lengths + 2, tgt, lengths + 2), np.arange(size))
         return splits
 
-    def naturally(self, batch):
+    def decode_batch(self, batch):
         return batch
 
 
@@ -121,7 +121,7 @@ class TinyBeats(TinyData):
             )
         return splits
 
-    def naturally(self, batch):
+    def decode_batch(self, batch):
         return batch
 
 
@@ -149,7 +149,7 @@ def tiny_inputs(model, **args):
     if isinstance(model, Translator):
         return x, rest[1]
     if isinstance(model, BeatAnnotator):
-        return tuple(model.seen(inputs_of((x, *rest))).values())
+        return tuple(model.network_inputs(beat_inputs((x, *rest))).values())
     if not x.is_floating_point() or tuple(x.shape[1:]) == tuple(model.input_shape):
         return (x,)
     return (model.corrupt(x, torch.Generator().manual_seed(0)),)

@@ -8,11 +8,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import zoo
-from datamodules.base import Split
+from datamodules.splits import Split
 from zoo.callbacks import Beats
-from zoo.callbacks.beats import confusion, looked_at, precision_recall, strips
+from zoo.figures.ecg import beat_strips, confusion, precision_recall, saliency
 from zoo.pretrained import load_weights, save_weights
-from zoo.tasks.recordings import BeatInputs
+from zoo.tasks.ecg_annotation import BeatInputs
 
 
 class Hearts(TinyBeats):
@@ -66,7 +66,7 @@ def test_flagged_beats_are_as_rare_among_normal_ones_as_asked(taught):
     model, data = taught
     x, y, *rest = data.splits["val"].tensors
     with torch.no_grad():
-        symbols, sure = model.judged(BeatInputs(x, *rest[:-1]))
+        symbols, sure = model.classify_beats(BeatInputs(x, *rest[:-1]))
     flagged = np.array(symbols) == "Q"
     assert flagged[y.numpy() == 0].mean() == pytest.approx(model.hparams["flagged"], abs=0.03)
     assert flagged[y.numpy() > 0].mean() > 0.9
@@ -90,8 +90,10 @@ def test_levels_are_kept_with_the_weights(taught, tmp_path):
     x, _, *rest = data.splits["test"].tensors
     with torch.no_grad():
         beats = BeatInputs(x, *rest[:-1])
-        assert "Q" in again.judged(beats)[0]
-        assert sum(a != b for a, b in zip(again.judged(beats)[0], model.judged(beats)[0])) <= 2  # half precision
+        assert "Q" in again.classify_beats(beats)[0]
+        assert (
+            sum(a != b for a, b in zip(again.classify_beats(beats)[0], model.classify_beats(beats)[0])) <= 2
+        )  # half precision
 
 
 @pytest.mark.parametrize(
@@ -116,17 +118,17 @@ def test_classifier_logs_its_pictures(tmp_path):
     quiet_trainer(max_epochs=2, logger=logger, callbacks=[Beats(shown=3, examined=4)]).fit(model, tiny_data(model))
     events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0})
     events.Reload()
-    assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "looked_at"}
+    assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "saliency"}
     assert len(events.Images("confusion")) == 2
 
 
 def test_a_validation_alone_logs_its_pictures(tmp_path):
-    model = zoo.create_model("ecg_classifier", alike=0.05)
+    model = zoo.create_model("ecg_classifier", smoothing_bandwidth=0.05)
     logger = TensorBoardLogger(tmp_path, name="", version="run")
     quiet_trainer(logger=logger, callbacks=[Beats(shown=3, examined=4)]).validate(model, tiny_data(model))
     events = EventAccumulator(str(tmp_path / "run"), size_guidance={"images": 0})
     events.Reload()
-    assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "looked_at"}
+    assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "saliency"}
 
 
 def test_mistakes_are_those_of_the_evaluation():
@@ -151,8 +153,8 @@ def test_pictures_of_nothing_are_drawn():
     for figure in (
         confusion(torch.zeros(6, 6, dtype=torch.long)),
         precision_recall(torch.full((4, 5), 0.2), torch.zeros(4, dtype=torch.long)),
-        strips([], 180, 8),
-        looked_at(none, none, 180),
+        beat_strips([], 180, 8),
+        saliency(none, none, 180),
     ):
         figure.canvas.draw()
 
@@ -160,6 +162,6 @@ def test_pictures_of_nothing_are_drawn():
 def test_neighbours_are_drawn_at_their_time():
     rr = torch.tensor([0.0] * 6 + [0.8, 0.5] + [1.1, 0.9] + [0.0] * 6 + [0.8, 0.8])
     beat = {"title": "one", "x": torch.zeros(2, 256), "around": torch.zeros(4, 2, 256), "rr": rr}
-    axes = strips([beat], 180, 8).axes[0]
+    axes = beat_strips([beat], 180, 8).axes[0]
     starts = sorted(line.get_xdata()[0] + 96 / 180 for line in axes.lines if len(line.get_xdata()) == 256)
     assert starts == pytest.approx([-1.3, -0.5, 0, 1.1, 2.0], abs=1e-5)

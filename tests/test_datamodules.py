@@ -15,10 +15,11 @@ from small_texts import small_text, write_texts
 
 import datamodules
 from datamodules import CIFAR10DataModule, DigitsDataModule, ImageFolderDataModule
-from datamodules.augment import AUGMENTATIONS, augment
-from datamodules.base import Split, TensorDataModule, data_root, stratified
+from datamodules.base import TensorDataModule, data_root
+from datamodules.images.augment import AUGMENTATIONS, augment
 from datamodules.loader import Chunk, EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
+from datamodules.splits import Split, stratified
 
 NAMES = datamodules.list_datamodules()
 PICTURES = ("cifar10", "cifar10_jpeg", "digits", "mnist", "fashion_mnist", "image_folder")
@@ -194,7 +195,7 @@ def test_mean_and_std_are_those_of_the_training_data(name, make):
     data = make(name)
     if "mean" not in data.spec:
         pytest.skip(f"{name} gives no mean")
-    x = data.to_natural(data.load()["train"].tensors[0]).double()
+    x = data.to_natural_units(data.load()["train"].tensors[0]).double()
     axes = (0, 2, 3) if x.ndim == 4 else (0,)
     mean, std = (torch.as_tensor(data.spec[key]).double().reshape(-1) for key in ("mean", "std"))
     tolerance = {"rtol": 1e-6, "atol": 0.51e-4}
@@ -277,7 +278,7 @@ def test_many_batches_a_step_are_the_same_batches(name, make):
     for changes in (None, {"shift": 2, "rotate": 10, "scale": 0.1, "shear": 5, "flip": 0.5, "erase": 3}):
         if changes and name not in PICTURES:
             continue
-        common = {"batch_size": 2500 if many else 4, "augment": changes}
+        common = {"batch_size": 2500 if many else 4, **({"augment": changes} if changes else {})}
         one, several = (training_batches(make(name, batches_per_step=b, **common), 2 - many) for b in (1, 16))
         assert len(one) == len(several) > 1 or name == "boolean"
         for left, right in zip(one, several, strict=True):
@@ -295,11 +296,6 @@ def test_many_batches_a_step_are_the_same_batches(name, make):
         ({"val_size": 10**8}, "val_size=100000000 does not fit"),
         ({"val_size": -1}, "-1"),
         ({"seed": -7}, "-7"),
-        ({"augment": {"shfit": 1}}, "'shfit': did you mean shift"),
-        ({"augment": {"shift": -1.5}}, "-1.5"),
-        ({"augment": {"shift": float("nan")}}, "nan"),
-        ({"augment": {"crop": 1.5}}, "crop takes whole pixels"),
-        ({"augment": {"crop": 1, "shift": 1}}, "shift and crop both move"),
         ({"device_resident": "yess"}, "'yess': choose from auto, yes, no"),
     ],
 )
@@ -310,6 +306,30 @@ def test_bad_settings_are_named_in_one_line(name, args, words, make):
         make(name, **args).setup()
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ({"augment": {"shfit": 1}}, "'shfit': did you mean shift"),
+        ({"augment": {"shift": -1.5}}, "-1.5"),
+        ({"augment": {"shift": float("nan")}}, "nan"),
+        ({"augment": {"crop": 1.5}}, "crop takes whole pixels"),
+        ({"augment": {"crop": 1, "shift": 1}}, "shift and crop both move"),
+    ],
+)
+def test_bad_augmentation_is_named_in_one_line(name, args, words, make):
+    with pytest.raises(ValueError) as error:
+        make(name, **args)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in PICTURES])
+def test_only_images_are_augmented(name):
+    with pytest.raises(ValueError, match=f"unknown option of datamodule {name} 'augment'"):
+        datamodules.create_datamodule(name, augment={"shift": 1})
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TEXTS])
@@ -509,7 +529,7 @@ def test_read_gives_what_training_saw(grey, flat):
     data = ImageFolderDataModule(root=str(flat), image_size=8, grey=grey)
     assert data.spec["input_shape"] == [1 if grey else 3, 8, 8]
     assert isinstance(data.spec["mean"], float if grey else list)
-    everything = torch.cat([data.to_natural(split.tensors[0]) for split in data.load().values()])
+    everything = torch.cat([data.to_natural_units(split.tensors[0]) for split in data.load().values()])
     for path in sorted(flat.rglob("*.png"))[::7]:
         found = data.read(str(path))
         assert found.shape == (1, *data.spec["input_shape"])

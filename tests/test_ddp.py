@@ -15,8 +15,8 @@ from conftest import TinyData, assert_same, quiet_trainer, run_python, state
 from lightning.pytorch.callbacks import Callback
 
 import zoo
-from datamodules.base import Split
 from datamodules.loader import Chunk
+from datamodules.splits import Split
 
 SHAPE, CLASSES, BATCH = (6,), 3, 4
 

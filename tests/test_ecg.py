@@ -9,15 +9,15 @@ from conftest import quiet_trainer, tiny_batch, tiny_data, tiny_inputs
 from matplotlib.image import imread
 
 import zoo
-from datamodules.base import Split
-from zoo import annotating
+from datamodules.ecg.qrs_detection import detect_qrs, without_doubles
+from datamodules.splits import Split
 from zoo.cli import main
-from zoo.nn.beats import disturbed, likeness, likeness_of_parts, relative_rhythm, rhythm_features
-from zoo.nn.company import STRETCH, in_company, shape_of, timing_of
+from zoo.nn.ecg import augment_beats, correlation, relative_rhythm, rhythm_features, segment_correlations
+from zoo.nn.kernel_smoothing import BLOCK, shape_features, smooth_over_similar_beats, timing_features
+from zoo.prediction import ecg as annotating
 from zoo.recipes import Recipe, load_recipe
-from zoo.tasks.beats import beat_weights
-from zoo.tasks.detection import detected, without_doubles
-from zoo.tasks.recordings import Annotation, checked_peaks, inputs_of
+from zoo.tasks.ecg_annotation import Annotation, beat_inputs, checked_peaks
+from zoo.tasks.ecg_classification import beat_weights
 
 wfdb = pytest.importorskip("wfdb")
 FS = 360
@@ -97,15 +97,15 @@ def test_missing_intervals_say_nothing():
 
 def test_likeness_is_the_correlation():
     x, template = torch.randn(5, 2, 40), torch.randn(5, 2, 40)
-    found = likeness(x, template)
+    found = correlation(x, template)
     assert found[2, 1].item() == pytest.approx(np.corrcoef(x[2, 1], template[2, 1])[0, 1], abs=1e-5)
-    assert torch.equal(likeness(torch.ones(1, 2, 40), template[:1]), torch.zeros(1, 2))
+    assert torch.equal(correlation(torch.ones(1, 2, 40), template[:1]), torch.zeros(1, 2))
 
 
 def test_disturbances_are_as_strong_as_said():
     x, template, rr = torch.ones(20_000, 2, 8), 3 * torch.ones(20_000, 2, 8), torch.ones(20_000, 18)
     torch.manual_seed(0)
-    other, usual, rhythm = disturbed(x, template, rr, 1.0)
+    other, usual, rhythm = augment_beats(x, template, rr, 1.0)
     kept, replaced = usual[:, 1, 0] > 0, usual[:, 0, 0] < 1.7
     assert usual[:, 0].min() > 0
     assert kept.float().mean().item() == pytest.approx(0.8, abs=0.02)
@@ -117,14 +117,14 @@ def test_disturbances_are_as_strong_as_said():
     assert (other - usual / 3)[kept & ~replaced].std().item() == pytest.approx(
         (0.05**2 / 2 + 0.015**2) ** 0.5, rel=0.15
     )
-    for same, original in zip(disturbed(x, template, rr, 0.0), (x, template, rr)):
+    for same, original in zip(augment_beats(x, template, rr, 0.0), (x, template, rr)):
         assert torch.equal(same, original)
 
 
 def test_windows_are_moved_and_go_on_at_their_ends():
     x = torch.arange(256.0).expand(20_000, 2, 256) * 100
     torch.manual_seed(0)
-    moved = disturbed(x, x, torch.ones(20_000, 18), 1.0)[0][:, 0]
+    moved = augment_beats(x, x, torch.ones(20_000, 18), 1.0)[0][:, 0]
     gain = (moved[:, 200] - moved[:, 100]) / 10_000
     steps = moved[:, 128] / gain / 100 - 128
     assert steps.std().item() == pytest.approx(4, rel=0.05)
@@ -136,21 +136,21 @@ def test_parts_of_a_beat_are_compared_apart():
     x = torch.randn(5, 2, 256)
     other = x.clone()
     other[..., 45:75] += torch.randn(30)  # another P wave
-    whole, p, qrs, t = likeness_of_parts(x, other).split(2, dim=1)
-    assert torch.equal(whole, likeness(x, other))
+    whole, p, qrs, t = segment_correlations(x, other).split(2, dim=1)
+    assert torch.equal(whole, correlation(x, other))
     assert p.max() < 0.95
     torch.testing.assert_close(torch.cat([qrs, t]), torch.ones(10, 2))
 
 
 def test_only_training_is_disturbed():
-    model = zoo.create_model("ecg_classifier", disturbance=1.0)
+    model = zoo.create_model("ecg_classifier", augmentation=1.0)
     inputs = tiny_inputs(model)
     with torch.no_grad():
         assert not torch.equal(model(*inputs), model(*inputs))
         model.eval()
         assert torch.equal(model(*inputs), model(*inputs))
-    with pytest.raises(ValueError, match="disturbance must be at least 0"):
-        zoo.create_model("ecg_classifier", disturbance=-1.0)
+    with pytest.raises(ValueError, match="augmentation must be at least 0"):
+        zoo.create_model("ecg_classifier", augmentation=-1.0)
 
 
 def test_causal_network_sees_no_whole_record():
@@ -163,8 +163,8 @@ def test_causal_network_sees_no_whole_record():
         assert torch.equal(causal(x, later, rhythm + 1, 3 * amplitude, template + 1, around), expected)
     with pytest.raises(ValueError, match="causal leaves the record's usual beat out"):
         zoo.create_model("ecg_classifier", causal=True)
-    with pytest.raises(ValueError, match="causal leaves later beats that are alike out"):
-        zoo.create_model("ecg_classifier", causal=True, compare=False, alike=0.05)
+    with pytest.raises(ValueError, match="causal cannot smooth over later beats"):
+        zoo.create_model("ecg_classifier", causal=True, compare=False, smoothing_bandwidth=0.05)
 
 
 def test_gain_and_baseline_make_no_difference(model):
@@ -183,10 +183,10 @@ def test_beats_that_are_alike_share_what_that_tells():
     shapes = torch.tensor([[0.0, 0.0], [0.0, 0.0], [9.0, 9.0]])
     own = torch.tensor([[0.5, 0.2, 0.2, 0.1, 0.0], [0.1, 0.2, 0.4, 0.2, 0.1], [0.3, 0.3, 0.2, 0.1, 0.1]])
     apart = torch.tensor([[0.0, 0.0], [5.0, 5.0], [9.0, 9.0]])
-    found = in_company(own.log().clamp_min(-50), shapes, apart, 0.05)
+    found = smooth_over_similar_beats(own.log().clamp_min(-50), shapes, apart, 0.05)
     expected = [[0.5 * 5 / 7, 0.5 * 2 / 7, 0.3, 0.15, 0.05], [0.5 / 3, 1 / 3, 0.3, 0.15, 0.05], own[2].tolist()]
     torch.testing.assert_close(found, torch.tensor(expected))
-    found = in_company(own.log().clamp_min(-50), apart, shapes, 0.05)  # now timed alike
+    found = smooth_over_similar_beats(own.log().clamp_min(-50), apart, shapes, 0.05)  # now timed alike
     s = (0.2 + 0.2) / (0.7 + 0.3)
     expected = [[0.7 * (1 - s), 0.7 * s, 0.2, 0.1, 0.0], [0.3 * (1 - s), 0.3 * s, 0.4, 0.2, 0.1], own[2].tolist()]
     torch.testing.assert_close(found, torch.tensor(expected))
@@ -199,38 +199,45 @@ def test_company_by_hand():
     q = looks @ p / looks.sum(1, keepdim=True)
     either = q[:, 0] + q[:, 1]
     share = times @ p[:, 1] / (times @ (p[:, 0] + p[:, 1]))
-    found = in_company(scores, z, t, 0.1)
+    found = smooth_over_similar_beats(scores, z, t, 0.1)
     torch.testing.assert_close(found[:, 2:], q[:, 2:], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found[:, 1], either * share, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found.sum(1), torch.ones(30))
     order = torch.randperm(30)
-    torch.testing.assert_close(in_company(scores[order], z[order], t[order], 0.1), found[order])
-    torch.testing.assert_close(in_company(scores, z, t, 1e-3), p, atol=1e-5, rtol=1e-4)  # nobody is like another
+    torch.testing.assert_close(smooth_over_similar_beats(scores[order], z[order], t[order], 0.1), found[order])
+    torch.testing.assert_close(
+        smooth_over_similar_beats(scores, z, t, 1e-3), p, atol=1e-5, rtol=1e-4
+    )  # nobody is like another
     for dtype in (torch.float64, torch.bfloat16):
-        other = in_company(scores.to(dtype), z.to(dtype), t.to(dtype), 0.1)
+        other = smooth_over_similar_beats(scores.to(dtype), z.to(dtype), t.to(dtype), 0.1)
         torch.testing.assert_close(other, found, atol=0.05, rtol=0.1)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(in_company(scores, z, t, 0.1), found)
+        assert torch.equal(smooth_over_similar_beats(scores, z, t, 0.1), found)
 
 
 def test_alone_or_without_any_beat_there_is_no_company():
     scores = torch.randn(1, 5)
-    torch.testing.assert_close(in_company(scores, torch.randn(1, 8), torch.zeros(1, 2), 0.05), scores.softmax(1))
-    assert in_company(torch.zeros(0, 5), torch.zeros(0, 8), torch.zeros(0, 2), 0.05).shape == (0, 5)
+    torch.testing.assert_close(
+        smooth_over_similar_beats(scores, torch.randn(1, 8), torch.zeros(1, 2), 0.05), scores.softmax(1)
+    )
+    assert smooth_over_similar_beats(torch.zeros(0, 5), torch.zeros(0, 8), torch.zeros(0, 2), 0.05).shape == (0, 5)
 
 
 def test_artefacts_are_no_company():
-    shapes = shape_of(1e3 * torch.randn(20, 2, 256), torch.zeros(20, 2))
+    shapes = shape_features(1e3 * torch.randn(20, 2, 256), torch.zeros(20, 2))
     assert shapes.abs().max() <= 8
     scores = torch.randn(20, 5)
-    found = in_company(scores, shapes, torch.randn(20, 2) * 3, 0.05)
+    found = smooth_over_similar_beats(scores, shapes, torch.randn(20, 2) * 3, 0.05)
     torch.testing.assert_close(found, scores.softmax(1), atol=1e-4, rtol=1e-3)
 
 
 def test_beats_are_compared_within_stretches():
-    scores, same = torch.randn(STRETCH + 2, 5), torch.zeros(STRETCH + 2, 2)
-    found = in_company(scores, same, same, 0.05)
-    halves = [in_company(part, same[: len(part)], same[: len(part)], 0.05) for part in scores.split(STRETCH // 2 + 1)]
+    scores, same = torch.randn(BLOCK + 2, 5), torch.zeros(BLOCK + 2, 2)
+    found = smooth_over_similar_beats(scores, same, same, 0.05)
+    halves = [
+        smooth_over_similar_beats(part, same[: len(part)], same[: len(part)], 0.05)
+        for part in scores.split(BLOCK // 2 + 1)
+    ]
     torch.testing.assert_close(found, torch.cat(halves))
     assert (found[0, 2] - found[-1, 2]).abs() > 1e-6
 
@@ -238,19 +245,21 @@ def test_beats_are_compared_within_stretches():
 def test_timing_is_that_of_the_intervals_beside():
     rr = torch.rand(20, 18) + 0.5
     expected = torch.stack([rr[:, 7] / rr[:, 17], rr[:, 8] / rr[:, 17]], 1).log()
-    torch.testing.assert_close(timing_of(rr), expected)
+    torch.testing.assert_close(timing_features(rr), expected)
     rr[:, 8] = 0
-    assert not timing_of(rr)[:, 1].any()
-    assert not timing_of(torch.zeros(3, 18)).any()
+    assert not timing_features(rr)[:, 1].any()
+    assert not timing_features(torch.zeros(3, 18)).any()
 
 
 def test_shape_is_that_of_any_gain_and_baseline():
     x, amplitude = torch.randn(4, 2, 256), torch.rand(4, 2) + 0.5
-    torch.testing.assert_close(shape_of(3 * x + 1, 3 * amplitude), shape_of(x, amplitude), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        shape_features(3 * x + 1, 3 * amplitude), shape_features(x, amplitude), atol=1e-4, rtol=1e-4
+    )
     other = x.clone()
     other[..., :20] += torch.randn(20)
-    assert shape_of(x, amplitude).shape == (4, 56)
-    assert (shape_of(other, amplitude) - shape_of(x, amplitude)).abs().max() < 0.2  # but for the median
+    assert shape_features(x, amplitude).shape == (4, 56)
+    assert (shape_features(other, amplitude) - shape_features(x, amplitude)).abs().max() < 0.2  # but for the median
 
 
 def with_records(model):
@@ -265,10 +274,10 @@ def with_records(model):
 
 def test_evaluation_shares_within_a_record_alone():
     torch.manual_seed(0)
-    model = zoo.create_model("ecg_classifier", alike=100.0)  # all are alike
+    model = zoo.create_model("ecg_classifier", smoothing_bandwidth=100.0)  # all are alike
     data, record = with_records(model)
     quiet_trainer().test(model, data, verbose=False)
-    found, y = model.evaluated["test"]
+    found, y = model.metrics["test"]["ec57"].classified
     assert len(found) == len(record)
     assert torch.equal(y, data.splits["test"].tensors[1])
     by_itself = torch.cat(quiet_trainer().predict(model, data))
@@ -282,10 +291,13 @@ def test_evaluation_shares_within_a_record_alone():
 
 
 def test_shape_and_timing_are_what_they_are_called(monkeypatch):
-    model = zoo.create_model("ecg_classifier", alike=0.05)
+    model = zoo.create_model("ecg_classifier", smoothing_bandwidth=0.05)
     data, _ = with_records(model)
     seen = []
-    monkeypatch.setattr("zoo.tasks.beats.in_company", lambda s, z, t, width: seen.append((z, t, width)) or s.softmax(1))
+    monkeypatch.setattr(
+        "zoo.tasks.ecg_classification.smooth_over_similar_beats",
+        lambda s, z, t, width: seen.append((z, t, width)) or s.softmax(1),
+    )
     quiet_trainer().test(model, data, verbose=False)
     model.annotate(*heart()[:1], FS)
     assert len(seen) == 4  # three records, and one more
@@ -297,17 +309,17 @@ def test_shape_and_timing_are_what_they_are_called(monkeypatch):
 
 def test_annotations_share_too():
     torch.manual_seed(0)
-    model = zoo.create_model("ecg_classifier", compare=False, alike=0.0).eval()
+    model = zoo.create_model("ecg_classifier", compare=False, smoothing_bandwidth=0.0).eval()
     signal, peaks = heart(early=(5, 9, 10))
     alone = model.annotate(signal, FS, peaks)
-    model.hparams["alike"] = 100.0
+    model.hparams["smoothing_bandwidth"] = 100.0
     assert not np.allclose(model.annotate(signal, FS, peaks).probability, alone.probability, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1e-200, float("inf")])
 def test_width_is_a_distance(value):
-    with pytest.raises(ValueError, match="alike must be 0 or at least"):
-        zoo.create_model("ecg_classifier", alike=value)
+    with pytest.raises(ValueError, match="smoothing_bandwidth must be 0 or at least"):
+        zoo.create_model("ecg_classifier", smoothing_bandwidth=value)
 
 
 def test_weights_of_classes_and_records():
@@ -330,7 +342,7 @@ def test_training_weighs_and_evaluation_does_not(model):
     model.weighed_records, model.weights = torch.arange(100, 105), torch.rand(5, 5)
     torch.testing.assert_close(model.step(batch)["loss"], plain)
     with torch.no_grad():
-        scores = model.train()(**model.seen(inputs_of(batch)))
+        scores = model.train()(**model.network_inputs(beat_inputs(batch)))
     weight = model.weights[batch[-1] - 100, batch[1]]
     expected = (torch.nn.functional.cross_entropy(scores, batch[1], reduction="none") * weight).sum() / weight.sum()
     torch.testing.assert_close(model.loss(scores, batch[1], weight), expected)
@@ -355,11 +367,7 @@ def test_exponents_are_shares(name):
 def test_evaluation_gives_ec57(model):
     metrics = quiet_trainer().test(model, tiny_data(model), verbose=False)[0]
     assert {"test_macro_f1", "test_s_f1", "test_v_f1", "test_accuracy", "test_loss"} <= set(metrics)
-    assert model.table().startswith("R peaks as annotated\n\ntrue \\ found")
-    assert "detected" not in model.table()
-    model.matrices["detected"] = 2 * model.matrices["test"]
-    assert model.table().count("true \\ found") == 2
-    assert "R peaks as detected" in model.table()
+    assert model.report().startswith("R peaks as annotated\n\ntrue \\ found")
 
 
 # ---- use ----
@@ -382,14 +390,16 @@ def test_a_beat_that_one_lead_misses_is_found_in_the_other():
     weak = signal.copy()
     for peak in peaks[[10, 20, 21]]:
         weak[peak - 100 : peak + 160, 0] = 0
-    alone, both = (detected(part, FS) for part in (weak[:, :1], weak))
+    alone, both = (detect_qrs(part, FS) for part in (weak[:, :1], weak))
     assert len(alone) <= len(peaks) - 3
     found = np.abs(both[:, None] - peaks).min(0) / FS < 0.05
     assert found[1:-1].all()
     assert len(both) <= len(peaks) + 1
-    assert np.array_equal(detected(signal, FS), detected(signal[:, :1], FS))  # nothing is put in where nothing lacks
+    assert np.array_equal(
+        detect_qrs(signal, FS), detect_qrs(signal[:, :1], FS)
+    )  # nothing is put in where nothing lacks
     flat = signal * np.array([0, 1])
-    assert np.array_equal(detected(flat, FS), detected(signal[:, 1:], FS))
+    assert np.array_equal(detect_qrs(flat, FS), detect_qrs(signal[:, 1:], FS))
 
 
 def test_a_wave_close_to_a_steeper_one_is_no_beat():
@@ -528,7 +538,7 @@ def test_bad_files_get_one_line(shipped, record, capsys, monkeypatch, arguments,
 
 def test_summary_by_hand():
     found = Annotation(np.array([0, 360, 720, 900, 1080, 1800]), list("NNVVNS"), np.ones(6, np.float32))
-    rows = {row["class"].split()[0].rstrip(","): row for row in annotating.summary(found, 360, 3_600)}
+    rows = {row["class"].split()[0].rstrip(","): row for row in annotating.beat_summary(found, 360, 3_600)}
     assert rows["V"] == {
         "class": "V ventricular", "beats": "2", "burden %": "33.33", "longest run": "2", "mean rate, 1/min": "80"
     }  # fmt: skip

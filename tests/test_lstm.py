@@ -6,9 +6,9 @@ from conftest import quiet_trainer
 from small_texts import small_text, write_texts
 
 import zoo
+from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.models.recurrent import POOLINGS
 from zoo.nn.recurrent import CELLS
-from zoo.tokens import Tokens
 
 SMALL = {"vocab_size": 320, "embedding_dim": 12, "hidden_dim": 10}
 
@@ -48,14 +48,14 @@ def test_scores_do_not_depend_on_what_fills_up(cell, pooling, bidirectional):
 
 def test_strings_are_read_and_answered(reader):
     model, data = reader
-    texts, labels = data.parts()["test"].texts, data.parts()["test"].labels
+    texts, labels = data.text_splits()["test"].texts, data.text_splits()["test"].labels
     answers = model.classify(texts)
     assert {answer.label for answer in answers} == {"negative", "positive"}
     right = [answer.label == data.class_names[label] for answer, label in zip(answers, labels, strict=True)]
     assert sum(right) > 0.9 * len(right)
     assert all(0.5 <= answer.probability <= 1 for answer in answers)
     assert model.classify([texts[0]])[0].label == answers[0].label
-    rows = model.answer(texts[:2])
+    rows = model.predict_rows(texts[:2])
     assert rows[0]["class"] == answers[0].label
     assert model.classify([]) == []
 
@@ -80,14 +80,15 @@ def test_no_list_of_strings_is_refused(reader, x, message):
 
 def test_model_reads_as_its_data_do(reader):
     model, data = reader
-    texts = [*data.parts()["test"].texts, "", "unseen words, 漢字"]
-    ids = Tokens(model.hparams["tokenizer"]).ids(texts, 20)
+    texts = [*data.text_splits()["test"].texts, "", "unseen words, 漢字"]
+    ids = vocabulary_from_json(model.hparams["tokenizer"]).encode_padded(texts, 20)
     rows = data.vocabulary.encode(texts)
     assert [row[row != 0].tolist() for row in ids] == [row[:20] for row in rows]
-    ends = Tokens(model.hparams["tokenizer"]).ids(texts[:2], 6, ends=True)
+    ends = vocabulary_from_json(model.hparams["tokenizer"]).encode_padded(texts[:2], 6, ends=True)
     assert ends[:, 0].tolist() == [2, 2]
     assert ends[:, -1].tolist() == [3, 3]
-    assert Tokens(model.hparams["tokenizer"]).texts(ids.tolist())[0] == data.vocabulary.decode([rows[0][:20]])[0]
+    vocabulary = vocabulary_from_json(model.hparams["tokenizer"])
+    assert vocabulary.decode(ids.tolist())[0] == data.vocabulary.decode([rows[0][:20]])[0]
 
 
 def test_word_dropout_hides_words_in_training_alone():

@@ -15,7 +15,7 @@ from conftest import ROOT, quiet_trainer, run_python
 import zoo
 from datamodules import MITBIHDataModule
 from datamodules.base import data_root
-from datamodules.beats import (
+from datamodules.ecg.beats import (
     AFTER,
     BEFORE,
     CLASS_OF,
@@ -24,14 +24,14 @@ from datamodules.beats import (
     beats_of,
     cut_windows,
     median_amplitude,
+    template_beat,
     two_leads,
-    usual_beat,
 )
+from datamodules.ecg.records import Record, order_leads, read_record, resampled, without_gaps
+from datamodules.ecg.rr_intervals import REACHES, on_time, rhythm_around, rr_intervals
 from datamodules.mitbih import DS1, DS2
-from datamodules.rhythm import REACHES, on_time, rhythm_around, rr_intervals
-from datamodules.wfdb_records import Record, order_leads, read_record, resampled, without_gaps
-from zoo.baselines.beats import detected_beats, random_forest
-from zoo.tasks.recordings import PEAK, WINDOW, Annotation
+from zoo.baselines.ecg import detected_beats, random_forest
+from zoo.tasks.ecg_annotation import Annotation
 
 wfdb = pytest.importorskip("wfdb")
 
@@ -307,9 +307,9 @@ def test_what_is_taken_over_a_record_by_hand():
     windows[:, 0, 0] = 99  # far from the R peak
     assert median_amplitude(windows).tolist() == [2]
     rr = np.full((3, 18), 0.8, np.float32)
-    assert usual_beat(windows, rr)[0, BEFORE] == 2
-    assert usual_beat(windows, rr)[0, 5] == 0
-    assert usual_beat(windows[:0], rr[:0]).tolist() == [[0] * (BEFORE + AFTER)]
+    assert template_beat(windows, rr)[0, BEFORE] == 2
+    assert template_beat(windows, rr)[0, 5] == 0
+    assert template_beat(windows[:0], rr[:0]).tolist() == [[0] * (BEFORE + AFTER)]
     assert median_amplitude(windows[:0]).tolist() == [0]
 
 
@@ -321,8 +321,8 @@ def test_usual_beat_is_normal_where_most_beats_are_early():
     assert np.array_equal(on_time(rr)[8:], normal[8:])
     windows = np.zeros((len(gaps), 1, BEFORE + AFTER), np.float32)
     windows[:, 0, BEFORE] = np.where(normal, 1, 5)
-    assert usual_beat(windows, rr)[0, BEFORE] == 1
-    assert usual_beat(windows[:9], rr[:9])[0, BEFORE] == 5  # too few are on time: the median of all
+    assert template_beat(windows, rr)[0, BEFORE] == 1
+    assert template_beat(windows[:9], rr[:9])[0, BEFORE] == 5  # too few are on time: the median of all
 
 
 def test_rhythm_around_by_hand():
@@ -383,7 +383,7 @@ def test_rows_are_the_records_beats(small, written):
     sample, label = beats_of(record)
     split = data.splits["test"]
     rows = split.groups == 100
-    x, y, rr, rhythm, amplitude, template, around, names = data.naturally(tuple(t[rows] for t in split.tensors))
+    x, y, rr, rhythm, amplitude, template, around, names = data.decode_batch(tuple(t[rows] for t in split.tensors))
     assert y.tolist() == label.tolist()  # none is lost at the ends
     assert names.tolist() == [100] * len(label)
     assert torch.equal(rr, torch.from_numpy(rr_intervals(sample, 360)))
@@ -393,17 +393,17 @@ def test_rows_are_the_records_beats(small, written):
     assert np.abs(x.numpy() - expected).max() <= 0.00051
     assert x.dtype == torch.float32
     assert (x[:, 0, BEFORE - 40 : BEFORE + 40].argmax(1) - 40).abs()[1:-1].max() <= 1
-    assert torch.equal(template[0], torch.from_numpy(usual_beat(expected, rr.numpy())))
+    assert torch.equal(template[0], torch.from_numpy(template_beat(expected, rr.numpy())))
     assert torch.equal(amplitude[-1], torch.from_numpy(median_amplitude(expected)))
     last = len(label) - 1
     for row in (0, 1, 7, last):
         wanted = [min(max(row + step, 0), last) for step in (-2, -1, 1, 2)]
         assert torch.equal(around[row], x[wanted])
-    assert small(neighbours=0).naturally(split.take(np.arange(3)).tensors)[6].shape == (3, 0, 2, BEFORE + AFTER)
+    assert small(neighbours=0).decode_batch(split.take(np.arange(3)).tensors)[6].shape == (3, 0, 2, BEFORE + AFTER)
 
 
 def test_made_up_hearts_are_trained_on_alone(small):
-    plain, data = small(fold=0), small(fold=0, made_up_hearts=3)
+    plain, data = small(fold=0), small(fold=0, synthetic_hearts=3)
     for name in ("val", "test"):
         for old, new in zip(plain.splits[name].tensors, data.splits[name].tensors, strict=True):
             assert torch.equal(old, new)
@@ -412,7 +412,7 @@ def test_made_up_hearts_are_trained_on_alone(small):
     assert len(train.groups) > own + 500
     assert not held & set(train.groups.tolist())
     assert torch.equal(train.tensors[0][:own], plain.splits["train"].tensors[0])
-    x, y, _, rhythm, amplitude, template, _, names = data.naturally(tuple(t[own:] for t in train.tensors))
+    x, y, _, rhythm, amplitude, template, _, names = data.decode_batch(tuple(t[own:] for t in train.tensors))
     assert (names < 0).all()
     assert np.array_equal(-names.numpy(), train.groups[own:])
     assert rhythm.shape == (len(x), 24)
@@ -424,7 +424,7 @@ def test_made_up_hearts_are_trained_on_alone(small):
         real = data.beats.records.tolist().index(train.groups[own:][row])
         assert torch.equal(amplitude[row], torch.from_numpy(data.beats.amplitude[real]))
         assert torch.equal(template[row, :, 100:], torch.from_numpy(data.beats.template[real][:, 100:]))
-    assert small(fold=0, made_up_hearts=3).splits["train"].stored[2].equal(train.stored[2])
+    assert small(fold=0, synthetic_hearts=3).splits["train"].stored[2].equal(train.stored[2])
 
 
 def test_swapped_leads_are_put_in_order(small):
@@ -464,7 +464,7 @@ def test_under_intra_patient_beats_are_drawn(small):
         "test": n // 5,
     }
     assert sum(map(len, parts.values())) == len(set.union(*parts.values())) == n
-    assert set(data.naturally(data.splits["test"].tensors)[-1].tolist()) == {*TRAINED, *TESTED}
+    assert set(data.decode_batch(data.splits["test"].tensors)[-1].tolist()) == {*TRAINED, *TESTED}
     assert data.spec["protocol"] == "intra_patient"
 
 
@@ -477,9 +477,8 @@ def test_under_intra_patient_beats_are_drawn(small):
         ({"fold": 2}, "fold=2 does not fit: choose from 0 to 1"),
         ({"fold": -1}, "fold=-1"),
         ({"neighbours": -1}, "neighbours must be at least 0"),
-        ({"made_up_hearts": -1}, "made_up_hearts must be at least 0"),
+        ({"synthetic_hearts": -1}, "synthetic_hearts must be at least 0"),
         ({"val_size": 10}, "val_size=10 does not fit: under inter_patient"),
-        ({"augment": {"shift": 1}}, "augment: shift changes pictures"),
     ],
 )
 def test_bad_settings_are_named(args, words, small):
@@ -505,7 +504,7 @@ def test_single_leads_other_rates_and_gaps_are_brought_to_the_rows(tmp_path, sma
         write_record(folder, record, **options)
     data = small(root=str(tmp_path))
     beats = data.beats
-    assert data.to_natural(torch.from_numpy(beats.window)).isfinite().all()
+    assert data.to_natural_units(torch.from_numpy(beats.window)).isfinite().all()
     names = beats.records[beats.record]
     for record in (*TRAINED, *TESTED):
         windows = beats.window[names == record]
@@ -733,7 +732,7 @@ class Oracle:
     """A model that calls every beat N, and puts a detected one where it is told to."""
 
     def __init__(self, shift):
-        self.shift, self.matrices = shift, {}
+        self.shift = shift
 
     def annotate(self, signal, fs, r_peaks=None, leads=None):
         peaks = self.beats + self.shift if r_peaks is None else r_peaks
@@ -748,22 +747,23 @@ def test_detected_beats_are_counted_by_hand(small):
     positions, label = beats_of(recordings[0])
     model.beats = positions
     data.recordings = lambda: recordings[:1]
-    scores = detected_beats(model, data)
+    scores, report = detected_beats(model, data)
     assert scores["test_missed_beats"] == scores["test_extra_beats"] == 0
     assert scores["test_detection_loss"] == pytest.approx(0, abs=1e-9)
     share = (label == 0).sum() / (label < 4).sum()
     assert scores["test_detected_accuracy"] == pytest.approx(share)
-    place = data.records.index(TESTED[0])
-    assert model.matrices["detected"][place].sum() == model.matrices["detected"].sum() == len(positions)
+    rows = [line.split() for line in report.splitlines()]
+    assert [row[:2] for row in rows if row and row[0].isdigit()] == [[str(TESTED[0]), str(len(positions))]]
+    assert report.startswith("R peaks as detected")
     model.shift = 70  # 194 ms: beats that are 0.7 to 1.1 s apart are all missed
-    scores = detected_beats(model, data)
+    scores, _ = detected_beats(model, data)
     assert scores["test_missed_beats"] == scores["test_extra_beats"] == len(positions)
     assert scores["test_detected_accuracy"] == 0
 
 
 def test_the_forest_learns_what_is_there(small):
-    data = small(train_on_all=True, folds=4, made_up_hearts=2)
-    scores = random_forest(zoo.create_model("ecg_classifier", alike=0.05), data)
+    data = small(train_on_all=True, folds=4, synthetic_hearts=2)
+    scores = random_forest(zoo.create_model("ecg_classifier", smoothing_bandwidth=0.05), data)
     assert {"test_macro_f1", "test_accuracy", "test_s_f1", "test_v_f1"} <= set(scores)
     assert scores["test_accuracy"] > 0.5  # all beats look alike; most are N
 
@@ -771,9 +771,9 @@ def test_the_forest_learns_what_is_there(small):
 def test_annotating_is_testing(small):
     torch.manual_seed(0)
     data = small(fold=0, neighbours=0)
-    model = zoo.create_model("ecg_classifier", neighbours=0, alike=0.05)
+    model = zoo.create_model("ecg_classifier", neighbours=0, smoothing_bandwidth=0.05)
     quiet_trainer().test(model, data, verbose=False)
-    tested, found = model.matrices["test"].clone(), torch.zeros_like(model.matrices["test"])
+    tested, found = model.metrics["test"]["ec57"].matrices, torch.zeros(len(data.records) + 1, 6, 6)
     for record in data.recordings():
         positions, label = beats_of(record)
         symbols = model.annotate(record.signal, record.fs, positions, record.leads).symbol
@@ -781,7 +781,3 @@ def test_annotating_is_testing(small):
             found[data.records.index(int(record.name)), true, "NSVFQ".index(symbol)] += 1
     assert tested.sum() == found.sum() > 50
     assert (tested - found).abs().sum() <= 0.05 * found.sum()  # windows are stored in microvolts
-
-
-def test_the_tasks_know_the_window():
-    assert (WINDOW, PEAK) == (BEFORE + AFTER, BEFORE)

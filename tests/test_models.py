@@ -15,11 +15,11 @@ from torch import nn
 import datamodules
 import zoo
 from datamodules.fra_eng import FraEngDataModule
-from datamodules.text import TextDataModule
-from datamodules.vocabulary import Vocabulary
-from zoo.checkpoints import load_checkpoint
+from datamodules.text.base import TextDataModule
+from datamodules.text.vocabulary import Vocabulary
 from zoo.registry import find_model
 from zoo.tasks import BeatAnnotator, BeatAutoencoder, Classifier, Translator
+from zoo.training.checkpoints import load_checkpoint
 
 MODELS = zoo.list_models()
 RECIPES = zoo.list_recipes()

@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import center_of_mass as centre_of_mass
 
 from datamodules import DigitsDataModule
-from datamodules.pictures import centred_digit, ink_of, read_picture, square, upright_garment
+from datamodules.images.reading import centred_digit, extract_ink, read_picture, square, upright_garment
 
 
 def stroke():
@@ -138,7 +138,7 @@ def test_dust_moves_nothing_but_a_second_stroke_stays():
 def test_empty_and_tiny_pictures_give_finite_answers(shape):
     for level in (0.0, 0.5, 1.0):
         blank = torch.full((1, *shape), level)
-        assert not ink_of(blank).any()
+        assert not extract_ink(blank).any()
         for form in (centred_digit, upright_garment):
             assert form(blank).shape == (1, 1, 28, 28)
             assert not form(blank).any()
@@ -158,11 +158,11 @@ def test_transparent_parts_are_white_and_colours_stay(tmp_path):
 def test_orientation_in_the_metadata_is_followed(tmp_path):
     image = Image.fromarray(np.tile(np.array([0, 0, 255], np.uint8), (2, 1)))
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
-    image.save(tmp_path / "turned.png", exif=exif)
-    turned = read_picture(tmp_path / "turned.png")
-    assert turned.shape == (1, 3, 2)
-    assert turned[0, :, 0].tolist() == [0, 0, 1]
+    exif[0x0112] = 6  # the camera was reverse_sequences: rotate by 90 degrees clockwise
+    image.save(tmp_path / "reverse_sequences.png", exif=exif)
+    reverse_sequences = read_picture(tmp_path / "reverse_sequences.png")
+    assert reverse_sequences.shape == (1, 3, 2)
+    assert reverse_sequences[0, :, 0].tolist() == [0, 0, 1]
 
 
 def test_float_and_wide_integer_pictures(tmp_path):

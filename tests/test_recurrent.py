@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from zoo.nn.recurrent import CELLS, Attention, Recurrent, mask_of, turned
+from zoo.nn.attention import Attention
+from zoo.nn.recurrent import CELLS, Recurrent, padding_mask, reverse_sequences
 
 LENGTHS = torch.tensor([7, 1, 4, 6])
 
@@ -43,7 +44,7 @@ def test_layers_give_what_packed_sequences_give(cell, depth, bidirectional):
 def test_what_fills_up_makes_no_difference(cell):
     layers = Recurrent(5, 6, 2, cell=cell, bidirectional=True)
     x = torch.randn(4, 7, 5)
-    other = torch.where(mask_of(LENGTHS, 7)[:, :, None], x, torch.randn(4, 7, 5) * 100)
+    other = torch.where(padding_mask(LENGTHS, 7)[:, :, None], x, torch.randn(4, 7, 5) * 100)
     wider = torch.cat([other, torch.randn(4, 3, 5)], 1)
     found, _ = layers(x, LENGTHS)
     torch.testing.assert_close(layers(other, LENGTHS)[0], found)
@@ -71,7 +72,7 @@ def test_step_by_step_is_all_at_once(cell):
 
 def test_turning_stays_within_the_length():
     x = torch.arange(1, 8).expand(2, 7)
-    assert turned(x, torch.tensor([7, 3])).tolist() == [[7, 6, 5, 4, 3, 2, 1], [3, 2, 1, 4, 5, 6, 7]]
+    assert reverse_sequences(x, torch.tensor([7, 3])).tolist() == [[7, 6, 5, 4, 3, 2, 1], [3, 2, 1, 4, 5, 6, 7]]
 
 
 def test_every_parameter_gets_a_gradient_and_dropout_is_between_layers():
@@ -88,7 +89,7 @@ def test_every_parameter_gets_a_gradient_and_dropout_is_between_layers():
 @pytest.mark.parametrize("kind", ["general", "additive"])
 def test_attention_weighs_what_is_there(kind):
     attention = Attention(3, 5, kind)
-    queries, positions, mask = torch.randn(4, 2, 3), torch.randn(4, 7, 5), mask_of(LENGTHS, 7)
+    queries, positions, mask = torch.randn(4, 2, 3), torch.randn(4, 7, 5), padding_mask(LENGTHS, 7)
     means, weights = attention(queries, positions, mask)
     torch.testing.assert_close(weights.sum(2), torch.ones(4, 2))
     assert (weights[~mask[:, None].expand_as(weights)] == 0).all()

@@ -15,16 +15,26 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 import zoo
-from datamodules.photographs import WRITTEN, Photograph, read_photograph
-from datamodules.pictures import PICTURE_ENDINGS
-from datamodules.text import read_lines
+from datamodules.images.photographs import WRITTEN, Photograph, read_photograph
+from datamodules.images.reading import PICTURE_ENDINGS
+from datamodules.text.files import read_lines
 from zoo import cli
-from zoo.answers import answer, check_output, expand
 from zoo.baselines import BASELINES, MEASURES, restoration
-from zoo.grids import picture_grid, walk
-from zoo.nn import CORRUPTIONS, in_tiles, lab_to_rgb, luma, plane_codec, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
-from zoo.pretrained import write_atomically
-from zoo.restoring import Job, _hole, plan, restore_files, restored
+from zoo.callbacks.samples import walk
+from zoo.figures.images import picture_grid
+from zoo.files import expand, write_atomically
+from zoo.nn import (
+    CORRUPTIONS,
+    apply_in_tiles,
+    fully_convolutional_codec,
+    lab_to_rgb,
+    luma,
+    rgb_to_lab,
+    rgb_to_ycbcr,
+    ycbcr_to_rgb,
+)
+from zoo.prediction.images import Job, _hole, plan_jobs, restore_image, restore_images
+from zoo.prediction.rows import check_output, predict_inputs
 
 RESTORERS = {
     "denoising_autoencoder": {},
@@ -58,7 +68,7 @@ def shaken(model):
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("hidden_dims", [[6], [6, 8], [4, 6, 8]])
 def test_tiles_give_what_the_whole_picture_gives(hidden_dims, skip):
-    codec = plane_codec((2, 1), hidden_dims, 5, blocks=1, skip=skip)
+    codec = fully_convolutional_codec((2, 1), hidden_dims, 5, blocks=1, skip=skip)
     torch.manual_seed(0)
     for layer in codec.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
@@ -72,8 +82,8 @@ def test_tiles_give_what_the_whole_picture_gives(hidden_dims, skip):
     with torch.no_grad():
         whole = net(torch.nn.functional.pad(x, (0, -150 % codec.stride, 0, -203 % codec.stride), mode="replicate"))
         whole = whole[..., :203, :150]
-        tiled = in_tiles(net, x, codec.stride, codec.reach, tile=40)
-        near = in_tiles(net, x, codec.stride, codec.stride, tile=40)
+        tiled = apply_in_tiles(net, x, codec.stride, codec.reach, tile=40)
+        near = apply_in_tiles(net, x, codec.stride, codec.stride, tile=40)
     assert tiled.shape == whole.shape
     torch.testing.assert_close(tiled, whole, atol=1e-5, rtol=1e-4)
     assert (near - whole).abs().max() > 20 * (tiled - whole).abs().max()  # without what is around, there would be seams
@@ -283,7 +293,7 @@ def test_deep_parts_of_a_hole_are_those_far_from_its_rim(size):
 def test_inpainting_is_measured_inside_the_holes():
     model = zoo.create_model("inpainting_autoencoder").eval()
     x, mask = holes_and_pictures()
-    seen = model.seen(x, mask)
+    seen = model.network_inputs(x, mask)
     with torch.no_grad():
         scores = model.net.code_and_scores(seen)[1]
     pictures = model.restored(scores, seen)
@@ -411,7 +421,7 @@ def test_denoisers_are_measured_on_the_pictures_of_the_model(monkeypatch):
     found |= {
         name: BASELINES[name](model, data)["test_psnr"] for name in ("total_variation", "wavelet", "nonlocal_means")
     }
-    x = data.to_natural(data.splits["test"].tensors[0])
+    x = data.to_natural_units(data.splits["test"].tensors[0])
     noisy = restoration.mean_psnr(model.corrupt(x, generator()).numpy(), x.numpy())
     assert all(psnr > noisy + 3 for psnr in found.values()), (noisy, found)
     assert found["linear_denoiser"] == max(found.values())  # ten patterns lie in a plane of ten dimensions
@@ -470,7 +480,7 @@ def test_grey_copy_and_colours_are_measured():
     found = MEASURES["colours"](model, data)  # without chroma the merged picture is the grey one
     assert found["test_ssim"] == pytest.approx(grey["test_ssim"], abs=1e-4)
     assert found["test_ciede2000"] == pytest.approx(grey["test_ciede2000"], abs=1e-3)
-    x = data.to_natural(data.splits["test"].tensors[0])
+    x = data.to_natural_units(data.splits["test"].tensors[0])
     perfect = restoration._colour_figures(x, x)
     assert perfect["test_ssim"] == pytest.approx(1, abs=1e-5)
     assert perfect["test_ciede2000"] == pytest.approx(0, abs=1e-6)
@@ -595,7 +605,7 @@ def test_photograph_comes_back_as_it_was(name, tmp_path):
 def test_metadata_are_kept_and_the_picture_is_upright(tmp_path):
     image = Image.fromarray(picture(20, 40))
     exif = Image.Exif()
-    exif[0x0110], exif[0x0112] = "a camera", 6  # to be turned by a quarter
+    exif[0x0110], exif[0x0112] = "a camera", 6  # to be reverse_sequences by a quarter
     image.save(tmp_path / "in.jpg", exif=exif, icc_profile=b"a profile", quality=95)
     found = read_photograph(tmp_path / "in.jpg")
     assert found.pixels.shape == (3, 40, 20)
@@ -745,7 +755,7 @@ def test_file_that_a_format_cannot_hold_is_named(tmp_path):
     for name, size in {"long": "8 x 8", "wide": "65600 x 1"}.items():
         target = tmp_path / f"{name}.jpg"
         with pytest.raises(ValueError, match=f"{name}.jpg, {size} pixels: cannot be written as .jpg: ") as caught:
-            restore_files(model, [Job(str(tmp_path / f"{name}.png"), None, target)], read_photograph)
+            restore_images(model, [Job(str(tmp_path / f"{name}.png"), None, target)], read_photograph)
         assert "\n" not in str(caught.value)
         assert not target.exists()
 
@@ -754,15 +764,15 @@ def test_channels_are_fitted_to_the_model():
     grey, colour = torch.rand(1, 9, 9), torch.rand(3, 9, 9)
     one = shaken(zoo.create_model("denoising_autoencoder"))
     by_channel = torch.cat([one.reconstruct(part[None, None])[0] for part in colour])
-    torch.testing.assert_close(restored(one, colour), by_channel)
-    assert restored(one, grey).shape == (1, 9, 9)
+    torch.testing.assert_close(restore_image(one, colour), by_channel)
+    assert restore_image(one, grey).shape == (1, 9, 9)
     three = shaken(zoo.create_model("inpainting_autoencoder", input_shape=[3, 8, 8]))
     mask = (torch.rand(9, 9) < 0.3).float()
-    filled = restored(three, grey, mask)
+    filled = restore_image(three, grey, mask)
     assert filled.shape == (1, 9, 9)
     torch.testing.assert_close(filled[0][mask == 0], grey[0][mask == 0])
     colorizer = zoo.create_model("colorizer")
-    torch.testing.assert_close(restored(colorizer, colour), restored(colorizer, luma(colour[None])[0]))
+    torch.testing.assert_close(restore_image(colorizer, colour), restore_image(colorizer, luma(colour[None])[0]))
 
 
 @pytest.fixture(scope="module")
@@ -921,11 +931,11 @@ def test_masks_of_a_folder_go_by_name_and_then_by_stem(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     words = [str(tmp_path / "pictures"), str(tmp_path / "masks")]
-    jobs = plan(words, str(tmp_path / "out"), True, WRITTEN, PICTURE_ENDINGS)
+    jobs = plan_jobs(words, str(tmp_path / "out"), True, WRITTEN, PICTURE_ENDINGS)
     assert [Path(job.mask).name for job in jobs] == ["a.png", "b.gif"]
     (tmp_path / "masks" / "b.png").touch()
     with pytest.raises(ValueError, match=r"b\.jpg has 2 masks called b in .*masks: expected one, or b\.jpg"):
-        plan(words, str(tmp_path / "out"), True, WRITTEN, PICTURE_ENDINGS)
+        plan_jobs(words, str(tmp_path / "out"), True, WRITTEN, PICTURE_ENDINGS)
 
 
 def test_links_to_an_input_are_not_written_over(tmp_path):
@@ -934,16 +944,16 @@ def test_links_to_an_input_are_not_written_over(tmp_path):
     (tmp_path / "folder").symlink_to(".")
     for output in ("link.png", "folder/in.png", "folder"):
         with pytest.raises(ValueError, match=r"would overwrite .*in\.png: choose another place"):
-            plan([str(tmp_path / "in.png")], str(tmp_path / output), False, WRITTEN, PICTURE_ENDINGS)
+            plan_jobs([str(tmp_path / "in.png")], str(tmp_path / output), False, WRITTEN, PICTURE_ENDINGS)
 
 
 def test_many_files_are_planned_in_no_time(tmp_path):
     names = [str(tmp_path / f"{k}.png") for k in range(20_000)]
     start = time.process_time()
-    assert len(plan(names, str(tmp_path / "out"), False, WRITTEN, PICTURE_ENDINGS)) == len(names)
+    assert len(plan_jobs(names, str(tmp_path / "out"), False, WRITTEN, PICTURE_ENDINGS)) == len(names)
     assert time.process_time() - start < 10
     with pytest.raises(ValueError, match=r"two of the pictures are called 7\.png"):
-        plan([*names, "7.png"], str(tmp_path / "out"), False, WRITTEN, PICTURE_ENDINGS)
+        plan_jobs([*names, "7.png"], str(tmp_path / "out"), False, WRITTEN, PICTURE_ENDINGS)
 
 
 def test_filled_hole_is_opaque(tmp_path):
@@ -956,7 +966,7 @@ def test_filled_hole_is_opaque(tmp_path):
         Image.fromarray(hole).save(tmp_path / "mask.png")
         job = Job(str(tmp_path / f"{name}.png"), str(tmp_path / "mask.png"), tmp_path / f"{name}_out.png")
         model = zoo.create_model("inpainting_autoencoder", hidden_dims=[2], latent_dim=2, blocks=0)
-        assert restore_files(model, [job], read_photograph) == []
+        assert restore_images(model, [job], read_photograph) == []
         alpha = np.asarray(Image.open(job.target).getchannel("A"))
         assert (alpha[hole > 0] == 255).all()
         assert np.array_equal(alpha[hole == 0], pixels[..., 3][hole == 0])
@@ -964,7 +974,7 @@ def test_filled_hole_is_opaque(tmp_path):
 
 def test_answers_go_on_after_a_damaged_file(tmp_path, capsys):
     class Model:
-        def answer(self, x):
+        def predict_rows(self, x):
             return [{"label": x}]
 
     class Data:
@@ -973,13 +983,13 @@ def test_answers_go_on_after_a_damaged_file(tmp_path, capsys):
                 raise ValueError(f"{source} is bad")
             return source
 
-    answers, failures = answer(Model(), Data(), ["a", "bad b", "c"])
+    answers, failures = predict_inputs(Model(), Data(), ["a", "bad b", "c"])
     assert answers == [{"input": "a", "label": "a"}, {"input": "c", "label": "c"}]
     assert failures == ["bad b is bad"]
     with pytest.raises(ValueError, match=r"^bad b is bad$"):
-        answer(Model(), Data(), ["bad b"])
+        predict_inputs(Model(), Data(), ["bad b"])
     with pytest.raises(ValueError, match=r"^none of 2 worked: bad b is bad; bad c is bad$"):
-        answer(Model(), Data(), ["bad b", "bad c"])
+        predict_inputs(Model(), Data(), ["bad b", "bad c"])
     text = "a text that is too long for a path " * 20
     assert expand([text]) == read_lines(text) == [text]
     for name in ("a.png", "note.txt"):

@@ -13,9 +13,9 @@ import torch
 import zoo
 from datamodules.base import data_root
 from zoo import pretrained
-from zoo.claims import in_words, judge, measured, summary
 from zoo.recipes import load_recipe
-from zoo.verify import evaluate, verify
+from zoo.recipes.claims import format_claim, judge, mean_std, select_metric
+from zoo.verification import evaluate, verify
 
 SHIPPED = [name for name in zoo.list_recipes() if pretrained.weights_path(name).exists()]
 BUDGETS = {("ecg_*",): 2e6, ("*autoencoder.*", "colorizer.*", "vae.*"): 30e6, ("*.*mnist*",): 14e6}
@@ -59,7 +59,7 @@ def test_shipped_weights_score_what_the_result_file_says(recipe):
     except FileNotFoundError as error:
         pytest.skip(str(error))
     assert data.sha256() == result["data_sha256"]
-    metrics = evaluate(zoo.create_model(recipe, pretrained=True), data, accelerator="cpu")
+    metrics = evaluate(zoo.create_model(recipe, pretrained=True), data, {"accelerator": "cpu"})
     recorded = result["weights"]["metrics"]
     for name, value in metrics.items():
         tolerance = {"abs": 5e-4} if name.endswith("accuracy") else {"rel": 2e-3, "abs": 5e-4}
@@ -75,7 +75,7 @@ def test_result_belongs_to_the_recipe(recipe):
         pytest.skip(f"{recipe} is not verified yet")
     assert found.configuration in result["configurations"], "the recipe was changed since: verify it again"
     assert result["seeds"] == found.seeds
-    assert [in_words(claim) for claim in result["claim"]] == [in_words(claim) for claim in found.claim]
+    assert [format_claim(claim) for claim in result["claim"]] == [format_claim(claim) for claim in found.claim]
     for claim in result["claim"]:
         assert judge(claim, result["metrics"], result["baselines"])["met"] == claim["met"]
     assert len(next(iter(result["metrics"].values()))["values"]) == found.seeds
@@ -117,7 +117,7 @@ def test_claims_are_judged(claim, mean, met, aim_met):
 
 def test_claim_with_a_wildcard_is_met_where_each_metric_meets_it():
     def metrics(*values):
-        return {f"test_precision_at_{k}": summary([value, value + 0.1]) for k, value in enumerate(values)}
+        return {f"test_precision_at_{k}": mean_std([value, value + 0.1]) for k, value in enumerate(values)}
 
     claim = {"metric": "test_precision_at_*", "over": "low", "aim": "high"}
     baselines = {"low": metrics(0.5, 0.3), "high": metrics(0.7, 0.35)}
@@ -127,22 +127,22 @@ def test_claim_with_a_wildcard_is_met_where_each_metric_meets_it():
     assert found["bound"] == pytest.approx(0.45)
     assert not judge(claim, metrics(0.9, 0.29), baselines)["met"]
     assert judge(claim, metrics(0.71, 0.36), baselines)["aim_met"]
-    assert measured("test_precision_at_*", metrics(0.6, 0.4))["values"] == pytest.approx([0.5, 0.6])
-    assert in_words(claim) == "test_precision_at_* better than low (aim high)"
+    assert select_metric("test_precision_at_*", metrics(0.6, 0.4))["values"] == pytest.approx([0.5, 0.6])
+    assert format_claim(claim) == "test_precision_at_* better than low (aim high)"
     best = {"metric": "test_precision_at_0", "over": "*", "margin": 0.1, "aim_margin": 0.2}
     found = judge(best, metrics(0.81), baselines)  # the mean is 0.05 more
     assert found["bound"] == pytest.approx(0.85)
     assert (found["met"], found["aim_met"]) == (True, False)
     assert not judge(best, metrics(0.79), baselines)["met"]
     assert judge(best, metrics(0.91), baselines)["aim_met"]
-    assert in_words(best) == "test_precision_at_0 better than the best beside it by 0.1 (aim by 0.2)"
+    assert format_claim(best) == "test_precision_at_0 better than the best beside it by 0.1 (aim by 0.2)"
     near = {"metric": "test_precision_at_0", "over": "high", "margin": -0.1, "aim": "high"}
     assert [judge(near, metrics(value), baselines)["met"] for value in (0.61, 0.59)] == [True, False]
     assert judge(near, metrics(0.75), baselines)["aim_met"]
-    assert in_words(near) == "test_precision_at_0 within 0.1 of high (aim high)"
+    assert format_claim(near) == "test_precision_at_0 within 0.1 of high (aim high)"
     least = {"metric": "test_ciede2000", "over": "*"}
-    errors = {name: {"test_ciede2000": summary([value])} for name, value in {"a": 8.0, "b": 6.0}.items()}
-    assert [judge(least, {"test_ciede2000": summary([v])}, errors)["met"] for v in (5.9, 6.1)] == [True, False]
+    errors = {name: {"test_ciede2000": mean_std([value])} for name, value in {"a": 8.0, "b": 6.0}.items()}
+    assert [judge(least, {"test_ciede2000": mean_std([v])}, errors)["met"] for v in (5.9, 6.1)] == [True, False]
     with pytest.raises(ValueError, match="claim on 'test_recall_"):
         judge({"metric": "test_recall_*", "at_least": 0.5}, metrics(0.6), {})
 

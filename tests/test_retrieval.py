@@ -107,7 +107,7 @@ def test_bags_of_words(small):
     x, y = data.splits["test"].tensors
     assert (x.shape, x.dtype, y.shape) == ((72, 20), torch.uint8, (72, 3))
     assert (y.sum(1) == 1).all()
-    natural = data.to_natural(x)
+    natural = data.to_natural_units(x)
     torch.testing.assert_close(natural.sum(1), torch.ones(72))
     assert "the" not in data.words
     assert data.topics == ["grain", "money", "ship"]

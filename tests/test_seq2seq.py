@@ -13,14 +13,14 @@ from small_texts import small_text, write_texts
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import zoo
+from datamodules.text.vocabulary import END, PAD, START
 from zoo import pretrained
-from zoo.baselines.sentiment import EXAMPLES, negations
-from zoo.baselines.translation import corpus_scores
+from zoo.baselines.sentiment import EXAMPLES, negation_sentences
+from zoo.baselines.translation import score_translations
 from zoo.callbacks import Embeddings, Translations
 from zoo.cli import main
 from zoo.nn.losses import token_loss
 from zoo.nn.recurrent import CELLS, SequenceDropout
-from zoo.tokens import END, PAD, START
 
 SMALL = {"vocab_size": 320, "embedding_dim": 24, "hidden_dim": 32}
 ATTENTIONS = ("additive", "general", "none")
@@ -168,7 +168,7 @@ def test_resumed_fit_is_the_uninterrupted_one(name, files, tmp_path):
 
 def test_metrics_of_evaluation(translator):
     model, data, _ = translator
-    batch = data.naturally(tuple(column[:7] for column in data.splits["val"].tensors))
+    batch = data.decode_batch(tuple(column[:7] for column in data.splits["val"].tensors))
     src, _, tgt, _ = batch
     with torch.no_grad():
         found, probabilities = model.step(batch), model(src, tgt[:, :-1]).softmax(2)
@@ -187,12 +187,12 @@ def test_sentences_are_translated(translator):
     model, data, _ = translator
     sources, references = data.references()
     found = model.translate(sources)
-    bleu = corpus_scores(found, references)["test_bleu"]
+    bleu = score_translations(found, references)["test_bleu"]
     assert bleu > 80
-    assert corpus_scores(found, [*references[1:], references[0]])["test_bleu"] < bleu - 20
+    assert score_translations(found, [*references[1:], references[0]])["test_bleu"] < bleu - 20
     assert model.translate(sources[:3]) == found[:3]  # whatever stands beside them
     assert model.translate([]) == []
-    assert model.answer(sources[:1]) == [{"translation": found[0]}]
+    assert model.predict_rows(sources[:1]) == [{"translation": found[0]}]
     drawn = [model.translate(sources[:5], decoding="nucleus", seed=seed) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1]
     assert model.translate(sources[:5], beam=1) == model.translate(sources[:5], decoding="greedy")
@@ -262,7 +262,7 @@ def test_projector_shows_the_embedding(translator):
     vectors = np.loadtxt(folder / "tensors.tsv")
     assert vectors.shape == (len(names), 32)
     assert 0 < len(names) <= 50
-    ids, subwords = model.tokens.learned(50)
+    ids, subwords = model.vocabulary.subwords(50)
     assert names == subwords
     np.testing.assert_allclose(vectors, model.net.embedding.weight.detach()[ids], atol=1e-5)
 
@@ -270,12 +270,12 @@ def test_projector_shows_the_embedding(translator):
 def test_bleu_counts_every_reference():
     found = ["the cat sat on the mat", "hello there my friend"]
     several = [["a dog", "the cat sat on the mat"], ["hello there my friend"]]
-    assert corpus_scores(found, several)["test_bleu"] == pytest.approx(100)
-    assert corpus_scores(found, [["a dog"], ["hello there my friend"]])["test_exact"] == 0.5
+    assert score_translations(found, several)["test_bleu"] == pytest.approx(100)
+    assert score_translations(found, [["a dog"], ["hello there my friend"]])["test_exact"] == 0.5
 
 
 def test_negations_are_balanced_and_kept_apart():
-    sets = negations()
+    sets = negation_sentences()
     assert len(sets["negation"]) == 203
     assert set(EXAMPLES) <= set(sets["negation"])
     for sentences in sets.values():

@@ -13,9 +13,9 @@ import datamodules
 from datamodules import fra_eng
 from datamodules.base import data_root
 from datamodules.loader import BucketSampler
-from datamodules.reviews import NEGATIVE, joined, maximal, parts_of
-from datamodules.text import read_lines
-from datamodules.vocabulary import END, PAD, START, Vocabulary, padded
+from datamodules.reviews import NEGATIVE, all_phrases, detokenize, longest_phrases
+from datamodules.text.files import read_lines
+from datamodules.text.vocabulary import END, PAD, START, Vocabulary, padded
 
 CORPUS = [
     *("the film is dull", "the plot is lovely", "a film , a plot !", "où est la scène ?", "une caméra et un acteur"),
@@ -55,7 +55,7 @@ def test_vocabulary_is_its_json_and_repeats():
     lower = Vocabulary.train(CORPUS, 320, lowercase=True)
     assert lower.encode(["The FILM"]) == lower.encode(["the film"])
     assert one.encode(["The FILM"]) != one.encode(["the film"])
-    assert one.tokens(one.encode(["the film"])[0])[0].startswith("\u2581")
+    assert one.pieces(one.encode(["the film"])[0])[0] == "the"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_batches_are_cut_to_their_longest_row(files):
     data.setup()
     widths = set()
     for x, y in data.train_dataloader():
-        natural = data.to_natural(x)
+        natural = data.to_natural_units(x)
         assert natural.dtype == torch.int64
         assert (natural[:, -1] != 0).any()
         assert len(natural) == len(y)
         widths.add(natural.shape[1])
     assert len(widths) > 2
-    assert data.to_natural(torch.zeros(2, 5, dtype=torch.int16)).shape == (2, 1)
+    assert data.to_natural_units(torch.zeros(2, 5, dtype=torch.int16)).shape == (2, 1)
 
 
 # ---- labelled texts ----
@@ -119,11 +119,11 @@ def test_batches_are_cut_to_their_longest_row(files):
 
 def test_sst2_validates_on_sentences_of_which_nothing_is_trained_on(files):
     data = small_text("sst2", files)
-    parts = data.parts()
+    parts = data.text_splits()
     val = [text.replace(".", " .").split() for text in parts["val"].texts]
     assert len(val) == 20
     assert any(words[-1] == "." for words in val)
-    inside = {part for words in val for part in parts_of(tuple(words))}
+    inside = {part for words in val for part in all_phrases(tuple(words))}
     assert not any(tuple(text.split()) in inside for text in parts["train"].texts)
     assert len(parts["train"].texts) > 100
     assert len(parts["test"].texts) == 30
@@ -131,7 +131,7 @@ def test_sst2_validates_on_sentences_of_which_nothing_is_trained_on(files):
 
 def test_maximal_phrases_are_in_no_other():
     phrases = ["a b c", "b c", "c d", "a b c", "d", "b d"]
-    assert maximal([tuple(phrase.split()) for phrase in phrases]) == [0, 2, 5]
+    assert longest_phrases([tuple(phrase.split()) for phrase in phrases]) == [0, 2, 5]
 
 
 def test_vocabulary_knows_the_training_rows_alone(files, monkeypatch):
@@ -144,11 +144,11 @@ def test_vocabulary_knows_the_training_rows_alone(files, monkeypatch):
         seen.clear()
         data = small_text(name, files)
         data.setup()
-        assert seen == data.parts()["train"].texts
+        assert seen == data.text_splits()["train"].texts
     seen.clear()
     data = small_text("fra_eng", files)
     data.setup()
-    assert set(seen) == {sentence for pair in data.parts()["train"][0] for sentence in pair}
+    assert set(seen) == {sentence for pair in data.text_splits()["train"][0] for sentence in pair}
 
 
 def test_archives_are_read_like_folders(files, tmp_path):
@@ -199,7 +199,7 @@ def test_table_keeps_texts_on_one_side_and_reads_csv(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("\n".join([*lines, 'x,b,"text number 0 , again"']) + "\n", encoding="utf-8-sig")
     data = datamodules.create_datamodule("text_table", root=str(path), vocab_size=310)
-    parts = data.parts()
+    parts = data.text_splits()
     assert {name: len(set(part.texts)) for name, part in parts.items()} == {"train": 44, "val": 4, "test": 12}
     assert sum(len(part.texts) for part in parts.values()) == 61  # a text with two labels is two rows
     sides = [set(part.texts) for part in parts.values()]
@@ -230,8 +230,6 @@ def test_missing_files_are_named(tmp_path):
         datamodules.create_datamodule("text_table", root=str(tmp_path / "none.tsv")).setup()
     with pytest.raises(ValueError, match="text_table needs root"):
         datamodules.create_datamodule("text_table")
-    with pytest.raises(ValueError, match="flip changes pictures, and sst2 holds texts"):
-        datamodules.create_datamodule("sst2", augment={"flip": 0.5})
 
 
 def test_a_users_lines_are_read(tmp_path):
@@ -265,8 +263,8 @@ def test_pairs_that_share_a_sentence_are_of_one_group():
 def test_no_sentence_is_on_two_sides_and_both_directions_have_one_split(files):
     to_english, to_french = (small_text("fra_eng", files, source=source) for source in ("fra", "eng"))
     sides = {}
-    for name, (pairs, _) in to_english.parts().items():
-        assert pairs == to_french.parts()[name][0]
+    for name, (pairs, _) in to_english.text_splits().items():
+        assert pairs == to_french.text_splits()[name][0]
         for language in (0, 1):
             sides[name, language] = {fra_eng.plain_form(pair[language]) for pair in pairs}
     for language in (0, 1):
@@ -278,7 +276,7 @@ def test_no_sentence_is_on_two_sides_and_both_directions_have_one_split(files):
 def test_references_are_all_translations_of_each_source(files):
     data = small_text("fra_eng", files, source="eng")
     sources, references = data.references("train", None)
-    pairs = data.parts()["train"][0] + data.parts()["val"][0] + data.parts()["test"][0]
+    pairs = data.text_splits()["train"][0] + data.text_splits()["val"][0] + data.text_splits()["test"][0]
     for source, found in zip(sources, references, strict=True):
         assert found == [french for english, french in pairs if english == source]
     assert len(data.references("test", 40)[0]) == 40
@@ -294,7 +292,7 @@ def test_batch_of_pairs_has_ids_and_lengths(files):
         assert ((ids != PAD).sum(1) == lengths).all()
         assert (ids[:, 0] == START).all()
         assert (ids.gather(1, lengths[:, None] - 1) == END).all()
-    pairs = {tuple(reversed(pair)) for pair in data.parts()["train"][0]}
+    pairs = {tuple(reversed(pair)) for pair in data.text_splits()["train"][0]}
     texts = zip(data.vocabulary.decode(src.tolist()), data.vocabulary.decode(tgt.tolist()))
     assert all(pair in pairs for pair in texts)
 
@@ -324,7 +322,7 @@ def test_wrong_file_of_pairs_is_named(tmp_path, content, message):
 def test_published_sets_have_their_documented_sizes(name, folder, sizes):
     if not (data_root(None) / folder).exists():
         pytest.skip(f"{name}: its files are not in {data_root(None)}")
-    parts = datamodules.create_datamodule(name).parts()
+    parts = datamodules.create_datamodule(name).text_splits()
     assert {part: len(parts[part].texts) for part in sizes} == sizes
     assert len(parts["train"].texts) > 8_000
 
@@ -342,21 +340,21 @@ def test_published_sets_have_their_documented_sizes(name, folder, sizes):
     ],
 )
 def test_treebank_words_are_put_together_again(cut, whole):
-    assert joined(cut) == whole
+    assert detokenize(cut) == whole
 
 
 def test_negated_phrases_are_added_to_training_alone(files):
     plain, more = small_text("sst2", files), small_text("sst2", files, negated=60)
-    added = more.parts()["train"].texts[len(plain.parts()["train"].texts) :]
+    added = more.text_splits()["train"].texts[len(plain.text_splits()["train"].texts) :]
     assert len(added) == 60
     assert all(NEGATIVE.search(text) for text in added)
-    assert more.parts()["train"].labels[-60:].count(1) == 30
-    assert more.parts()["val"] == plain.parts()["val"]
-    assert more.parts()["test"] == plain.parts()["test"]
-    known = dict(zip(plain.parts()["train"].texts, plain.parts()["train"].labels))
-    for text, label in zip(added, more.parts()["train"].labels[-60:]):
+    assert more.text_splits()["train"].labels[-60:].count(1) == 30
+    assert more.text_splits()["val"] == plain.text_splits()["val"]
+    assert more.text_splits()["test"] == plain.text_splits()["test"]
+    known = dict(zip(plain.text_splits()["train"].texts, plain.text_splits()["train"].labels))
+    for text, label in zip(added, more.text_splits()["train"].labels[-60:]):
         phrases = [phrase for phrase in known if phrase and phrase in text]
         assert any(known[phrase] == 1 - label for phrase in phrases)
-    assert small_text("sst2", files, negated=60).parts() == more.parts()
+    assert small_text("sst2", files, negated=60).text_splits() == more.text_splits()
     with pytest.raises(ValueError, match="negated must be at least 0, not -1"):
         small_text("sst2", files, negated=-1)

@@ -14,7 +14,7 @@ import zoo
 from datamodules import DigitsDataModule
 from zoo.callbacks import default_callbacks
 from zoo.metrics import EpochMeans
-from zoo.optim import SCHEDULES, schedule_factor
+from zoo.training.optim import SCHEDULES, schedule_factor
 
 # 1,257 rows in batches of 64 are 20 batches, the last of them shorter; chunks of 16 leave a remainder of 4.
 BATCHES = 20
@@ -121,7 +121,7 @@ def test_fast_dev_run_takes_one_batch():
         ({"limit_train_batches": 0.5}, "a whole number of batches"),
         ({"callbacks": [ModelCheckpoint(every_n_train_steps=5)], "enable_checkpointing": True}, "every_n_epochs"),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
 def test_flag_that_a_chunk_cannot_honour_is_refused(flag, instead, tmp_path):
     name = "every_n_train_steps" if "callbacks" in flag else next(iter(flag))
@@ -454,7 +454,7 @@ def test_validation_loss_is_that_of_all_rows():
     found = quiet_trainer().validate(model, data, verbose=False)[0]
     x, y = data.splits["val"].tensors
     with torch.no_grad():
-        values = model.step((data.to_natural(x), y))
+        values = model.step((data.to_natural_units(x), y))
     assert found["val_loss"] == pytest.approx(values["loss"].item(), rel=1e-5)
     assert found["val_accuracy"] == pytest.approx(values["accuracy"].float().mean().item())
 

@@ -14,6 +14,7 @@ _HOME = {
     "list_recipes": "zoo.recipes",
     "load_recipe": "zoo.recipes",
     "model_info": "zoo.registry",
+    "predict": "zoo.prediction",
     "register_model": "zoo.registry",
 }
 _MODULES = ("callbacks", "metrics", "models", "nn", "recipes", "registry", "tasks")
@@ -28,6 +29,7 @@ __all__ = [
     "model_info",
     "models",
     "nn",
+    "predict",
     "recipes",
     "register_model",
     "registry",
@@ -36,6 +38,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from zoo import callbacks, metrics, models, nn, recipes, registry, tasks
+    from zoo.prediction import predict
     from zoo.recipes import create_model, list_recipes, load_recipe
     from zoo.registry import list_models, model_info, register_model
 

@@ -30,6 +30,41 @@ def signature(cls: type) -> dict[str, inspect.Parameter]:
     return found
 
 
+def inherited(cls: type, name: str) -> dict[str, Any]:
+    """Return the dictionaries that a class and its bases have as an attribute, merged; a class overrides its bases."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found.update(base.__dict__.get(name, {}))
+    return found
+
+
+def renamed_arguments(cls: type) -> dict[str, str]:
+    """Return the arguments of a class that were renamed: their current names by their old ones, which are aliases.
+
+    A class declares its own as ``renamed``, those of its bases are added.
+    """
+    return inherited(cls, "renamed")
+
+
+def current_names(cls: type, args: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments under their current names.
+
+    Raises:
+        ValueError: If an argument is given under both of its names.
+    """
+    renamed = renamed_arguments(cls)
+    for old, new in renamed.items():
+        if old in args and new in args:
+            raise ValueError(f"{old} and {new} are the same argument: give {new} alone")
+    return {renamed.get(name, name): value for name, value in args.items()}
+
+
+def original_names(cls: type, args: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments under their first names, by which configurations are told apart."""
+    first = {new: old for old, new in renamed_arguments(cls).items()}
+    return {first.get(name, name): value for name, value in args.items()}
+
+
 def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, Any]:
     """Check names and types of arguments and convert strings to the annotated types.
 
@@ -39,7 +74,7 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
         args: Names and values; a string is read as the annotated type where that is another.
 
     Returns:
-        The same arguments with converted values.
+        The same arguments under their current names with converted values.
 
     Raises:
         ValueError: On an unknown name or a value of the wrong type.
@@ -48,7 +83,7 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
 
     known = signature(cls)
     checked = {}
-    for name, value in args.items():
+    for name, value in current_names(cls, args).items():
         if name not in known:
             raise unknown(f"option of {owner}", name, known)
         annotation = known[name].annotation

@@ -5,15 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from zoo.errors import in_one_line, unknown
-
-if TYPE_CHECKING:
-    from zoo.recipes import Recipe
 
 SECTIONS = ("model", "data", "trainer")
 
@@ -140,15 +135,12 @@ def _options(command: str) -> list[str]:
     return options + [f"--{section}.X" for section in SECTIONS if command in ("fit", "test")]
 
 
-# ---- list and info: no torch ----
-
-
 def _list(args: argparse.Namespace, _: Any) -> int:
     from rich.console import Console
     from rich.table import Table
 
     from zoo.recipes import list_recipes
-    from zoo.results import table_rows
+    from zoo.verification.report import table_rows
 
     names = list_recipes(args.pattern)
     if not names:
@@ -172,7 +164,7 @@ def _info(args: argparse.Namespace, _: Any) -> int:
 
     from zoo import pretrained
     from zoo.recipes import list_recipes, load_recipe
-    from zoo.results import describe_result
+    from zoo.verification.report import describe_result
 
     if "." not in args.name:
         _model_info(args.name)
@@ -180,6 +172,8 @@ def _info(args: argparse.Namespace, _: Any) -> int:
         return 0
     recipe = load_recipe(args.name)
     parts = {key: value for key, value in vars(recipe).items() if value and key != "name"}
+    if recipe.claim:
+        parts["claim"] = [claim.to_dict() for claim in recipe.claim]
     print(f"{recipe.name}\n")
     print(yaml.safe_dump(parts, sort_keys=False, width=110, allow_unicode=True).rstrip())
     result = None if recipe.is_file else pretrained.load_result(recipe.name)
@@ -198,9 +192,6 @@ def _model_info(name: str) -> None:
     print(inspect.cleandoc(info["doc"]) + "\n\nsettings, as in --model.X V, and their defaults:")
     for key, default in info["parameters"].items():
         print(f"  {key} = {'required' if default is inspect.Parameter.empty else default}")
-
-
-# ---- fit, test, predict, verify ----
 
 
 def _quiet() -> None:
@@ -227,72 +218,35 @@ def _table(title: str, rows: dict[str, Any]) -> None:
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
 
 
-def _checkpoint(recipe: Recipe, choice: str) -> Path:
-    """Return the path of a checkpoint; ``last`` and ``best`` are those of the newest run."""
-    if choice not in ("last", "best"):
-        path = Path(choice)
-        if not path.is_file():
-            raise FileNotFoundError(f"{choice}: no such checkpoint; `last` and `best` are those of the newest run")
-        return path
-    found = sorted(recipe.runs.glob(f"version_*/checkpoints/{choice}.ckpt"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise FileNotFoundError(f"no {choice} checkpoint under {recipe.runs}: `zoo fit {recipe.name}` makes one")
-    return found[-1]
-
-
 def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     from zoo.recipes import load_recipe
+    from zoo.recipes.fit import fit_recipe
+    from zoo.verification import evaluate
 
     recipe = load_recipe(args.recipe)
-    resume = _checkpoint(recipe, args.ckpt_path) if args.ckpt_path else None
+    resume = recipe.find_checkpoint(args.ckpt_path) if args.ckpt_path else None
     own = resume is not None and resume.parent.name == "checkpoints" and recipe.runs in resume.parents
     run = resume.parent.parent if own and resume else recipe.new_run()
     _quiet()
-    model, data, trainer = recipe.build(**overrides, seed=args.seed, run=run)
-    if resume:
-        from zoo.checkpoints import check_checkpoint
-
-        check_checkpoint(resume, model)
-    start = time.perf_counter()
-    trainer.fit(model, data, ckpt_path=str(resume) if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    seconds = time.perf_counter() - start
-    metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "lr"}
-    keeper = trainer.checkpoint_callback
-    best = getattr(keeper, "best_model_path", "")
-    if best:
-        from zoo.checkpoints import load_checkpoint
-        from zoo.verify import evaluate
-
-        metrics = {f"{name} (last epoch)": value for name, value in metrics.items()}
-        metrics[f"{model.monitor} (best epoch)"] = float(keeper.best_model_score)
-        if not args.no_test:
-            metrics.update(evaluate(load_checkpoint(type(model), best), data))
-    rows: dict[str, Any] = {**metrics, "epochs": trainer.current_epoch, "time": f"{seconds:.1f} s"}
-    _table(f"\n{recipe.name}", {**rows, **({"checkpoint": best} if best else {}), "logs": run})
+    fit = fit_recipe(recipe, seed=args.seed, run=run, resume=resume, overrides=overrides)
+    rows: dict[str, Any] = dict(fit.metrics)
+    if fit.checkpoint and not args.no_test:
+        rows.update(evaluate(fit.model, fit.data))
+    rows |= {"epochs": fit.epochs, "time": f"{fit.seconds:.1f} s"}
+    _table(f"\n{recipe.name}", {**rows, **({"checkpoint": fit.checkpoint} if fit.checkpoint else {}), "logs": fit.run})
     print(f"\nnext: tensorboard --logdir {recipe.runs.parent}")
-    if best:
-        print(f"      zoo test {recipe.name} --ckpt_path best")
+    if fit.checkpoint:
+        print(f"      zoo test {recipe.name} --ckpt_path {fit.checkpoint.stem}")
     return 0
-
-
-def _model_for(recipe: Recipe, ckpt_path: str | None) -> Any:
-    """Return a recipe's model in evaluation mode: from a checkpoint, or with the shipped weights."""
-    if ckpt_path:
-        from zoo.checkpoints import load_checkpoint
-        from zoo.registry import find_model
-
-        return load_checkpoint(find_model(recipe.model["name"]).cls, _checkpoint(recipe, ckpt_path))
-    from zoo.pretrained import load_weights
-
-    return load_weights(recipe.name)
 
 
 def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     from zoo import pretrained
+    from zoo.pretrained import load_weights
     from zoo.recipes import load_recipe
-    from zoo.verify import measured
+    from zoo.registry import find_model
+    from zoo.training.checkpoints import load_checkpoint
+    from zoo.verification import evaluate_recipe
 
     recipe = load_recipe(args.recipe)
     if overrides["model"]:
@@ -300,94 +254,48 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
             f"--model.{next(iter(overrides['model']))}: the weights fix the model; test another with zoo fit"
         )
     _quiet()
-    model = _model_for(recipe, args.ckpt_path)
-    metrics = measured(recipe, model, recipe.datamodule(**overrides["data"]), **overrides["trainer"])
+    if args.ckpt_path:
+        model = load_checkpoint(find_model(recipe.model["name"]).cls, recipe.find_checkpoint(args.ckpt_path))
+    else:
+        model = load_weights(recipe.name)
+    found = evaluate_recipe(recipe, model, recipe.datamodule(**overrides["data"]), overrides["trainer"])
     of = args.ckpt_path or "the shipped weights"
     result = None if args.ckpt_path or recipe.is_file else pretrained.load_result(recipe.name)
     recorded = result["weights"]["metrics"] if result else {}
     rows = {
         name: f"{value:.4f}" + (f"   recorded {recorded[name]:.4f}" if name in recorded else "")
-        for name, value in metrics.items()
+        for name, value in found.metrics.items()
     }
     _table(f"{recipe.name}, {of}", rows)
-    if hasattr(model, "table"):
-        print(f"\n{model.table()}")
+    if found.report:
+        print(f"\n{found.report}")
     return 0
 
 
 def _predict(args: argparse.Namespace, _: Any) -> int:
-    from zoo.answers import answer, check_output, expand, in_words, plain, write_answers
-    from zoo.recipes import load_recipe
-
-    recipe = load_recipe(args.recipe)
-    _quiet()
-    model = _model_for(recipe, args.ckpt_path)
-    if hasattr(model, "annotate"):
-        return _annotate(model, args)
-    if args.annotator or args.fs:
-        raise ValueError(f"--annotator and --fs are for recordings, which {args.recipe} does not take")
-    if getattr(model, "any_size", False):
-        return _restore(model, args.inputs, args.output)
-    data = recipe.datamodule()
-    inputs = expand(args.inputs, data.endings)
-    if args.output:
-        check_output(args.output, model.output_formats, inputs)
-    answers, failures = answer(model, data, inputs)
-    if args.output:
-        write_answers(args.output, answers, model.output_formats)
-        print(f"{len(answers)} answers in {args.output}")
-    else:
-        width = max(len(row["input"]) for row in answers)
-        for row in plain(answers):
-            print(f"{row['input']:{width}}  {in_words(row)}")
-    if failures:
-        raise ValueError(f"{len(failures)} of {len(inputs)} inputs have no answer: {'; '.join(failures)}")
-    return 0
-
-
-def _restore(model: Any, inputs: list[str], output: str | None) -> int:
-    """Restore pictures of any size into files."""
-    from datamodules.photographs import WRITTEN, read_photograph
-    from datamodules.pictures import PICTURE_ENDINGS
-    from zoo.restoring import plan, restore_files
-
-    start = time.perf_counter()
-    jobs = plan(inputs, output, model.takes_mask, WRITTEN, PICTURE_ENDINGS)
-    failures = restore_files(model, jobs, read_photograph)
-    done = len(jobs) - len(failures)
-    what = jobs[0].target if len(jobs) == 1 else f"{done} picture{'s' * (done != 1)} in {output}"
-    print(f"{what}, {time.perf_counter() - start:.1f} s")
-    if failures:
-        raise ValueError(f"{len(failures)} of {len(jobs)} pictures are not restored: {'; '.join(failures)}")
-    return 0
-
-
-def _annotate(model: Any, args: argparse.Namespace) -> int:
-    """Annotate the beats of recordings, into a folder if one is given."""
     from rich.console import Console
 
-    from datamodules.beats import beats_of
-    from datamodules.wfdb_records import order_leads, read_record
-    from zoo.annotating import CAUTION, check_folder, summary, summary_table, write_annotation
+    from zoo.prediction import load_model, predict_inputs
 
-    if args.output:
-        check_folder(args.output)
+    _quiet()
+    model, data = load_model(args.recipe, args.ckpt_path)
+    if model.input_kind == "images" and not args.output:
+        raise ValueError("--output is missing: a file for one picture, a folder for several")
+    options = {"annotator": args.annotator, "fs": args.fs}
+    found = predict_inputs(model, args.inputs, args.output, data=data, **options)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    for source in args.inputs:
-        record = order_leads(read_record(source, args.annotator, args.fs))
-        peaks = beats_of(record)[0] if args.annotator else None
-        found = model.annotate(record.signal, record.fs, peaks, record.leads)
-        console.print(summary_table(str(record.name), summary(found, record.fs, len(record.signal))))
-        if args.output:
-            print(", ".join(map(str, write_annotation(Path(args.output), str(record.name), record, found))))
-    print(CAUTION)
+    for part in found.display:
+        print(part) if isinstance(part, str) else console.print(part)
+    error = found.error()
+    if error:
+        raise error
     return 0
 
 
 def _verify(args: argparse.Namespace, _: Any) -> int:
     from zoo.recipes import load_recipe
-    from zoo.results import describe_result
-    from zoo.verify import verify
+    from zoo.verification import verify
+    from zoo.verification.report import describe_result
 
     recipe = load_recipe(args.recipe)
     _quiet()
@@ -397,3 +305,7 @@ def _verify(args: argparse.Namespace, _: Any) -> int:
 
 
 _COMMANDS = {"list": _list, "info": _info, "fit": _fit, "test": _test, "predict": _predict, "verify": _verify}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

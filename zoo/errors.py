@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +24,20 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
     near = difflib.get_close_matches(str(value), names, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
     return ValueError(f"unknown {kind} {value!r}: {hint}")
+
+
+def check_positive(**values: float | None) -> None:
+    """Raise ``ValueError`` for a value, given by name, that is not positive and finite; None is no value."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, not {value}")
+
+
+def check_not_negative(**values: float) -> None:
+    """Raise ``ValueError`` for a value, given by name, that is negative or not finite."""
+    for name, value in values.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be at least 0, not {value}")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -7,13 +7,14 @@ A measure returns metrics of the model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from zoo.baselines.beats import detected_beats, pca_of_beats, random_forest, usual_beat_distance
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
-from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca, pca_64, pca_100
-from zoo.baselines.documents import lsa_2, lsa_10, lsa_50, retrieval
+from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
+from zoo.baselines.documents import lsa, retrieval
+from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
+from zoo.baselines.measurement import Measure, Measurement
 from zoo.baselines.restoration import (
     biharmonic,
     colours,
@@ -28,24 +29,23 @@ from zoo.baselines.restoration import (
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
 from zoo.baselines.translation import translation_memory, translations
-
-Measure = Callable[[Any, Any], dict[str, float]]
+from zoo.errors import unknown
 
 BASELINES: dict[str, Measure] = {
     "biharmonic": biharmonic,
     "grey_copy": grey_copy,
     "linear_denoiser": linear_denoiser,
-    "lsa_2": lsa_2,
-    "lsa_10": lsa_10,
-    "lsa_50": lsa_50,
+    "lsa_2": partial(lsa, components=2),
+    "lsa_10": partial(lsa, components=10),
+    "lsa_50": partial(lsa, components=50),
     "median": median,
     "naive_bayes": naive_bayes,
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
     "nonlocal_means": nonlocal_means,
     "pca": pca,
-    "pca_64": pca_64,
-    "pca_100": pca_100,
+    "pca_64": partial(pca, components=64),
+    "pca_100": partial(pca, components=100),
     "pca_of_beats": pca_of_beats,
     "random_forest": random_forest,
     "softmax_regression": softmax_regression,
@@ -53,7 +53,7 @@ BASELINES: dict[str, Measure] = {
     "translation_memory": translation_memory,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "total_variation": total_variation,
-    "usual_beat_distance": usual_beat_distance,
+    "template_distance": template_distance,
     "wavelet": wavelet,
 }
 """The baselines by name."""
@@ -71,3 +71,22 @@ MEASURES: dict[str, Measure] = {
     "translations": translations,
 }
 """The further quantities by name."""
+
+
+def measure(kind: str, name: str, model: Any, data: Any) -> Measurement:
+    """Run a baseline or a measure by name.
+
+    Args:
+        kind: ``"baseline"`` or ``"measure"``.
+        name: One of ``BASELINES`` or ``MEASURES``.
+        model: The trained model.
+        data: Its datamodule.
+
+    Raises:
+        ValueError: If the name is unknown; the message gives the nearest.
+    """
+    known = BASELINES if kind == "baseline" else MEASURES
+    if name not in known:
+        raise unknown(kind, name, known)
+    found = known[name](model, data)
+    return found if isinstance(found, Measurement) else Measurement(found)

@@ -67,4 +67,4 @@ def solved(model: Any, data: Any) -> dict[str, float]:
 
     x, y = data.splits["test"].tensors
     with torch.no_grad():
-        return {"solved": float(bool((model(data.to_natural(x)).argmax(1) == y).all()))}
+        return {"solved": float(bool((model(data.to_natural_units(x)).argmax(1) == y).all()))}

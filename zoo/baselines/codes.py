@@ -24,19 +24,9 @@ def _components(data: Any, components: int) -> Any:
     return PCA(components, random_state=0).fit(data.arrays("train")[0])
 
 
-def pca(model: Any, data: Any) -> dict[str, float]:
-    """Principal components, as many as the model's code has units."""
-    return _reconstruction(data, model.hparams["latent_dim"])
-
-
-def pca_64(model: Any, data: Any) -> dict[str, float]:
-    """64 principal components, whatever the width of the model's code."""
-    return _reconstruction(data, 64)
-
-
-def pca_100(model: Any, data: Any) -> dict[str, float]:
-    """100 principal components, whatever the width of the model's code."""
-    return _reconstruction(data, 100)
+def pca(model: Any, data: Any, components: int | None = None) -> dict[str, float]:
+    """Reconstruct with principal components: ``components``, or as many as the model's code has units if None."""
+    return _reconstruction(data, model.hparams["latent_dim"] if components is None else components)
 
 
 def _neighbour_error(codes: dict[str, np.ndarray], data: Any) -> dict[str, float]:
@@ -51,7 +41,7 @@ def neighbour_error(model: Any, data: Any) -> dict[str, float]:
     """1-nearest-neighbour error of the model's codes: training codes, test queries (Fix & Hodges, 1951)."""
     codes = {}
     for split in ("train", "test"):
-        x = data.to_natural(data.splits[split].tensors[0])
+        x = data.to_natural_units(data.splits[split].tensors[0])
         codes[split] = np.concatenate([model.encode(part).numpy() for part in x.split(2048)])
     return _neighbour_error(codes, data)
 

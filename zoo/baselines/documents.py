@@ -29,7 +29,7 @@ def retrieval(model: Any, data: Any) -> dict[str, float]:
     Salakhutdinov, 2006).
     """
     x, topics = data.splits["test"].tensors
-    return _precisions(model.encode(data.to_natural(x)).numpy(), topics.numpy())
+    return _precisions(model.encode(data.to_natural_units(x)).numpy(), topics.numpy())
 
 
 def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
@@ -46,7 +46,7 @@ def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
     data.setup()
     counts = {split: data.splits[split].tensors[0].numpy() for split in ("train", "val", "test")}
     topics = data.splits["val"].tensors[1].numpy()
-    shares = FunctionTransformer(lambda rows: data.to_natural(torch.from_numpy(rows)).numpy())
+    shares = FunctionTransformer(lambda rows: data.to_natural_units(torch.from_numpy(rows)).numpy())
     candidates = [
         make_pipeline(weighting, TruncatedSVD(components, random_state=0)).fit(counts["train"])
         for weighting in (
@@ -62,21 +62,7 @@ def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
     return best.transform(counts["test"])
 
 
-def _retrieved(data: Any, components: int) -> dict[str, float]:
+def lsa(model: Any, data: Any, components: int) -> dict[str, float]:
+    """Retrieve documents by latent semantic analysis with a number of dimensions."""
     codes = latent_semantic_analysis(data, components)
     return _precisions(codes, data.splits["test"].tensors[1].numpy())
-
-
-def lsa_2(model: Any, data: Any) -> dict[str, float]:
-    """Retrieval by latent semantic analysis with 2 dimensions."""
-    return _retrieved(data, 2)
-
-
-def lsa_10(model: Any, data: Any) -> dict[str, float]:
-    """Retrieval by latent semantic analysis with 10 dimensions."""
-    return _retrieved(data, 10)
-
-
-def lsa_50(model: Any, data: Any) -> dict[str, float]:
-    """Retrieval by latent semantic analysis with 50 dimensions."""
-    return _retrieved(data, 50)

@@ -41,7 +41,7 @@ def _examples(model: Any, data: Any, split: str, limit: int | None = None) -> tu
         data.test_dataloader() if split == "test" else [data.splits[split].take(np.arange(limit or 20_000)).tensors]
     )
     for batch in batches:
-        x = data.to_natural(batch[0])
+        x = data.to_natural_units(batch[0])
         clean.append(x)
         seen.append(model.corrupt(x, draws))
         rows += len(x)
@@ -54,9 +54,6 @@ def mean_psnr(restored: np.ndarray, clean: np.ndarray) -> float:
     """Return the mean over pictures (N, ...) in [0, 1] of each one's PSNR in dB, clipped to [0, 1] first."""
     errors = np.square(np.clip(restored, 0, 1) - clean).reshape(len(clean), -1).mean(1)
     return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
-
-
-# ---- noise ----
 
 
 def _measured(restorer: Restorer, model: Any, data: Any, limit: int | None = None) -> dict[str, float]:
@@ -156,13 +153,10 @@ def median(model: Any, data: Any) -> dict[str, float]:
     return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
-# ---- holes ----
-
-
 def _with_holes(data: Any, corruption: str, strength: float) -> tuple[Tensor, Tensor]:
     """Return the test pictures (N, C, H, W) and masks (N, 1, H, W), always the same ones."""
     data.setup()
-    x = data.to_natural(data.splits["test"].tensors[0])
+    x = data.to_natural_units(data.splits["test"].tensors[0])
     draw = CORRUPTIONS[corruption].holes
     assert draw is not None
     return x, draw(x, strength, torch.Generator().manual_seed(0))
@@ -198,9 +192,6 @@ def biharmonic(model: Any, data: Any) -> dict[str, float]:
     return found
 
 
-# ---- colours ----
-
-
 def _colour_figures(restored: Tensor, x: Tensor) -> dict[str, float]:
     """Return SSIM (Wang et al., 2004), over the three channels, and CIEDE2000, a pixel, means over all pictures."""
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
@@ -221,7 +212,7 @@ def _colour_figures(restored: Tensor, x: Tensor) -> dict[str, float]:
 def colours(model: Any, data: Any) -> dict[str, float]:
     """SSIM and CIEDE2000 (Sharma, Wu & Dalal, 2005) of the coloured test pictures."""
     data.setup()
-    x = data.to_natural(data.splits["test"].tensors[0])
+    x = data.to_natural_units(data.splits["test"].tensors[0])
     restored = torch.cat([model.reconstruct(luma(part).clamp(0, 1)) for part in x.split(256)])
     return _colour_figures(restored, x)
 
@@ -229,12 +220,9 @@ def colours(model: Any, data: Any) -> dict[str, float]:
 def grey_copy(model: Any, data: Any) -> dict[str, float]:
     """The grey picture itself as red, green and blue."""
     data.setup()
-    x = data.to_natural(data.splits["test"].tensors[0])
+    x = data.to_natural_units(data.splits["test"].tensors[0])
     grey = luma(x).clamp(0, 1).expand_as(x).contiguous()
     return {"test_psnr": mean_psnr(grey.numpy(), x.numpy()), **_colour_figures(grey, x)}
-
-
-# ---- samples ----
 
 
 def readable_samples(model: Any, data: Any) -> dict[str, float]:

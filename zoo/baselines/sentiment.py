@@ -53,7 +53,7 @@ TOKEN = r"\w+(?:'\w+)?|[^\w\s]"
 """A word, with its contraction, or a sign."""
 
 
-def written(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str]]) -> list[Sentence]:
+def fill_patterns(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str]]) -> list[Sentence]:
     """Fill each pattern with each noun and each good or bad word that it asks for."""
     found = []
     for pattern, label in patterns:
@@ -63,22 +63,22 @@ def written(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str]]) ->
     return found
 
 
-def negations() -> dict[str, list[Sentence]]:
+def negation_sentences() -> dict[str, list[Sentence]]:
     """Return two sets of sentences, half of them positive: four in five of the first hold a negation.
 
     ``negation`` has the three examples and 200 sentences; ``negation_aside`` has 96, of other patterns and other words,
     that no choice is made by.
     """
     return {
-        "negation": EXAMPLES + written(PATTERNS, WORDS),
-        "negation_aside": written(PATTERNS_ASIDE, WORDS_ASIDE),
+        "negation": EXAMPLES + fill_patterns(PATTERNS, WORDS),
+        "negation_aside": fill_patterns(PATTERNS_ASIDE, WORDS_ASIDE),
     }
 
 
 def _on_negations(answer: Callable[[list[str]], Sequence[str]]) -> dict[str, float]:
     """Return the share of the sentences of both sets whose sentiment is found."""
     shares = {}
-    for name, sentences in negations().items():
+    for name, sentences in negation_sentences().items():
         answers = answer([text for text, _ in sentences])
         right = [found == label for found, (_, label) in zip(answers, sentences)]
         shares[f"test_{name}_accuracy"] = float(np.mean(right))
@@ -86,13 +86,13 @@ def _on_negations(answer: Callable[[list[str]], Sequence[str]]) -> dict[str, flo
 
 
 def negation(model: Any, data: Any) -> dict[str, float]:
-    """The model's accuracy on sentences with a negation, see ``negations``."""
+    """The model's accuracy on sentences with a negation, see ``negation_sentences``."""
     return _on_negations(lambda texts: [found.label for found in model.classify(texts)])
 
 
 def _bag_of_words(data: Any, candidates: Sequence[Any]) -> dict[str, float]:
     """Fit pipelines on the training texts, and test the one that is best in validation."""
-    parts, names = data.parts(), np.array(data.class_names)
+    parts, names = data.text_splits(), np.array(data.class_names)
     fitted = [pipeline.fit(parts["train"].texts, parts["train"].labels) for pipeline in candidates]
     best = max(fitted, key=lambda pipeline: pipeline.score(parts["val"].texts, parts["val"].labels))
     return {

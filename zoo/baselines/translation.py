@@ -10,7 +10,7 @@ import numpy as np
 from zoo.errors import needs
 
 
-def corpus_scores(found: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+def score_translations(found: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
     """Score translations by sacreBLEU (Post, 2018) over all references of each.
 
     Args:
@@ -34,7 +34,7 @@ def corpus_scores(found: Sequence[str], references: Sequence[Sequence[str]]) -> 
 def translations(model: Any, data: Any) -> dict[str, float]:
     """BLEU of the model's translations, by beam search, of the test sources against all their references."""
     sources, references = data.references()
-    return corpus_scores(model.translate(sources), references)
+    return score_translations(model.translate(sources), references)
 
 
 def translation_memory(model: Any, data: Any) -> dict[str, float]:
@@ -54,7 +54,7 @@ def translation_memory(model: Any, data: Any) -> dict[str, float]:
 
     def score(span: tuple[int, int], part: str, limit: int) -> dict[str, float]:
         asked, references = data.references(part, limit)
-        return corpus_scores(recalled(span, asked), references)
+        return score_translations(recalled(span, asked), references)
 
     best = max(((1, 4), (1, 5), (2, 6)), key=lambda span: score(span, "val", 500)["test_bleu"])
     return score(best, "test", 2_000)

@@ -1,35 +1,36 @@
-"""The vectors of subwords, for TensorBoard's projector."""
+"""Embeddings of subwords in TensorBoard's projector."""
 
 from __future__ import annotations
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 
-from zoo.tokens import Tokens
+from datamodules.text.vocabulary import vocabulary_from_json
+from zoo.callbacks.tensorboard import TensorBoardCallback
 
 
-class Embeddings(Callback):
-    """Log the embedding of a model of texts when its fit ends, as ``embedding`` in TensorBoard's projector.
-
-    The model has a ``tokenizer`` and its network an ``embedding``; without them nothing is logged.
+class Embeddings(TensorBoardCallback):
+    """Log the subword embeddings of a text model at the end of a fit, as ``embedding`` in TensorBoard's projector.
 
     Args:
-        shown: Number of subwords: the first that byte-pair encoding learned, which are about the most frequent.
+        shown: Number of subwords: the first merges of byte-pair encoding, roughly the most frequent subwords.
     """
 
     def __init__(self, shown: int = 1_000) -> None:
         self.shown = shown
 
+    @classmethod
+    def suits(cls, model: L.LightningModule) -> bool:
+        """Return whether the model has a ``tokenizer`` argument and its network an ``embedding``."""
+        return "tokenizer" in model.hparams and isinstance(getattr(model.net, "embedding", None), nn.Embedding)
+
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the vectors with their subwords."""
-        logger, tokenizer = trainer.logger, pl_module.hparams.get("tokenizer")
-        embedding = getattr(pl_module.net, "embedding", None)
-        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero:
+        """Log the embeddings with their subwords as labels."""
+        writer, tokenizer = self.writer(trainer, pl_module), pl_module.hparams["tokenizer"]
+        if writer is None or tokenizer is None:
             return
-        if tokenizer is None or not isinstance(embedding, nn.Embedding):
-            return
-        ids, names = Tokens(tokenizer).learned(self.shown)
+        ids, names = vocabulary_from_json(tokenizer).subwords(self.shown)
+        embedding = pl_module.get_submodule("net.embedding")
+        assert isinstance(embedding, nn.Embedding)
         vectors = embedding.weight.detach().float().cpu()[ids]
-        logger.experiment.add_embedding(vectors, names, tag="embedding", global_step=trainer.global_step)
+        writer.add_embedding(vectors, names, tag="embedding", global_step=trainer.global_step)

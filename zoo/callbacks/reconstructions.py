@@ -1,4 +1,4 @@
-"""Pictures of an autoencoder for TensorBoard."""
+"""Reconstructions of an autoencoder in TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from zoo.grids import picture_grid, sheet
+from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.figures.images import has_images, picture_grid, sheet
 from zoo.tasks import Autoencoder
 
 
-class Reconstructions(Callback):
-    """Log validation pictures beside their reconstructions, and at the end their codes.
+class Reconstructions(TensorBoardCallback):
+    """Log validation images beside their reconstructions, and at the end of training their codes.
 
-    After each validation the picture ``reconstructions`` shows a column a sample: the original, what the network saw
-    if that was corrupted, and the reconstruction. At the end of training the picture ``psnr`` gives their figures, and
-    codes that are vectors go to TensorBoard's projector, with the pictures as thumbnails and the labels as colours.
+    After each validation the image ``reconstructions`` shows a column a sample: the original, the corrupted input if it
+    differs, and the reconstruction. At the end of training the figure ``psnr`` adds the PSNR of each, and codes that
+    are vectors go to TensorBoard's projector, with the images as thumbnails and the labels as colours.
 
     Args:
         columns: Number of samples shown.
@@ -30,45 +29,39 @@ class Reconstructions(Callback):
         self.columns, self.points = columns, points
         self._batches: list[tuple[Tensor, ...]] = []
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    @classmethod
+    def suits(cls, model: L.LightningModule) -> bool:
+        """Return whether the model is an autoencoder of images."""
+        return isinstance(model, Autoencoder) and has_images(model)
+
+    def collect(self, model: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batches, which are the same each time."""
         if batch_idx == 0:
             self._batches = []
         if sum(len(kept[0]) for kept in self._batches) < self.points:
             self._batches.append(tuple(batch))
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the pictures."""
-        writer = self._writer(trainer)
-        if writer is None or not isinstance(pl_module, Autoencoder) or trainer.sanity_checking:
-            return
-        rows = self._rows(pl_module)
+    def draw(self, model: Any, writer: Any, step: int) -> None:
+        """Log originals, corrupted inputs and reconstructions."""
+        rows = self._rows(model)
         x = rows["original"]
-        pictures = torch.cat([row.expand_as(x) for row in rows.values()])
-        writer.add_image("reconstructions", sheet(pictures, len(x)), trainer.global_step)
+        writer.add_image("reconstructions", sheet(torch.cat([row.expand_as(x) for row in rows.values()]), len(x)), step)
 
-    def _rows(self, pl_module: Autoencoder) -> dict[str, Tensor]:
-        """Return the first pictures: as they are, as the network saw them if otherwise, and reconstructed."""
+    def _rows(self, model: Autoencoder) -> dict[str, Tensor]:
+        """Return the first images: as they are, corrupted if that differs, and reconstructed."""
         x = self._batches[0][0][: self.columns].float()
-        seen = pl_module.corrupt(x, torch.Generator(x.device).manual_seed(0))
-        with torch.no_grad(), pl_module.evaluating():
-            restored = pl_module.restored(pl_module.scores(seen), seen).float().clamp(0, 1)
-        shown = seen[:, : x.shape[1]]  # what follows the picture's own channels is a mask
+        seen = model.corrupt(x, torch.Generator(x.device).manual_seed(0))
+        with torch.no_grad(), model.evaluating():
+            restored = model.restored(model.scores(seen), seen).float().clamp(0, 1)
+        shown = seen[:, : x.shape[1]]  # what follows the image's own channels is a mask
         return {"original": x, **({} if torch.equal(shown, x) else {"corrupted": shown}), "reconstructed": restored}
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the pictures with their PSNR, and hand the codes to the projector."""
-        writer = self._writer(trainer)
-        if writer is None or not isinstance(pl_module, Autoencoder):
+        """Log the images with their PSNR, and hand the codes to the projector."""
+        writer = self.writer(trainer, pl_module)
+        if writer is None or not self._batches:
             return
+        assert isinstance(pl_module, Autoencoder)
         figure = picture_grid(self._rows(pl_module), title="validation pictures, PSNR beside the original")
         writer.add_figure("psnr", figure, trainer.global_step)
         if pl_module.any_size or pl_module.sample_shape != pl_module.input_shape:
@@ -78,11 +71,3 @@ class Reconstructions(Callback):
         writer.add_embedding(
             pl_module.encode(x.float()), metadata=metadata, label_img=x.float(), global_step=trainer.global_step
         )
-
-    def _writer(self, trainer: L.Trainer) -> Any:
-        """Return TensorBoard's writer if there is one here, and pictures for it."""
-        logger = trainer.logger
-        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero or not self._batches:
-            return None
-        x = self._batches[0][0]
-        return logger.experiment if x.ndim == 4 and x.shape[1] in (1, 3) else None

@@ -1,4 +1,4 @@
-"""New pictures of a model that can draw them, for TensorBoard."""
+"""Samples of a generative model in TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,47 +6,44 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from zoo.grids import sheet, walk
+from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.figures.images import has_images, sheet
 
 
-class Samples(Callback):
-    """Log pictures that the model draws, from the same codes each time, and walks through its code space.
+class Samples(TensorBoardCallback):
+    """Log images that the model generates, from the same codes each time, and interpolations in its latent space.
 
-    After each validation the picture ``samples`` shows new pictures, and ``walk`` a row for each of some pairs of
-    validation pictures: what lies between their codes.
+    After each validation the image ``samples`` shows generated images, and ``walk`` a row for each of some pairs of
+    validation images: the reconstructions of the codes on the straight line between theirs.
 
     Args:
-        side: Number of samples in a row, of rows, and of steps and rows of the walks.
+        side: Number of samples in a row, of rows, and of steps and rows of the interpolations.
     """
 
     def __init__(self, side: int = 10) -> None:
         self.side = side
-        self._pictures: Tensor | None = None
+        self._images: Tensor | None = None
 
-    def on_validation_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep the first pictures, which are the same each time."""
+    @classmethod
+    def suits(cls, model: L.LightningModule) -> bool:
+        """Return whether the model has ``sample``, ``encode`` and ``decode`` for images."""
+        return has_images(model) and all(hasattr(model, name) for name in ("sample", "encode", "decode"))
+
+    def collect(self, model: Any, batch: Any, batch_idx: int) -> None:
+        """Keep the first images, which are the same each time."""
         if batch_idx == 0:
-            self._pictures = batch[0][: 2 * self.side].float()
+            self._images = batch[0][: 2 * self.side].float()
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the pictures."""
-        logger = trainer.logger
-        if not isinstance(logger, TensorBoardLogger) or not trainer.is_global_zero or trainer.sanity_checking:
-            return
-        drawn = pl_module.sample(self.side**2, seed=0)  # type: ignore[operator]
-        logger.experiment.add_image("samples", sheet(drawn, self.side), trainer.global_step)
-        codes = pl_module.encode(self._pictures)  # type: ignore[operator]
-        ways = torch.cat([walk(start, end, self.side) for start, end in zip(codes[::2], codes[1::2])])
-        logger.experiment.add_image("walk", sheet(pl_module.decode(ways), self.side), trainer.global_step)  # type: ignore[operator]
+    def draw(self, model: Any, writer: Any, step: int) -> None:
+        """Log samples and interpolations."""
+        writer.add_image("samples", sheet(model.sample(self.side**2, seed=0), self.side), step)
+        codes = model.encode(self._images)
+        lines = torch.cat([walk(start, end, self.side) for start, end in zip(codes[::2], codes[1::2])])
+        writer.add_image("walk", sheet(model.decode(lines), self.side), step)
+
+
+def walk(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Return ``steps`` codes (steps, k) on the straight line from one code (k,) to another, both included."""
+    return torch.lerp(start, end, torch.linspace(0, 1, steps, device=start.device)[:, None])

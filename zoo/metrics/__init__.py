@@ -1,12 +1,34 @@
-"""Metrics that torchmetrics lacks."""
+"""Metrics that torchmetrics lacks, loaded when first used."""
 
-from zoo.metrics.ec57 import EC57, ec57_scores, ec57_table, match_beats, matched_labels
-from zoo.metrics.means import EpochMeans, SampleMean
-from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.metrics.ec57 import EC57, ec57_scores, ec57_table, match_beats, matched_labels
+    from zoo.metrics.images import psnr
+    from zoo.metrics.means import EpochMeans, EpochMetrics, SampleMean
+    from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
+
+_HOME = {
+    "EC57": "ec57",
+    "EpochMeans": "means",
+    "EpochMetrics": "means",
+    "SampleMean": "means",
+    "cosine_similarity": "retrieval",
+    "ec57_scores": "ec57",
+    "ec57_table": "ec57",
+    "match_beats": "ec57",
+    "matched_labels": "ec57",
+    "precision_at_recall": "retrieval",
+    "psnr": "images",
+}
 
 __all__ = [
     "EC57",
     "EpochMeans",
+    "EpochMetrics",
     "SampleMean",
     "cosine_similarity",
     "ec57_scores",
@@ -14,4 +36,15 @@ __all__ = [
     "match_beats",
     "matched_labels",
     "precision_at_recall",
+    "psnr",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"zoo.metrics.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'zoo.metrics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -192,9 +192,6 @@ def matched_labels(
     return torch.from_numpy(labels[0].astype(np.int64)), torch.from_numpy(labels[1].astype(np.int64))
 
 
-# ---- text ----
-
-
 def _percent(value: Tensor) -> str:
     return "-" if value.isnan() else f"{100 * value.item():.2f}"
 

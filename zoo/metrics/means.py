@@ -1,6 +1,8 @@
-"""Sample-weighted means over an epoch, kept on the device until the epoch ends."""
+"""Metrics of an epoch: sample-weighted means, kept on the device until the epoch ends, and others beside them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +10,7 @@ from torchmetrics import Metric
 
 
 class SampleMean(Metric):
-    """Mean of a quantity over samples and processes, from means of batches; not a number once one batch's is.
+    """Weighted mean of a quantity over batches and processes; NaN once one value is.
 
     torchmetrics' own ``MeanMetric`` ignores the weights under ``nan_strategy="disable"``, and otherwise waits for the
     device to look for such batches.
@@ -16,22 +18,22 @@ class SampleMean(Metric):
 
     full_state_update = False
     total: Tensor
-    samples: Tensor
+    weight: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("samples", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
 
-    def update(self, means: Tensor, sizes: Tensor) -> None:
-        """Add the means (B,) of B batches of the given sizes (B,)."""
+    def update(self, means: Tensor, weights: Tensor) -> None:
+        """Add values (B,) with their weights (B,), such as means of B batches with the batches' sizes."""
         # Not in place: sums of float64 are float64.
-        self.total = self.total + (means * sizes).sum()
-        self.samples = self.samples + sizes.sum()
+        self.total = self.total + (means * weights).sum()
+        self.weight = self.weight + weights.sum()
 
     def compute(self) -> Tensor:
-        """Return the mean over all samples, a scalar."""
-        return self.total / self.samples
+        """Return the mean over all that was added, a scalar."""
+        return self.total / self.weight
 
 
 class EpochMeans:
@@ -48,12 +50,18 @@ class EpochMeans:
         self.flush = flush
         self._means: dict[str, SampleMean] = {}
         self._pending: list[dict[str, Tensor]] = []
-        self._sizes: list[int] = []
+        self._sizes: list[tuple[int, Tensor | None]] = []
 
-    def add(self, values: dict[str, Tensor], size: int) -> None:
-        """Collect the means (scalars) or the values (``size``,) of one batch of ``size`` samples."""
+    def add(self, values: dict[str, Tensor], size: int, weight: Tensor | None = None) -> None:
+        """Collect the quantities of a batch.
+
+        Args:
+            values: Means of the batch (scalars) or values of its samples (``size``,), by name.
+            size: Number of samples.
+            weight: Weight of the batch, a scalar, or of each sample (``size``,); its number of samples if None.
+        """
         self._pending.append(values)
-        self._sizes.append(size)
+        self._sizes.append((size, weight))
         if len(self._sizes) >= self.flush:
             self._sum()
 
@@ -63,21 +71,69 @@ class EpochMeans:
             by_sample = found[0].ndim > 0
             values = torch.cat(found) if by_sample else torch.stack(found)
             values = values if values.dtype == torch.float64 else values.float()  # half precision counts too coarsely
-            weights = values.new_ones(len(values)) if by_sample else values.new_tensor(self._sizes)
             if name not in self._means:
                 self._means[name] = SampleMean().to(values.device)
-            self._means[name].update(values, weights)
+            self._means[name].update(values, self._weights(values, by_sample))
         self._pending, self._sizes = [], []
 
+    def _weights(self, like: Tensor, by_sample: bool) -> Tensor:
+        """Return the weight of each value of the collected batches, of the dtype and on the device of a tensor."""
+        if all(weight is None for _, weight in self._sizes):
+            return like.new_ones(len(like)) if by_sample else like.new_tensor([size for size, _ in self._sizes])
+        parts = []
+        for size, weight in self._sizes:
+            each = like.new_ones(size) if weight is None else weight.to(like)
+            if by_sample:
+                parts.append(each if each.ndim else (each / size).expand(size))
+            else:
+                parts.append(each.sum().reshape(1))
+        return torch.cat(parts)
+
     def compute(self) -> dict[str, Tensor]:
-        """Return the means since the last call, by name, and start anew."""
+        """Return the means since the last call, by name, and reset."""
         self._sum()
         means = {name: metric.compute() for name, metric in self._means.items()}
         self.reset()
         return means
 
     def reset(self) -> None:
-        """Start anew."""
+        """Forget what was collected."""
         self._pending, self._sizes = [], []
         for metric in self._means.values():
             metric.reset()
+
+
+class EpochMetrics:
+    """What is measured over one epoch of a stage: means of what ``step`` returns, and metrics of a whole epoch."""
+
+    def __init__(self) -> None:
+        self.means = EpochMeans()
+        self.metrics: dict[str, Metric] = {}
+
+    def __getitem__(self, name: str) -> Metric:
+        """Return the metric of a name, which keeps its state until the next epoch starts."""
+        return self.metrics[name]
+
+    def start(self, metrics: dict[str, Metric], device: torch.device) -> None:
+        """Start an epoch with new metrics on a device; what an interrupted one left is forgotten."""
+        self.means.reset()
+        self.metrics = {name: metric.to(device) for name, metric in metrics.items()}
+
+    def record(self, values: dict[str, Any], size: int) -> None:
+        """Add a batch of ``size`` samples: what ``step`` returned for it."""
+        means = dict(values)
+        for name in self.metrics.keys() & means.keys():
+            self.metrics[name].update(*means.pop(name))
+        weight = means.pop("weight", None)
+        means = {name: value.detach() for name, value in means.items()}
+        self.means.add(means, size, None if weight is None else weight.detach())
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the means and the scalars that the metrics compute, by name; those that are undefined are left out."""
+        found = self.means.compute()
+        for name, metric in self.metrics.items():
+            if metric.update_called:
+                value = metric.compute()
+                scalars = value if isinstance(value, dict) else {name: value}
+                found.update({key: x for key, x in scalars.items() if x.ndim == 0 and not x.isnan()})
+        return found

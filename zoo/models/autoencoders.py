@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from zoo.errors import unknown
-from zoo.nn import Codec, conv_codec, dense_codec, image_shape, plane_codec
+from zoo.nn import Codec, conv_codec, dense_codec, fully_convolutional_codec, image_shape
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
 from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
 
-NETWORKS: dict[str, tuple[Callable[..., Codec], list[int], tuple[str, ...]]] = {
-    "conv": (conv_codec, [16, 32], ("codec",)),
-    "dense": (dense_codec, [], ("batch_norm", "codec")),
-    "fully_convolutional": (
-        lambda shape, *rest, **own: plane_codec((shape[0],) * 2, *rest, unit_variance=True, **own),
-        [32, 48],
-        ("blocks",),
-    ),
+
+@dataclass(frozen=True)
+class Network:
+    """A kind of network for an autoencoder.
+
+    Args:
+        build: Function of the shape of a sample, ``hidden_dims``, ``latent_dim`` and further settings to a ``Codec``.
+        hidden_dims: Widths if none are given.
+        options: Names of the arguments that this kind takes besides those of all kinds.
+        settings: Arguments that are the same for every network of this kind.
+    """
+
+    build: Callable[..., Codec]
+    hidden_dims: tuple[int, ...] = ()
+    options: tuple[str, ...] = ("codec",)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def _fully_convolutional(shape: list[int], *widths: Any, **settings: Any) -> Codec:
+    return fully_convolutional_codec((shape[0], shape[0]), *widths, **settings)
+
+
+NETWORKS = {
+    "conv": Network(conv_codec, (16, 32)),
+    "dense": Network(dense_codec, options=("batch_norm", "codec")),
+    "fully_convolutional": Network(_fully_convolutional, (32, 48), ("blocks",), {"unit_variance": True}),
 }
-"""The networks of an autoencoder by name, each with its hidden_dims if none are given and the options of its own."""
+"""The networks of an autoencoder by name."""
 
 
 @register_model(
@@ -111,8 +130,8 @@ class CodecAutoencoder(Autoencoder):
             raise unknown("network", network, NETWORKS)
         check_widths(hidden_dims, latent_dim, blocks)
         shape = image_shape(in_features, input_shape)
-        self.input_shape = tuple(shape)
         super().__init__(**training)
+        self.set_shape(shape)
         suited = LATENT_ACTIVATIONS.get(self.hparams["penalty"], "identity")
         if output == "identity" and self.hparams["loss"] == "cross_entropy":
             raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
@@ -120,17 +139,17 @@ class CodecAutoencoder(Autoencoder):
             raise ValueError(f"output softmax takes samples of one axis, not of shape {tuple(shape)}")
         if network == "fully_convolutional" and len(shape) != 3:
             raise ValueError(f"network {network!r} takes pictures (C, H, W), not samples of shape {tuple(shape)}")
-        build, usual, options = NETWORKS[network]
-        own = {"batch_norm": batch_norm, "blocks": blocks, "codec": self.codec}
-        self.net = build(
+        kind, own = NETWORKS[network], {"batch_norm": batch_norm, "blocks": blocks, "codec": self.codec}
+        self.net = kind.build(
             shape,
-            hidden_dims or usual,
+            hidden_dims or list(kind.hidden_dims),
             latent_dim,
             activation_name=activation,
             latent_activation=latent_activation or suited,
             output=output,
             dropout=dropout,
-            **{key: own[key] for key in options},
+            **{key: own[key] for key in kind.options},
+            **kind.settings,
         )
 
 

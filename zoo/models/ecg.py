@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from zoo.models.autoencoders import check_widths
 from zoo.nn import Codec, dense_codec
-from zoo.nn.beats import (
-    PARTS,
-    ConvStack1d,
-    disturbed,
-    likeness,
-    likeness_of_parts,
-    per_amplitude,
+from zoo.nn.ecg import (
+    SEGMENTS,
+    augment_beats,
+    correlation,
+    divide_by_amplitude,
     relative_rhythm,
     rhythm_features,
+    segment_correlations,
 )
+from zoo.nn.stacks import ConvStack1d
 from zoo.registry import register_model
-from zoo.tasks.anomalies import BeatAutoencoder
-from zoo.tasks.beats import BeatClassifier
-from zoo.tasks.recordings import RHYTHM, WINDOW
+from zoo.tasks.ecg_annotation import RHYTHM, WINDOW
+from zoo.tasks.ecg_anomalies import BeatAutoencoder
+from zoo.tasks.ecg_classification import BeatClassifier
 
 
 class BeatNet(nn.Module):
@@ -34,11 +34,11 @@ class BeatNet(nn.Module):
         hidden_dims: Channels of the convolutions.
         kernel_size: Samples that a convolution sees.
         rhythm_dim: Units of the hidden layer over morphology and rhythm; 0 leaves the rhythm out.
-        neighbours: Beats on either side whose likeness is seen.
+        neighbours: Beats on either side whose correlation is seen.
         compare: Whether the record's usual beat is seen beside each.
         causal: Whether what looks further into the future than the window is left out.
         dropout: Probability with which a number is left out.
-        disturbance: Strength of the disturbances in training.
+        augmentation: Strength of the disturbances in training.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class BeatNet(nn.Module):
         compare: bool,
         causal: bool,
         dropout: float,
-        disturbance: float,
+        augmentation: float,
     ) -> None:
         super().__init__()
-        self.disturbance = disturbance
+        self.augmentation = augmentation
         self.around, self.neighbours = around, neighbours
         self.compare, self.causal, self.rhythm = compare, causal, rhythm_dim > 0
         self.shape = nn.Sequential(
@@ -65,7 +65,7 @@ class BeatNet(nn.Module):
         )
         seen = neighbours if causal else 2 * neighbours
         self.beside = slice(0, seen)
-        width = 4 * hidden_dims[-1] + 2 * len(PARTS) * compare + 2 * seen
+        width = 4 * hidden_dims[-1] + 2 * len(SEGMENTS) * compare + 2 * seen
         if self.rhythm:
             rhythm = rhythm_features(around, causal) + RHYTHM * (not causal)
             self.normalise = nn.Sequential(nn.BatchNorm1d(rhythm), nn.Dropout(dropout))
@@ -92,15 +92,15 @@ class BeatNet(nn.Module):
         )
         x = x - x.median(2, keepdim=True).values
         if not self.causal:
-            x, template = per_amplitude(x, amplitude), per_amplitude(template, amplitude)
+            x, template = divide_by_amplitude(x, amplitude), divide_by_amplitude(template, amplitude)
         beside = x[:, None]
-        if self.training and self.disturbance:
-            x, template, rr = disturbed(x, template, rr, self.disturbance)
+        if self.training and self.augmentation:
+            x, template, rr = augment_beats(x, template, rr, self.augmentation)
         parts = [self.shape(torch.cat([x, template], 1) if self.compare else x)]
         if self.compare:
-            parts.append(likeness_of_parts(x, template))
+            parts.append(segment_correlations(x, template))
         if self.neighbours:
-            parts.append(likeness(beside, around[:, self.beside]).flatten(1))
+            parts.append(correlation(beside, around[:, self.beside]).flatten(1))
         if self.rhythm:
             near = relative_rhythm(rr, self.around, self.causal)
             parts.append(self.normalise(near if self.causal else torch.cat([near, rhythm], 1)))
@@ -128,12 +128,12 @@ class ECGClassifier(BeatClassifier):
     neighbours, the logarithms of the RR intervals around it over the recent mean, and its place in the longer rhythm,
     they go through one hidden layer to the scores.
 
-    With ``alike`` above 0 beats of a record that are alike then share what their shape and their timing tell, see
+    With ``smoothing_bandwidth`` above 0 the probabilities of similar beats of a record are then averaged, see
     ``BeatClassifier``.
 
     The usual beat, the amplitude, the median interval, the longer rhythm, beats that are alike, and intervals and
     neighbours after the beat look into the future: a record is annotated when it is over. ``causal`` leaves all of them
-    out, refuses ``compare`` and ``alike``, and what is left looks 0.9 s ahead, as far as the window goes.
+    out, refuses ``compare`` and ``smoothing_bandwidth``, and what is left looks 0.9 s ahead, as far as the window goes.
 
     Args:
         num_classes: Number of classes: N, S, V, F and Q.
@@ -145,11 +145,12 @@ class ECGClassifier(BeatClassifier):
         compare: Whether the record's usual beat is seen beside each.
         causal: Whether what looks further into the future than the window is left out.
         dropout: Probability with which a number is left out.
-        disturbance: Strength of the disturbances in training, see ``zoo.nn.beats.disturbed``; 1 is a usual one.
+        augmentation: Strength of the disturbances in training, see ``zoo.nn.ecg.augment_beats``; 1 is a usual one.
         **training: Arguments of ``BeatClassifier``, ``Classifier`` and ``ZooModule``.
     """
 
     net: BeatNet
+    renamed: ClassVar[dict[str, str]] = {"alike": "smoothing_bandwidth", "disturbance": "augmentation"}
 
     def __init__(
         self,
@@ -163,7 +164,7 @@ class ECGClassifier(BeatClassifier):
         compare: bool = True,
         causal: bool = False,
         dropout: float = 0.0,
-        disturbance: float = 0.0,
+        augmentation: float = 0.0,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -180,12 +181,12 @@ class ECGClassifier(BeatClassifier):
         for name, (value, lowest) in least.items():
             if value < lowest:
                 raise ValueError(f"{name} must be at least {lowest}, not {value}")
-        if not 0 <= disturbance < float("inf"):
-            raise ValueError(f"disturbance must be at least 0, not {disturbance}")
+        if not 0 <= augmentation < float("inf"):
+            raise ValueError(f"augmentation must be at least 0, not {augmentation}")
         if causal and compare:
             raise ValueError("causal leaves the record's usual beat out: set compare to false")
-        if causal and self.hparams["alike"]:
-            raise ValueError("causal leaves later beats that are alike out: set alike to 0")
+        if causal and self.hparams["smoothing_bandwidth"]:
+            raise ValueError("causal cannot smooth over later beats: set smoothing_bandwidth to 0")
         self.net = BeatNet(
             num_classes,
             rr_around,
@@ -196,11 +197,11 @@ class ECGClassifier(BeatClassifier):
             compare,
             causal,
             dropout,
-            disturbance,
+            augmentation,
         )
 
 
-class Unusualness(nn.Module):
+class ReconstructionErrorNet(nn.Module):
     """Beats to the errors of their reconstructions.
 
     The buffer ``quantiles`` holds errors of normal beats in ascending order, which say how unusual an error is.
@@ -214,7 +215,7 @@ class Unusualness(nn.Module):
 
     def __init__(self, start: int, stop: int, compare: bool, codec: Codec) -> None:
         super().__init__()
-        self.seen, self.compare, self.codec = slice(start, stop), compare, codec
+        self.window, self.compare, self.codec = slice(start, stop), compare, codec
         self.register_buffer("quantiles", torch.linspace(0, 1, 201))
 
     def view(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
@@ -226,7 +227,7 @@ class Unusualness(nn.Module):
         checked(x=(x, (2, WINDOW)), amplitude=(amplitude, (2,)), template=(template, (2, WINDOW)))
         x = x - x.median(2, keepdim=True).values
         x = x - template if self.compare else x
-        return per_amplitude(x[:, :, self.seen], amplitude)
+        return divide_by_amplitude(x[:, :, self.window], amplitude)
 
     def forward(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
         """Map windows (N, 2, T), amplitudes (N, 2) and usual beats (N, 2, T) to mean squared errors (N,)."""
@@ -274,4 +275,4 @@ class ECGAutoencoder(BeatAutoencoder):
             raise ValueError(f"start {start} and stop {stop}: expected 0 <= start < stop <= {WINDOW}")
         check_widths(hidden_dims, latent_dim)
         codec = dense_codec([2, stop - start], hidden_dims, latent_dim, activation_name=activation, output="identity")
-        self.net = Unusualness(start, stop, compare, codec)
+        self.net = ReconstructionErrorNet(start, stop, compare, codec)

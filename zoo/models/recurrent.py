@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from datamodules.text.vocabulary import PAD, UNKNOWN
 from zoo.errors import unknown
-from zoo.nn.recurrent import Attention, Recurrent, last_of, mask_of
+from zoo.nn.attention import Attention
+from zoo.nn.recurrent import Recurrent, last_outputs, padding_mask
 from zoo.registry import register_model
-from zoo.tasks.text import TextClassifier
-from zoo.tokens import PAD, UNKNOWN
+from zoo.tasks.text_classification import TextClassifier
 
 POOLINGS = ("attention", "last", "max", "mean")
 
@@ -79,7 +80,7 @@ class TextNet(nn.Module):
 
     def pooled(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """Make one vector (N, width) of the outputs (N, T, width); zeros for a text of nothing."""
-        mask = mask_of(lengths, outputs.shape[1])
+        mask = padding_mask(lengths, outputs.shape[1])
         if self.pooling == "attention":
             question = self.question.repeat(outputs.shape[0], 1, 1)  # Lightning's summary takes no view of a parameter
             return self.attention(question, outputs, mask)[0][:, 0]
@@ -87,7 +88,7 @@ class TextNet(nn.Module):
             return outputs.sum(1) / lengths.clamp_min(1)[:, None]
         if self.pooling == "max":
             return outputs.masked_fill(~mask[:, :, None], -1.0).amax(1) * (lengths > 0)[:, None]
-        return last_of(outputs, lengths, self.layers.back is not None)
+        return last_outputs(outputs, lengths, self.layers.back is not None)
 
 
 @register_model("lstm_classifier", source="Hochreiter & Schmidhuber 1997, Long short-term memory")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from zoo.errors import unknown
 from zoo.models.autoencoders import check_widths
-from zoo.nn import CORRUPTIONS, lab_to_rgb, luma, plane_codec, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
+from zoo.nn import CORRUPTIONS, fully_convolutional_codec, lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
 from zoo.tasks.reconstruction import LATENT_ACTIVATIONS, as_tensor
@@ -48,11 +48,10 @@ class _Restorer(Autoencoder):
         check_widths(hidden_dims, latent_dim, blocks)
         if len(input_shape) != 3 or not hidden_dims:
             raise ValueError(f"input_shape (C, H, W) and at least one of hidden_dims, not {input_shape}, {hidden_dims}")
-        self._sample_shape = tuple(input_shape)
-        seen, given, output = self._channels(**training)
-        self.input_shape = (seen, *input_shape[1:])
         super().__init__(**training)
-        self.net = plane_codec(
+        seen, given, output = self._channels(input_shape[0])
+        self.set_shape((seen, *input_shape[1:]), input_shape)
+        self.net = fully_convolutional_codec(
             (seen, given),
             hidden_dims,
             latent_dim,
@@ -64,13 +63,8 @@ class _Restorer(Autoencoder):
             skip=skip,
         )
 
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape (C, H, W) of a picture of the data."""
-        return self._sample_shape
-
-    def _channels(self, **training: Any) -> tuple[int, int, str]:
-        """Return how many channels the network sees and gives, and the name of its last step."""
+    def _channels(self, channels: int) -> tuple[int, int, str]:
+        """Return the numbers of input and output channels for images of ``channels``, and the output activation."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no channels")
 
 
@@ -103,11 +97,10 @@ class InpaintingAutoencoder(_Restorer):
         if self.hparams["loss"] == "cross_entropy":
             raise ValueError("loss of an inpainting autoencoder is psnr or squared_error, not cross_entropy")
 
-    def _channels(self, **training: Any) -> tuple[int, int, str]:
-        corruption, holes = training["corruption"], [name for name, found in CORRUPTIONS.items() if found.holes]
+    def _channels(self, channels: int) -> tuple[int, int, str]:
+        corruption, holes = self.hparams["corruption"], [name for name, found in CORRUPTIONS.items() if found.holes]
         if corruption not in holes:
             raise unknown("corruption of an inpainting autoencoder", corruption, holes)
-        channels = self.sample_shape[0]
         return channels + 1, channels, "identity"
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -132,9 +125,9 @@ class InpaintingAutoencoder(_Restorer):
         inside = mask.flatten(1).sum(1).clamp_min(1) * x.shape[1]
         return ((restored - x) * mask).square().flatten(1).sum(1) / inside
 
-    def seen(self, x: Tensor | np.ndarray, mask: Tensor | np.ndarray | None = None) -> Tensor:
+    def network_inputs(self, x: Tensor | np.ndarray, mask: Tensor | np.ndarray | None = None) -> Tensor:
         """Return what the network sees of a user's pictures and masks."""
-        x = super().seen(x)
+        x = super().network_inputs(x)
         if mask is None:
             return with_holes(x, x.new_zeros(len(x), 1, *x.shape[2:]).bool())
         mask = as_tensor(mask)
@@ -159,7 +152,7 @@ class InpaintingAutoencoder(_Restorer):
             ValueError: If shape, dtype or range of either are wrong.
         """
         with self.evaluating():
-            return self._filled(self.seen(x, mask))
+            return self._filled(self.network_inputs(x, mask))
 
     def piece_scores(self, seen: Tensor) -> Tensor:
         """Return the decoder's scores for a piece of what the network sees; without a hole they count for nothing."""
@@ -222,7 +215,7 @@ class Colorizer(_Restorer):
     The loss ``squared_error`` is that of the network's own channels, summed over a picture and averaged over the batch;
     ``psnr`` is that of the coloured pictures, and so more careful with pictures that have little colour. The merging
     modes keep every detail of the grey picture; colours vary slowly, so in ``reconstruct`` they are found on a
-    copy whose shorter side has at most 64 pixels, near to the size trained on, and enlarged.
+    copy whose shorter side has at most 64 pixels, near to the size trained on, and add_synthetic.
 
     Args:
         mode: ``vanilla``, ``ycbcr`` or ``lab``.
@@ -235,15 +228,14 @@ class Colorizer(_Restorer):
     def __init__(self, *, mode: str = "vanilla", **training: Any) -> None:
         if mode not in MODES:
             raise unknown("mode", mode, MODES)
-        self._mode = mode
         super().__init__(**training)
         if self.sample_shape[0] != 3:
             raise ValueError(f"input_shape of a colorizer is (3, H, W), not {list(self.sample_shape)}")
         if self.hparams["loss"] == "cross_entropy":
             raise ValueError("loss of a colorizer is psnr or squared_error, not cross_entropy")
 
-    def _channels(self, **training: Any) -> tuple[int, int, str]:
-        return (1, 3, "sigmoid") if self._mode == "vanilla" else (1, 2, "identity")
+    def _channels(self, channels: int) -> tuple[int, int, str]:
+        return (1, 3, "sigmoid") if self.hparams["mode"] == "vanilla" else (1, 2, "identity")
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return the grey pictures (N, 1, H, W) of a batch (N, 3, H, W)."""
@@ -252,9 +244,9 @@ class Colorizer(_Restorer):
     def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
         """Return the coloured pictures (N, 3, H, W); in [0, 1] but for training."""
         given = self.net.output(scores)
-        if self._mode == "ycbcr":
+        if self.hparams["mode"] == "ycbcr":
             given = ycbcr_to_rgb(torch.cat([seen, given], 1))
-        elif self._mode == "lab":
+        elif self.hparams["mode"] == "lab":
             given = lab_to_rgb(torch.cat([rgb_to_lab(seen.expand(-1, 3, -1, -1))[:, :1], 100 * given], 1))
         return given if self.training else given.clamp(0, 1)
 
@@ -262,13 +254,13 @@ class Colorizer(_Restorer):
         """Return the loss of the channels that the network gives, or of the coloured pictures."""
         if self.hparams["loss"] == "psnr":
             return super().reconstruction_loss(scores, x, seen)
-        if self._mode == "ycbcr":
+        if self.hparams["mode"] == "ycbcr":
             x = rgb_to_ycbcr(x)[:, 1:]
-        elif self._mode == "lab":
+        elif self.hparams["mode"] == "lab":
             x = rgb_to_lab(x)[:, 1:] / 100
         return F.mse_loss(self.net.output(scores.float()), x, reduction="sum") / len(x)
 
-    def seen(self, x: Tensor | np.ndarray) -> Tensor:
+    def network_inputs(self, x: Tensor | np.ndarray) -> Tensor:
         """Return what the network sees of a user's grey pictures (N, 1, H, W): themselves."""
         return self.checked(x, self.input_shape)
 
@@ -276,7 +268,7 @@ class Colorizer(_Restorer):
         """Return what the network gives for grey pictures (N, 1, H, W), colours alone from a smaller copy."""
         height, width = seen.shape[2:]
         shrink = self.side / min(height, width)
-        if self._mode == "vanilla" or shrink >= 1:
+        if self.hparams["mode"] == "vanilla" or shrink >= 1:
             return super().scores(seen)
         size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
         small = F.interpolate(seen, size, mode="bilinear", antialias=True, align_corners=False)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.nn.recurrent import Attention, Recurrent, SequenceDropout, State, last_of, mask_of
+from datamodules.text.vocabulary import PAD
+from zoo.nn.attention import Attention
+from zoo.nn.recurrent import Recurrent, SequenceDropout, State, last_outputs, padding_mask
 from zoo.registry import register_model
 from zoo.tasks.translation import Translator
-from zoo.tokens import PAD
 
 
 class Seq2SeqNet(nn.Module):
@@ -76,10 +77,10 @@ class Seq2SeqNet(nn.Module):
         """Read a source (N, S): its positions (N, S, hidden_dim), where they are (N, S), the decoder's first state."""
         lengths = (src != PAD).sum(1)
         memory, _ = self.encoder(self.embedded(src), lengths)
-        starts = self.bridge(last_of(memory, lengths, bidirectional=True)).tanh().chunk(len(self.decoder), 1)
+        starts = self.bridge(last_outputs(memory, lengths, bidirectional=True)).tanh().chunk(len(self.decoder), 1)
         rest = self.encoder.numbers - 1  # an LSTM's cell starts empty
         state = tuple(part for start in starts for part in (start, *[torch.zeros_like(start)] * rest))
-        return memory, mask_of(lengths, src.shape[1]), state
+        return memory, padding_mask(lengths, src.shape[1]), state
 
     def decode(self, tgt: Tensor, memory: Tensor, mask: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
         """Go on from a state with the tokens (M, T).

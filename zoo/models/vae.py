@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zoo.base import Batch
+from zoo.base import Batch, Values
 from zoo.models.autoencoders import CodecAutoencoder
 from zoo.nn import Codec, GaussianCodec
 from zoo.registry import register_model
@@ -62,7 +62,7 @@ class VariationalAutoencoder(CodecAutoencoder):
             return draw(like.shape, device=like.device)
         return draw(like.shape, generator=self._draws).to(like.device)
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch) -> Values:
         """Compute loss and metrics of a batch (x, ...)."""
         x = (self._drawn(batch[0]) < batch[0]).to(batch[0].dtype)
         seen = self.corrupted(x)

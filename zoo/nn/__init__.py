@@ -4,11 +4,11 @@ from zoo.nn.activations import ACTIVATIONS, Step, activation
 from zoo.nn.codecs import OUTPUTS, Codec, GaussianCodec, conv_codec, dense_codec
 from zoo.nn.colours import lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.nn.corruptions import CORRUPTIONS, find_corruption
+from zoo.nn.fully_convolutional import FullyConvolutionalCodec, fully_convolutional_codec
 from zoo.nn.inputs import Standardize
 from zoo.nn.penalties import PENALTIES, l1_norm, limit_norms, squared_l2_norm
-from zoo.nn.planes import PlaneCodec, plane_codec
 from zoo.nn.stacks import BinaryScores, MirrorAverage, conv_block, dense_net, dense_stack, image_shape
-from zoo.nn.tiles import in_tiles
+from zoo.nn.tiles import apply_in_tiles
 
 __all__ = [
     "ACTIVATIONS",
@@ -17,25 +17,25 @@ __all__ = [
     "PENALTIES",
     "BinaryScores",
     "Codec",
+    "FullyConvolutionalCodec",
     "GaussianCodec",
     "MirrorAverage",
-    "PlaneCodec",
     "Standardize",
     "Step",
     "activation",
+    "apply_in_tiles",
     "conv_block",
     "conv_codec",
     "dense_codec",
     "dense_net",
     "dense_stack",
     "find_corruption",
+    "fully_convolutional_codec",
     "image_shape",
-    "in_tiles",
     "l1_norm",
     "lab_to_rgb",
     "limit_norms",
     "luma",
-    "plane_codec",
     "rgb_to_lab",
     "rgb_to_ycbcr",
     "squared_l2_norm",

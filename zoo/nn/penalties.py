@@ -36,9 +36,6 @@ def limit_norms(module: nn.Module, max_norm: float) -> None:
         weight.mul_((max_norm / norms).clamp_max(1.0).reshape(-1, *[1] * (weight.ndim - 1)))
 
 
-# ---- of a code (N, latent_dim) that an encoder made of inputs x ----
-
-
 def no_penalty(code: Tensor, x: Tensor, target: float) -> Tensor:
     """Return 0."""
     return code.new_zeros(())

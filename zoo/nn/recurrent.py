@@ -16,12 +16,12 @@ CELLS: dict[str, Callable[..., nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM, "
 State = tuple[Tensor, ...]
 
 
-def mask_of(lengths: Tensor, longest: int) -> Tensor:
+def padding_mask(lengths: Tensor, longest: int) -> Tensor:
     """Return where sequences of the given lengths (N,) have something: (N, longest), True up to each length."""
     return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
-def last_of(outputs: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
+def last_outputs(outputs: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
     """Return what layers say after they have read everything: (N, C) of outputs (N, T, C).
 
     That is the output at a sequence's last position; of the way back, which is the second half, that at its first.
@@ -33,7 +33,7 @@ def last_of(outputs: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
     return torch.cat([last[:, :half], outputs[:, 0, half:]], 1)
 
 
-def turned(x: Tensor, lengths: Tensor) -> Tensor:
+def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     """Turn each sequence of a batch (N, T, ...) round within its length; what fills it up stays behind it."""
     places = torch.arange(x.shape[1], device=x.device).expand(x.shape[0], -1)
     back = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
@@ -128,7 +128,7 @@ class Recurrent(nn.Module):
         """
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
-        mask = mask_of(lengths, x.shape[1])[:, :, None]
+        mask = padding_mask(lengths, x.shape[1])[:, :, None]
         after: list[Tensor] = []
         for number, layer in enumerate(self.forth):
             if number:
@@ -137,8 +137,8 @@ class Recurrent(nn.Module):
             out, last = layer(x, self._inner(start))
             after += [part[0] for part in (last if isinstance(last, tuple) else (last,))]
             if self.back is not None:
-                other, _ = self.back[number](turned(x, lengths))
-                out = torch.cat([out, turned(other, lengths)], 2)
+                other, _ = self.back[number](reverse_sequences(x, lengths))
+                out = torch.cat([out, reverse_sequences(other, lengths)], 2)
             x = out * mask
         return x, tuple(after)
 
@@ -148,47 +148,3 @@ class Recurrent(nn.Module):
             return None
         parts = tuple(part[None].contiguous() for part in state)
         return parts if self.numbers == 2 else parts[0]
-
-
-class Attention(nn.Module):
-    """Look back at a sequence: a weighted mean of its positions, the weights by likeness to a query.
-
-    The weights are the softmax over positions of q W k, or of v tanh(W q + U k).
-
-    Args:
-        query_dim: Numbers of a query.
-        key_dim: Numbers of a position.
-        kind: ``general`` (Luong, Pham & Manning, 2015) or ``additive`` (Bahdanau, Cho & Bengio, 2015).
-
-    Raises:
-        ValueError: If the kind is unknown.
-    """
-
-    def __init__(self, query_dim: int, key_dim: int, kind: str = "general") -> None:
-        super().__init__()
-        if kind not in ("additive", "general"):
-            raise unknown("attention", kind, ("additive", "general", "none"))
-        self.kind = kind
-        self.query = nn.Linear(query_dim, key_dim, bias=False)
-        self.key = nn.Linear(key_dim, key_dim) if kind == "additive" else nn.Identity()
-        self.score = nn.Linear(key_dim, 1, bias=False) if kind == "additive" else nn.Identity()
-
-    def forward(self, queries: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Look back from each query.
-
-        Args:
-            queries: (N, T, query_dim).
-            positions: (N, S, key_dim).
-            mask: (N, S), True where a sequence has something. One that has nothing gives zeros.
-
-        Returns:
-            Means (N, T, key_dim) and weights (N, T, S), which sum to 1.
-        """
-        asked = self.query(queries)
-        if self.kind == "additive":
-            scores = self.score((asked[:, :, None] + self.key(positions)[:, None]).tanh())[..., 0]
-        else:
-            scores = asked @ positions.transpose(1, 2)
-        weights = scores.masked_fill(~mask[:, None], -torch.inf).softmax(2)
-        weights = weights.masked_fill(~mask[:, None], 0.0)  # of nothing the softmax is no number
-        return weights @ positions, weights

@@ -125,3 +125,59 @@ class BinaryScores(nn.Module):
     def forward(self, logit: Tensor) -> Tensor:
         """Map logits (N, 1) to scores (N, 2)."""
         return torch.cat([torch.zeros_like(logit), logit], dim=1)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input (He, Zhang, Ren & Sun, 2016).
+
+    Args:
+        channels: Maps of input and output.
+        activation_name: Name of the activation.
+    """
+
+    def __init__(self, channels: int, activation_name: str = "relu") -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            conv_block(channels, channels, activation_name),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.activation = activation(activation_name)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        return self.activation(x + self.branch(x))
+
+
+class ConvStack1d(nn.Sequential):
+    """Convolutions over time, each followed by batch normalisation, an activation and a halving.
+
+    Args:
+        in_channels: Channels of the signal.
+        hidden_dims: Channels after each convolution.
+        kernel_size: Samples that a convolution sees.
+        dropout: Probability with which a channel is left out after each stage.
+        stride: Step of the first convolution.
+    """
+
+    def __init__(
+        self, in_channels: int, hidden_dims: list[int], kernel_size: int, dropout: float, stride: int = 1
+    ) -> None:
+        layers: list[nn.Module] = []
+        for number, width in enumerate(hidden_dims):
+            layers += [
+                nn.Conv1d(
+                    in_channels,
+                    width,
+                    kernel_size,
+                    stride=1 if number else stride,
+                    padding=kernel_size // 2,
+                    bias=False,
+                ),
+                nn.BatchNorm1d(width),
+                nn.ReLU(),
+                nn.MaxPool1d(2),
+                nn.Dropout1d(dropout),
+            ]
+            in_channels = width
+        super().__init__(*layers)

@@ -11,13 +11,13 @@ TILE = 512
 """Height and width in pixels of the tiles in which a larger picture is worked on."""
 
 
-def filled_up(x: Tensor, stride: int) -> Tensor:
+def pad_to_multiple(x: Tensor, stride: int) -> Tensor:
     """Continue pictures (N, C, H, W) by their last pixels until both sides are multiples of ``stride``."""
     height, width = x.shape[2:]
     return F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate")
 
 
-def in_tiles(net: Callable[[Tensor], Tensor], x: Tensor, stride: int, reach: int, tile: int = TILE) -> Tensor:
+def apply_in_tiles(net: Callable[[Tensor], Tensor], x: Tensor, stride: int, reach: int, tile: int = TILE) -> Tensor:
     """Apply a fully convolutional network to pictures of any size, piece by piece, as if to all at once.
 
     Each tile is worked on with ``reach`` pixels around it, so nothing that a pixel depends on is missing and there are
@@ -36,13 +36,13 @@ def in_tiles(net: Callable[[Tensor], Tensor], x: Tensor, stride: int, reach: int
     height, width = x.shape[2:]
     margin, tile = -(-reach // stride) * stride, max(tile // stride, 1) * stride
     if max(height, width) <= tile + margin:
-        return net(filled_up(x, stride))[..., :height, :width]
+        return net(pad_to_multiple(x, stride))[..., :height, :width]
     whole: Tensor | None = None
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             above, before = max(top - margin, 0), max(left - margin, 0)
             piece = x[..., above : top + tile + margin, before : left + tile + margin]
-            done = net(filled_up(piece, stride))[..., top - above :, left - before :]
+            done = net(pad_to_multiple(piece, stride))[..., top - above :, left - before :]
             if whole is None:
                 whole = x.new_empty(*done.shape[:2], height, width)
             there = whole[..., top : top + tile, left : left + tile]

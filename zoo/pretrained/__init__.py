@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-import stat
 from pathlib import Path
 from typing import Any
 
+from zoo.files import write_atomically
+
 HERE = Path(__file__).parent
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, where a link leads to and with the permissions it had."""
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        temporary.touch(exist_ok=False)  # a new file has the permissions that the umask leaves
-        temporary.write_bytes(content)
-        if path.exists():
-            temporary.chmod(stat.S_IMODE(path.stat().st_mode))
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def weights_path(recipe: str, folder: Path = HERE) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from zoo.errors import unknown
+from zoo.recipes.claims import Claim
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
@@ -31,7 +32,7 @@ class Recipe:
         trainer: Arguments of Lightning's ``Trainer``.
         seeds: Number of seeds a verification trains.
         minutes: About how long one seed takes on 2 cores.
-        claim: What the verification must reach; see ``zoo.verify``.
+        claim: What the verification must reach; see ``zoo.verification``.
         baselines: Names of the methods measured beside the model, see ``zoo.baselines``, and of other recipes.
         measures: Names of further quantities measured on the trained model; see ``zoo.baselines``.
         note: A remark for whoever reads the result.
@@ -43,7 +44,7 @@ class Recipe:
     trainer: dict[str, Any] = field(default_factory=dict)
     seeds: int = 1
     minutes: float = 1
-    claim: list[dict[str, Any]] = field(default_factory=list)
+    claim: list[Claim] = field(default_factory=list)
     baselines: list[str] = field(default_factory=list)
     measures: list[str] = field(default_factory=list)
     note: str = ""
@@ -68,13 +69,36 @@ class Recipe:
         taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdigit()]
         return self.runs / f"version_{max(taken, default=-1) + 1}"
 
+    def find_checkpoint(self, choice: str) -> Path:
+        """Return the path of a checkpoint; ``last`` and ``best`` are those of the newest run.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        if choice not in ("last", "best"):
+            path = Path(choice)
+            if not path.is_file():
+                raise FileNotFoundError(f"{choice}: no such checkpoint; `last` and `best` are those of the newest run")
+            return path
+        found = sorted(self.runs.glob(f"version_*/checkpoints/{choice}.ckpt"), key=lambda path: path.stat().st_mtime)
+        if not found:
+            raise FileNotFoundError(f"no {choice} checkpoint under {self.runs}: `zoo fit {self.name}` makes one")
+        return found[-1]
+
     @property
     def configuration(self) -> str:
-        """Short checksum of everything that decides what is trained."""
-        args = dict(self.data.get("args", {}))
+        """Short checksum of everything that decides what is trained; an argument counts under its first name."""
+        from datamodules.registry import find_datamodule
+        from zoo.arguments import original_names
+        from zoo.registry import find_model
+
+        args = original_names(find_datamodule(self.data["name"]), self.data.get("args", {}))
         if not args.get("augment"):  # whose random numbers are drawn for several batches together
             args.pop("batches_per_step", None)
-        parts = json.dumps([self.model, {**self.data, "args": args}, self.trainer], sort_keys=True)
+        model = self.model
+        if "args" in model:
+            model = {**model, "args": original_names(find_model(model["name"]).cls, model["args"])}
+        parts = json.dumps([model, {**self.data, "args": args}, self.trainer], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
     def datamodule(self, seed: int = 0, **overrides: Any) -> Any:
@@ -125,7 +149,7 @@ class Recipe:
 
         from zoo.arguments import check_arguments
         from zoo.callbacks import default_callbacks
-        from zoo.profiler import NoProfiler
+        from zoo.training.profiler import NoProfiler
 
         settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
@@ -184,7 +208,13 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
         part = content.get(section)
         if not isinstance(part, dict) or "name" not in part or set(part) - {"name", "args"}:
             raise ValueError(f"{path}: section {section!r} takes {{name: ..., args: {{...}}}}, not {part!r}")
-    return Recipe(name=name, **content)
+    claims = content.pop("claim", [])
+    if not isinstance(claims, list):
+        raise ValueError(f"{path}: section 'claim' takes a list of claims, not {claims!r}")
+    try:
+        return Recipe(name=name, **content, claim=[Claim.from_dict(claim) for claim in claims])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:

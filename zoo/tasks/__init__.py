@@ -1,11 +1,11 @@
 """One module a task: ``ZooModule`` with a loss, its metrics and the methods a user calls."""
 
-from zoo.tasks.anomalies import BeatAutoencoder
-from zoo.tasks.beats import BeatClassifier
 from zoo.tasks.classification import Classification, Classifier
+from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs
+from zoo.tasks.ecg_anomalies import BeatAutoencoder
+from zoo.tasks.ecg_classification import BeatClassifier
 from zoo.tasks.reconstruction import Autoencoder
-from zoo.tasks.recordings import Annotation, BeatAnnotator, BeatInputs
-from zoo.tasks.text import TextClassifier
+from zoo.tasks.text_classification import TextClassifier
 from zoo.tasks.translation import Translator
 
 __all__ = [

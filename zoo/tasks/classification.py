@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.base import Batch, ZooModule
+from zoo.base import Batch, Values, ZooModule
 
 
 class Classification(NamedTuple):
@@ -45,7 +45,7 @@ class Classifier(ZooModule):
         smoothing = self.hparams["label_smoothing"] if self.training else 0.0
         return F.cross_entropy(scores, y, label_smoothing=smoothing)
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch) -> Values:
         """Compute the loss of a batch (x, y), and for each sample whether its class was found."""
         x, y = batch
         scores = self(x)
@@ -75,6 +75,6 @@ class Classifier(ZooModule):
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
 
-    def answer(self, x: Tensor) -> list[dict[str, Any]]:
+    def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
         """Answer a batch for the command line: the class of each sample and its probability."""
         return [{"class": found.label, "probability": found.probability} for found in self.classify(x)]

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.base import Batch, ZooModule
+from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
-from zoo.nn import PENALTIES, Codec, PlaneCodec, find_corruption, in_tiles
+from zoo.nn import PENALTIES, Codec, FullyConvolutionalCodec, apply_in_tiles, find_corruption
 
 LOSSES = ("cross_entropy", "psnr", "squared_error")
 FLOOR = 1e-5
@@ -46,8 +46,8 @@ class Autoencoder(ZooModule):
     a number (for pictures a pixel) and, in validation and test, ``sse`` a sample, ``psnr`` in dB, -10 log10 of each
     sample's mse and then the mean, and ``active``, the share of the code's units beyond 0.001 in absolute value.
 
-    A network of convolutions alone (``PlaneCodec``) takes pictures of any size in ``encode``, ``decode`` and
-    ``reconstruct``; the last works on large ones in tiles, so that the network's memory stays bounded.
+    A fully convolutional network (``FullyConvolutionalCodec``) takes images of any size in ``encode``, ``decode`` and
+    ``reconstruct``; the last processes large ones in tiles, so that the network's memory stays bounded.
 
     Args:
         corruption: ``none``, ``erase``, ``gaussian``, ``grey``, ``holes``, ``masking``, ``salt_pepper`` or ``strokes``.
@@ -84,20 +84,42 @@ class Autoencoder(ZooModule):
             raise ValueError(f"penalty_weight must be at least 0, not {penalty_weight}")
         if not 0 < target_activity < 1:
             raise ValueError(f"target_activity must be in (0, 1), not {target_activity}")
-        self._corruption, self._strength = find_corruption(corruption, corruption_strength, self.input_shape)
         self._draws: torch.Generator | None = None
+        self._sample_shape: tuple[int, ...] = ()
+
+    def set_shape(self, input_shape: Sequence[int], sample_shape: Sequence[int] | None = None) -> None:
+        """Set the shapes, which a subclass does in its constructor, and check that the corruption suits them.
+
+        Args:
+            input_shape: Shape of what the network takes.
+            sample_shape: Shape of a sample of the data if it is another.
+
+        Raises:
+            ValueError: If the corruption or its strength is unknown, or does not suit the shape.
+        """
+        self.input_shape = tuple(input_shape)
+        self._sample_shape = tuple(input_shape if sample_shape is None else sample_shape)
+        settings = self.hparams["corruption"], self.hparams["corruption_strength"]
+        self._corruption, self._strength = find_corruption(*settings, self.input_shape)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of a sample of the data, which the network may see in another form."""
-        return self.input_shape
+        """Shape of a sample of the data, which the network may take in another form."""
+        return self._sample_shape
 
-    # ---- training ----
+    def on_validation_epoch_start(self) -> None:
+        """Reset the validation metrics and the draws of the corruption."""
+        super().on_validation_epoch_start()
+        self._reset_draws()
 
-    def _start(self, stage: str) -> None:
-        super()._start(stage)
-        if stage != "train":  # each evaluation draws the same corruptions
-            self._draws = torch.Generator().manual_seed(self.global_rank)  # a device's own would draw other numbers
+    def on_test_epoch_start(self) -> None:
+        """Reset the test metrics and the draws of the corruption."""
+        super().on_test_epoch_start()
+        self._reset_draws()
+
+    def _reset_draws(self) -> None:
+        """Let each evaluation draw the same corruptions, on the CPU: a device's own generator draws other numbers."""
+        self._draws = torch.Generator().manual_seed(self.global_rank)
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return what the network sees of a batch (N, ...) in [0, 1]: the batch after its corruption.
@@ -140,7 +162,7 @@ class Autoencoder(ZooModule):
         """Return the mean squared error (N,) of each reconstruction."""
         return F.mse_loss(restored, x, reduction="none").flatten(1).mean(1)
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch) -> Values:
         """Compute loss and metrics of a batch (x, ...)."""
         x, penalty = batch[0], self.hparams["penalty"]
         seen = self.corrupted(x)
@@ -168,12 +190,15 @@ class Autoencoder(ZooModule):
             "active": (code.abs() > ACTIVE).float().mean(),
         }
 
-    # ---- use ----
-
     @property
     def any_size(self) -> bool:
         """Whether the network takes pictures of any size."""
-        return isinstance(self.net, PlaneCodec)
+        return isinstance(self.net, FullyConvolutionalCodec)
+
+    @property
+    def input_kind(self) -> str:
+        """Images where the network takes any size of them, else rows."""
+        return "images" if self.any_size else "rows"
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the codes of a batch (x, ...)."""
@@ -187,7 +212,7 @@ class Autoencoder(ZooModule):
             ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
         """
         with self.evaluating():
-            return self.net.encode(self.seen(x))
+            return self.net.encode(self.network_inputs(x))
 
     @torch.no_grad()
     def decode(self, code: Tensor | np.ndarray) -> Tensor:
@@ -208,17 +233,17 @@ class Autoencoder(ZooModule):
             ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
         """
         with self.evaluating():
-            seen = self.seen(x)
+            seen = self.network_inputs(x)
             return self.restored(self.scores(seen), seen).clamp(0, 1)
 
-    def seen(self, x: Tensor | np.ndarray) -> Tensor:
+    def network_inputs(self, x: Tensor | np.ndarray) -> Tensor:
         """Return what the network sees of a user's batch, on the model's device, once it is found to be right."""
         return self.checked(x, self.sample_shape)
 
     def scores(self, seen: Tensor) -> Tensor:
         """Return the decoder's scores for what the network sees, large pictures in tiles."""
-        if isinstance(self.net, PlaneCodec):
-            return in_tiles(self.piece_scores, seen, self.net.stride, self.net.reach)
+        if isinstance(self.net, FullyConvolutionalCodec):
+            return apply_in_tiles(self.piece_scores, seen, self.net.stride, self.net.reach)
         return self.net.decoder(self.net.encode(seen))
 
     def piece_scores(self, seen: Tensor) -> Tensor:
@@ -253,7 +278,7 @@ class Autoencoder(ZooModule):
             raise ValueError(f"input ranges from {low:g} to {high:g}: expected [0, 1]")
         return x
 
-    def answer(self, x: Tensor) -> list[dict[str, Any]]:
+    def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
         """Answer a batch for the command line: squared error, code and reconstruction of each sample."""
         codes, pictures = self.encode(x), self.reconstruct(x)
         errors = (pictures - x.to(self.device)).square().flatten(1).mean(1)

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.base import Batch, ZooModule
+from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
+from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
 from zoo.nn.decoding import State, beam_search, greedy, nucleus
 from zoo.nn.losses import token_loss
-from zoo.tokens import END, PAD, START, Tokens
 
 DECODINGS = ("beam", "greedy", "nucleus")
 SENTENCES_A_BATCH = 64
@@ -78,9 +78,7 @@ class Translator(ZooModule):
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size), at t those of the token after ``tgt[:, t]``."""
         return self.net(src, tgt)
 
-    # ---- training ----
-
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: Batch) -> Values:
         """Compute the loss of a batch (src, src_len, tgt, tgt_len) and in evaluation ``nats`` and ``accuracy``."""
         src, _, tgt, _ = batch
         before, wanted = tgt[:, :-1], tgt[:, 1:]
@@ -108,8 +106,6 @@ class Translator(ZooModule):
         guessed = torch.cat([before[:, :1], guessed[:, :-1]], 1)
         true = torch.rand(before.shape, device=before.device) < share
         return torch.where(true | (before == PAD) | (before == START), before, guessed)
-
-    # ---- use ----
 
     @torch.no_grad()
     def translated(
@@ -147,7 +143,7 @@ class Translator(ZooModule):
             return beam_search(step, state, len(src), beam=beam, length_penalty=length_penalty, **common)[0]
 
     @property
-    def tokens(self) -> Tokens:
+    def vocabulary(self) -> Vocabulary:
         """The vocabulary.
 
         Raises:
@@ -155,7 +151,7 @@ class Translator(ZooModule):
         """
         if self.hparams["tokenizer"] is None:
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
-        return Tokens(self.hparams["tokenizer"])
+        return vocabulary_from_json(self.hparams["tokenizer"])
 
     def translate(self, sentences: Sequence[str], **decoding: Any) -> list[str]:
         """Translate sentences, in batches of similar length, with a progress bar where there are many.
@@ -174,8 +170,8 @@ class Translator(ZooModule):
 
         if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
             raise ValueError(f"{type(sentences).__name__}: expected a list of strings")
-        tokens = self.tokens
-        ids = tokens.ids(sentences, self.hparams["max_length"], ends=True)
+        vocabulary = self.vocabulary
+        ids = vocabulary.encode_padded(sentences, self.hparams["max_length"], ends=True)
         lengths = (ids != PAD).sum(1)
         order = [row for row in lengths.argsort(stable=True).tolist() if sentences[row].strip()]
         answers = [""] * len(sentences)
@@ -183,11 +179,11 @@ class Translator(ZooModule):
         quiet = len(batches) < 10 or not sys.stderr.isatty()
         for rows in track(batches, "translating", disable=quiet, transient=True):
             written = self.translated(ids[rows][:, : int(lengths[rows].max())], **decoding)
-            for row, text in zip(rows, tokens.texts(written.tolist())):
+            for row, text in zip(rows, vocabulary.decode(written.tolist())):
                 answers[row] = text
         return answers
 
-    def answer(self, x: Any) -> list[dict[str, Any]]:
+    def predict_rows(self, x: Any) -> list[dict[str, Any]]:
         """Answer sentences for the command line: the translation of each."""
         return [{"translation": text} for text in self.translate(x)]
 

@@ -1,0 +1,71 @@
+"""Breast Cancer Wisconsin (Diagnostic), from scikit-learn."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.base import TensorDataModule
+from datamodules.registry import register_datamodule
+from datamodules.splits import Split, with_test_split
+
+
+@register_datamodule("breast_cancer")
+class BreastCancerDataModule(TensorDataModule):
+    """Breast Cancer Wisconsin (Diagnostic): 569 biopsies, 30 measures of cell nuclei (Street et al., 1993).
+
+    The source names no split. Here 114 rows are the test split: those ``train_test_split`` of scikit-learn draws with
+    each class in proportion and ``random_state=0``, whatever ``seed`` is. ``val_size`` of the other 455 are set aside
+    for validation. Mean and standard deviation of each measure are those of the 455.
+
+    Args:
+        val_size: Rows of the training split set aside for validation.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    def __init__(self, *, val_size: int = 55, **common: Any) -> None:
+        super().__init__(val_size=val_size, **common)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Shape, classes and the statistics of each measure."""
+        x = self.load()["train"].tensors[0].double()
+        return {
+            "input_shape": [30],
+            "in_features": 30,
+            "num_classes": 2,
+            "class_names": ["malignant", "benign"],
+            "mean": x.mean(0).tolist(),
+            "std": x.std(0, correction=0).tolist(),
+        }
+
+    def load(self) -> dict[str, Split]:
+        """Read the 569 biopsies and divide them."""
+        from sklearn.datasets import load_breast_cancer
+
+        x, y = load_breast_cancer(return_X_y=True)
+        return with_test_split(torch.from_numpy(x).float(), torch.from_numpy(y).long(), 114)
+
+    def read(self, source: str) -> Tensor:
+        """Read a CSV file with the 30 measures of a biopsy a row, in scikit-learn's order: (N, 30)."""
+        path = Path(source)
+        if not path.is_file():
+            raise FileNotFoundError(f"{source}: no such file; expected a CSV file with 30 numbers a row")
+        rows = []
+        with path.open(newline="", encoding="utf-8", errors="replace") as file:
+            for number, row in enumerate(csv.reader(file), 1):
+                try:
+                    rows.append([float(cell) for cell in row])
+                except ValueError:
+                    if number == 1:
+                        continue
+                    raise ValueError(f"{source}, line {number}: {row!r} is not 30 numbers") from None
+                if len(row) != 30:
+                    raise ValueError(f"{source}, line {number}: {len(row)} numbers, expected 30")
+        if not rows:
+            raise ValueError(f"{source}: no row of 30 numbers in it")
+        return torch.tensor(rows)

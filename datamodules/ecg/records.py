@@ -1,0 +1,231 @@
+"""Records of an electrocardiogram from WFDB or CSV files: ``read_record``."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from datamodules.errors import needs
+
+MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
+"""Millivolts in a unit, by its name in lower case; a signal in another unit is no lead of an electrocardiogram."""
+SAMPLE_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
+CLOCKS = ("time", "t", "seconds", "sample", "samples", "index", "")
+"""Names of the columns of a CSV file that are no lead."""
+
+
+class Record(NamedTuple):
+    """A recording: its signal and, where they were read, its annotations."""
+
+    name: str
+    signal: np.ndarray
+    """Millivolts (samples, leads), float32; NaN where the recorder gave none."""
+    fs: float
+    """Samples a second."""
+    leads: list[str]
+    sample: np.ndarray | None = None
+    """Positions (annotations,) of the annotations in samples, int64, in ascending order."""
+    symbol: list[str] | None = None
+    """Their WFDB codes, those of beats and all others."""
+
+
+def read_record(path: str | Path, annotator: str | None = None, fs: float | None = None) -> Record:
+    """Read a recording of any rate, gain and number of leads.
+
+    Args:
+        path: A WFDB record, with or without the ending of one of its files, or a CSV file of millivolts with a column a
+            lead, perhaps with a line of their names.
+        annotator: Ending of the annotation file to read as well, such as ``atr``; none if None.
+        fs: Samples a second of a CSV file, which does not say it; a WFDB record does.
+
+    Raises:
+        FileNotFoundError: If the record or its annotation file is missing.
+        ValueError: If a file is damaged, truncated or of an unknown format; the line says which.
+        ModuleNotFoundError: If ``wfdb`` is not installed.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+        if annotator is not None:
+            raise ValueError(f"{path}: a CSV file has no annotations {annotator!r}")
+        return _read_csv(path, fs)
+    header = path if path.suffix == ".hea" else path.with_name(path.name + ".hea")
+    if not header.is_file() and path.is_file():  # one of the record's other files
+        header = path.with_suffix(".hea")
+    if not header.is_file():
+        raise FileNotFoundError(f"{path}: no such record; expected {header.name} beside its signals, or a CSV file")
+    record = _read_wfdb(header)
+    if fs is not None and not math.isclose(fs, record.fs):
+        raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
+    return record if annotator is None else _annotated(record, header, annotator)
+
+
+def order_leads(record: Record, first: str = "MLII") -> Record:
+    """Return a record with one lead, where it has it, put first; the others stay in their order.
+
+    ``II`` is taken for ``MLII``, which is lead II with the electrodes on the trunk.
+    """
+    alike = {"II", "MLII"} if first in ("II", "MLII") else {first}
+    order = sorted(range(len(record.leads)), key=lambda k: record.leads[k].upper().strip() not in alike)
+    return record._replace(signal=record.signal[:, order], leads=[record.leads[k] for k in order])
+
+
+def without_gaps(signal: np.ndarray) -> np.ndarray:
+    """Fill each lead's missing samples, NaN or infinite, on the straight line between their neighbours.
+
+    A gap at an end continues the nearest sample, and a lead without any number is 0. The signal itself is returned if
+    nothing is missing.
+    """
+    present = np.isfinite(signal)
+    if present.all():
+        return signal
+    filled, places = np.zeros_like(signal), np.arange(len(signal))
+    for lead in range(signal.shape[1]):
+        known = present[:, lead]
+        if known.any():
+            filled[:, lead] = np.interp(places, places[known], signal[known, lead])
+    return filled
+
+
+def resampled(record: Record, fs: float) -> Record:
+    """Return a record at another rate: low-pass filtered, gaps filled, positions rounded to the nearest sample."""
+    if math.isclose(record.fs, fs):
+        return record._replace(signal=without_gaps(record.signal))
+    from scipy.signal import resample_poly
+
+    ratio = Fraction(fs / record.fs).limit_denominator(1000)
+    signal = without_gaps(record.signal)
+    if len(signal):
+        # Its last sample goes on beyond an end: at zeros the filter would ring.
+        signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="edge").astype(np.float32)
+    sample = None if record.sample is None else np.rint(record.sample * float(ratio)).astype(np.int64)
+    return record._replace(signal=signal, fs=fs, sample=sample)
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
+
+
+def _read_wfdb(header: Path) -> Record:
+    package, name = needs("wfdb", "ecg"), str(header.with_suffix(""))
+    _check_record_line(header)
+    try:
+        head = package.rdheader(name)
+        fs, names, units = float(head.fs), list(head.sig_name or []), list(getattr(head, "units", None) or [])
+        files = list(getattr(head, "file_name", None) or [])
+    except Exception as error:  # wfdb raises whatever its parsing stumbles over
+        raise ValueError(f"{header}: damaged header ({_first_line(error)})") from error
+    if not fs > 0:
+        raise ValueError(f"{header}: damaged header (a rate of {fs:g} Hz)")
+    if not hasattr(head, "seg_name") and len(files) != head.n_sig:
+        raise ValueError(f"{header}: damaged header ({len(files)} of {head.n_sig} signals are described)")
+    _check_files(header, head, files)
+    try:
+        read = package.rdrecord(name, return_res=32)
+        signal, names, units = read.p_signal, list(read.sig_name or names), list(read.units or units)
+    except Exception as error:
+        raise ValueError(f"{header.with_suffix('')}: signals cannot be read ({_first_line(error)})") from error
+    if signal is None or not signal.size:
+        raise ValueError(f"{header}: the record holds no signal")
+    scales = [MILLIVOLTS.get((unit or "mV").lower()) for unit in units]
+    leads = [k for k, scale in enumerate(scales) if scale is not None]
+    if not leads:
+        raise ValueError(f"{header}: no signal is in volts, but in {', '.join(map(str, units))}")
+    millivolts = signal[:, leads].astype(np.float32) * np.array([scales[k] for k in leads], np.float32)
+    return Record(header.stem, millivolts, fs, [names[k] or f"lead {k + 1}" for k in leads])
+
+
+def _check_record_line(header: Path) -> None:
+    """Raise where the line of number of signals, rate and number of samples holds something else.
+
+    ``wfdb`` leaves out what it does not understand, and goes on with 250 Hz.
+    """
+    lines = header.read_text(encoding="latin-1").splitlines()
+    cells = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
+    for cell, what in zip(cells[1:4], ("number of signals", "rate", "number of samples")):
+        number = cell.split("/")[0].split("(")[0]  # a rate may have a counter's beside it
+        if not _is_number(number) or float(number) < 0:
+            raise ValueError(f"{header}: damaged header ({cell!r} is no {what})")
+
+
+def _check_files(header: Path, head: Any, files: list[str]) -> None:
+    """Raise where a signal file is missing, of an unknown format or shorter than the header says."""
+    formats = list(getattr(head, "fmt", None) or [])
+    for file in dict.fromkeys(files):
+        path = header.with_name(str(file))
+        rows = [k for k, name in enumerate(files) if name == file]
+        if file == "~" or not formats:
+            continue  # a gap between segments, or a list of segments with headers of their own
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: {header.name} says that it holds the signals")
+        sizes = [SAMPLE_BYTES.get(str(formats[k])) for k in rows]
+        if None in sizes and not str(formats[rows[0]]).startswith("5"):  # 508, 516, 524: compressed
+            raise ValueError(f"{path}: unknown signal format {formats[rows[0]]}; choose from {', '.join(SAMPLE_BYTES)}")
+        if head.sig_len and None not in sizes:
+            frames = [int((head.samps_per_frame or [1] * len(files))[k] or 1) for k in rows]
+            offset = int((head.byte_offset or [0] * len(files))[rows[0]] or 0)
+            needed = offset + sum(head.sig_len * n * size for n, size in zip(frames, sizes) if size)
+            if path.stat().st_size < math.floor(needed):
+                raise ValueError(
+                    f"{path}: {path.stat().st_size} bytes, expected {math.floor(needed)} for {head.sig_len} samples; "
+                    "is it truncated?"
+                )
+
+
+def _annotated(record: Record, header: Path, annotator: str) -> Record:
+    """Return a record with the annotations in its file of an ending."""
+    path = header.with_suffix(f".{annotator}")
+    if not path.is_file():
+        kinds = {".hea", ".dat", ".csv", ".png", ".txt"}
+        found = sorted(p.suffix[1:] for p in header.parent.glob(f"{header.stem}.*") if p.suffix not in kinds)
+        hint = f"annotators of this record: {', '.join(found)}" if found else "the record has no annotations"
+        raise FileNotFoundError(f"{path} is missing: {hint}")
+    if path.read_bytes()[-2:] != b"\0\0":
+        raise ValueError(f"{path}: damaged annotations (their end is missing); is it truncated?")
+    try:
+        found = needs("wfdb", "ecg").rdann(str(header.with_suffix("")), annotator)
+        sample, symbol = np.asarray(found.sample, np.int64), list(found.symbol)
+    except Exception as error:
+        raise ValueError(f"{path}: damaged annotations ({_first_line(error)})") from error
+    if len(sample) and (sample.max() >= len(record.signal) or (np.diff(sample) < 0).any()):
+        raise ValueError(f"{path}: annotations out of order or beyond the {len(record.signal)} samples of the record")
+    return record._replace(sample=sample, symbol=symbol)
+
+
+def _read_csv(path: Path, fs: float | None) -> Record:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    if fs is None:
+        raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
+    if not (fs > 0 and math.isfinite(fs)):
+        raise ValueError(f"{path}: fs must be above 0, not {fs:g}")
+    pandas = needs("pandas", "ecg")
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            line = file.readline()
+        mark = max(",;\t", key=line.count)
+        cells = [cell.strip().strip("'\"") for cell in line.strip().split(mark)]
+        named = any(not _is_number(cell) for cell in cells)
+        table = pandas.read_csv(path, sep=mark, header=0 if named else None, encoding="utf-8-sig", low_memory=False)
+        values = table.to_numpy(np.float32)
+    except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas' errors are ValueErrors
+        raise ValueError(f"{path}: expected numbers in columns, a lead each ({_first_line(error)})") from error
+    if not values.size:
+        raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
+    if not named:
+        cells = [f"lead {k + 1}" for k in range(values.shape[1])]
+    leads = [k for k, cell in enumerate(cells) if cell.lower() not in CLOCKS]
+    if not leads:
+        raise ValueError(f"{path}: no column of a lead beside {', '.join(cells)}")
+    return Record(path.stem, values[:, leads], float(fs), [cells[k] for k in leads])
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell or "nan")
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,69 @@
+"""Base of the datamodules of images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.base import TensorDataModule
+from datamodules.images.augment import augment, check_augmentation
+from datamodules.images.reading import PICTURE_ENDINGS
+from datamodules.loader import TensorLoader, epoch_seed
+
+
+class ImageDataModule(TensorDataModule):
+    """Base of the datamodules of images, with random augmentation of whole training batches on their device.
+
+    Args:
+        augment: Names and strengths of random changes of the training images; see ``AUGMENTATIONS``.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    endings = PICTURE_ENDINGS
+
+    def __init__(self, *, augment: dict[str, float] | None = None, **common: Any) -> None:
+        super().__init__(**common)
+        check_augmentation(augment or {})
+        self.augment = dict(augment or {})
+        self._draws: tuple[int, torch.Generator] | None = None
+
+    @property
+    def augments(self) -> bool:
+        """Whether training batches are augmented."""
+        return bool(self.augment)
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """Augment a training batch (N, C, H, W) of floats in [0, 1], on its device."""
+        return augment(x, self.augment, self._generator())
+
+    def train_dataloader(self) -> TensorLoader:
+        """Return the training batches."""
+        self._draws = None  # another fit draws the same augmentations as this one
+        return super().train_dataloader()
+
+    def _generator(self) -> torch.Generator:
+        """Return the random generator of the epoch's augmentation, a function of seed, epoch and process alone."""
+        epoch = self.trainer.current_epoch  # type: ignore[union-attr]
+        if self._draws is None or self._draws[0] != epoch:
+            rank = self.trainer.global_rank  # type: ignore[union-attr]
+            # 4,099 is a prime above any number of processes, so that no two of them share a seed.
+            seed = epoch_seed(self.seed, epoch) * 4_099 + rank + 1
+            self._draws = (epoch, torch.Generator().manual_seed(seed))
+        return self._draws[1]
+
+
+def spec_of_images(
+    shape: tuple[int, int, int], class_names: list[str], mean: float | list[float], std: float | list[float]
+) -> dict[str, Any]:
+    """Return the ``spec`` of labelled images of a shape (C, H, W)."""
+    return {
+        "input_shape": list(shape),
+        "in_features": shape[0] * shape[1] * shape[2],
+        "in_channels": shape[0],
+        "num_classes": len(class_names),
+        "class_names": class_names,
+        "mean": mean,
+        "std": std,
+    }

@@ -1,0 +1,137 @@
+"""Base of the datamodules of labelled texts."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.base import TensorDataModule
+from datamodules.splits import Split, stratified
+from datamodules.text.files import read_lines
+from datamodules.text.vocabulary import Vocabulary, padded
+
+
+class Labelled(NamedTuple):
+    """Texts, the numbers of their classes, and the number of the group that each belongs to."""
+
+    texts: list[str]
+    labels: list[int]
+    groups: list[int]
+
+    def take(self, rows: Any) -> Labelled:
+        """Return the rows of the given numbers."""
+        return Labelled(*([column[i] for i in rows] for column in self))
+
+
+class TextDataModule(TensorDataModule):
+    """Base of the datamodules of labelled texts.
+
+    A row is a text's token ids, (T,) filled up with 0, and its class. The subword vocabulary is learned from the
+    training rows alone, after validation and test were set aside. Training batches hold texts of about the same length
+    and are cut to the longest of them.
+
+    Args:
+        vocab_size: Number of tokens.
+        max_length: Largest number of tokens of a text; the rest of a longer one is left out.
+        lowercase: Whether case is dropped.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    class_names: list[str]
+
+    def __init__(
+        self, *, vocab_size: int = 8_000, max_length: int = 128, lowercase: bool = True, **common: Any
+    ) -> None:
+        super().__init__(**common)
+        if max_length < 1:
+            raise ValueError(f"max_length must be at least 1, not {max_length}")
+        self.vocab_size, self.max_length, self.lowercase = vocab_size, max_length, lowercase
+        self._text_splits: dict[str, Labelled] | None = None
+        self._vocabulary: Vocabulary | None = None
+
+    def read_all(self) -> dict[str, Labelled]:
+        """Read all texts: ``train`` and ``test``, and ``val`` where the source defines one."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract: it has no texts")
+
+    def clean_text(self, text: str) -> str:
+        """Return a text as people write; a source whose texts were cut into words puts them together again."""
+        return text
+
+    def add_synthetic(self, train: Labelled) -> Labelled:
+        """Return the training texts with such as are made from them, if a source makes any."""
+        return train
+
+    def divide(self, train: Labelled) -> tuple[Any, Any]:
+        """Return the row numbers that are trained on and those set aside for validation."""
+        return stratified(torch.tensor(train.labels), self.val_size, self.seed)
+
+    def text_splits(self) -> dict[str, Labelled]:
+        """Return the texts of ``train``, ``val`` and ``test``, read once."""
+        if self._text_splits is None:
+            parts = self.read_all()
+            if "val" not in parts:
+                rest, taken = self.divide(parts["train"])
+                parts = {
+                    **parts,
+                    "train": parts["train"].take(sorted(rest)),
+                    "val": parts["train"].take(sorted(taken)),
+                }
+            self._text_splits = {
+                name: parts[name]._replace(texts=[self.clean_text(text) for text in parts[name].texts])
+                for name in ("train", "val", "test")
+            }
+            self._text_splits["train"] = self.add_synthetic(self._text_splits["train"])
+        return self._text_splits
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The subwords, learned from the training texts once."""
+        if self._vocabulary is None:
+            self._vocabulary = Vocabulary.train(
+                self.text_splits()["train"].texts, self.vocab_size, lowercase=self.lowercase
+            )
+        return self._vocabulary
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """Classes, the vocabulary as JSON, its size and the largest number of tokens."""
+        return {
+            "num_classes": len(self.class_names),
+            "class_names": self.class_names,
+            "tokenizer": self.vocabulary.json,
+            "vocab_size": len(self.vocabulary),
+            "max_length": self.max_length,
+        }
+
+    def load(self) -> dict[str, Split]:
+        """Turn the texts into token ids."""
+        splits = {}
+        for name, part in self.text_splits().items():
+            ids, _ = padded(self.vocabulary.encode(part.texts), self.max_length)
+            splits[name] = Split((torch.from_numpy(ids), torch.tensor(part.labels)), np.array(part.groups))
+        return splits
+
+    def sha256(self) -> str:
+        """Return the checksum of all texts and labels, however they are divided."""
+        digest = hashlib.sha256()
+        for name, part in sorted(self.read_all().items()):
+            for text, label in zip(part.texts, part.labels):
+                digest.update(f"{name}\t{label}\t{text}\n".encode())
+        return digest.hexdigest()
+
+    def bucket_keys(self, split: Split) -> Tensor:
+        """Return the number of tokens (N,) of each row."""
+        return (split.column(0) != 0).sum(1)
+
+    def to_natural_units(self, x: Tensor) -> Tensor:
+        """Cut ids (N, T) to the longest row and make them int64."""
+        used = (x != 0).any(0).nonzero()
+        return x[:, : int(used[-1]) + 1 if len(used) else 1].long()
+
+    def read(self, source: str) -> list[str]:  # type: ignore[override]
+        """Read a text file, a text a line, or take the string for the text itself."""
+        return read_lines(source)

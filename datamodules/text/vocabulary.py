@@ -1,0 +1,150 @@
+"""Subword vocabularies: from strings to token ids and back."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.errors import needs
+
+PAD, UNKNOWN, START, END = 0, 1, 2, 3
+"""Ids of the special tokens: padding, an unknown subword, and the start and the end of a sequence."""
+SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+
+
+class Vocabulary:
+    """A subword vocabulary of Hugging Face's ``tokenizers``; ``json`` is all of it, as one string.
+
+    Args:
+        json: What ``Vocabulary.json`` was.
+
+    Raises:
+        ValueError: If the string is no tokenizer.
+    """
+
+    def __init__(self, json: str) -> None:
+        try:
+            self._tokenizer = needs("tokenizers", "text").Tokenizer.from_str(json)
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # the library raises bare exceptions
+            raise ValueError(f"not a tokenizer of Hugging Face's tokenizers ({error})") from None
+        self.json = json
+
+    @classmethod
+    def train(cls, texts: Iterable[str], size: int, *, lowercase: bool = False) -> Vocabulary:
+        """Learn byte-pair encoding (Sennrich, Haddow & Birch, 2016) from texts.
+
+        Text is brought to Unicode's form NFKC first. Words keep the space before them, so text comes back as it was but
+        for its runs of spaces. A character that the texts do not have is spelled in bytes, and nothing is unknown.
+
+        Args:
+            texts: The training split's texts, and no others.
+            size: Number of tokens, the special ones and the 256 bytes included.
+            lowercase: Whether case is dropped.
+
+        Raises:
+            ValueError: If ``size`` leaves no room for subwords, or the texts are too few for so many.
+        """
+        library = needs("tokenizers", "text")
+        if size < 300:
+            raise ValueError(f"vocab_size must be at least 300, not {size}: 256 bytes and the special tokens are in it")
+        tokenizer = library.Tokenizer(library.models.BPE(unk_token=SPECIAL[UNKNOWN], byte_fallback=True))
+        forms = [library.normalizers.NFKC(), *([library.normalizers.Lowercase()] if lowercase else [])]
+        forms += [library.normalizers.Replace(library.Regex(r"\s+"), " "), library.normalizers.Strip()]
+        tokenizer.normalizer = library.normalizers.Sequence(forms)
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
+            [
+                library.pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always"),
+                library.pre_tokenizers.Punctuation("isolated"),
+            ]
+        )
+        tokenizer.decoder = library.decoders.Sequence(
+            [
+                library.decoders.ByteFallback(),
+                library.decoders.Fuse(),
+                library.decoders.Replace("\u2581", " "),
+                library.decoders.Strip(" ", 1, 0),
+            ]
+        )
+        bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=size, special_tokens=[*SPECIAL, *bytes_], show_progress=False, limit_alphabet=1000
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        if tokenizer.get_vocab_size() < size:
+            raise ValueError(
+                f"vocab_size={size} is larger than the texts allow: they have {tokenizer.get_vocab_size()} subwords"
+            )
+        return cls(tokenizer.to_str())
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def encode(self, texts: Sequence[str], *, ends: bool = False) -> list[list[int]]:
+        """Turn texts into token ids, between ``START`` and ``END`` if ``ends``."""
+        found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [[START, *ids, END] for ids in found] if ends else found
+
+    def encode_padded(self, texts: Sequence[str], max_length: int, *, ends: bool = False) -> Tensor:
+        """Turn texts into token ids (N, T), int64, padded with ``PAD`` and truncated to ``max_length``.
+
+        Args:
+            texts: The texts.
+            max_length: Largest number of tokens.
+            ends: Whether each sequence is enclosed in ``START`` and ``END``, which count as tokens.
+
+        Returns:
+            Ids (N, T); T is at least 1.
+        """
+        room = max_length - 2 * ends
+        rows = [ids[:room] for ids in self.encode(texts)]
+        rows = [[START, *ids, END] for ids in rows] if ends else rows
+        return torch.from_numpy(padded(rows, max_length)[0]).long()
+
+    def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
+        """Turn token ids into texts, each up to its first ``END``; special tokens are skipped."""
+        kept = []
+        for row in rows:
+            ids = list(row)
+            ids = ids[: ids.index(END)] if END in ids else ids
+            kept.append([i for i in ids if i >= len(SPECIAL)])
+        return self._tokenizer.decode_batch(kept, skip_special_tokens=False)
+
+    def subwords(self, n: int) -> tuple[list[int], list[str]]:
+        """Return ids and subwords of the first ``n`` merges of byte-pair encoding, roughly the most frequent."""
+        words = ((i, self._tokenizer.id_to_token(i)) for i in range(len(SPECIAL), len(self)))
+        kept = [(i, word.replace("\u2581", "_")) for i, word in words if not word.startswith("<0x")]
+        longer = [(i, word) for i, word in kept if len(word.strip("_")) > 1][:n]
+        return [i for i, _ in longer], [word for _, word in longer]
+
+    def pieces(self, row: Sequence[int]) -> list[str]:
+        """Return the text of each token id by itself; special tokens by name."""
+        names = {PAD: "", UNKNOWN: "<unknown>", START: "<start>", END: "<end>"}
+        found = self._tokenizer.decode_batch([[i] for i in row], skip_special_tokens=False)
+        return [names.get(i, text.strip()) for i, text in zip(row, found)]
+
+
+@functools.lru_cache(maxsize=16)
+def vocabulary_from_json(json: str) -> Vocabulary:
+    """Return the vocabulary of a JSON string, parsed once."""
+    return Vocabulary(json)
+
+
+def padded(rows: Sequence[Sequence[int]], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of ids as one array filled up with ``PAD`` and cut at ``longest``, and their lengths.
+
+    Returns:
+        Ids (N, T) as int16, or int32 where an id does not fit, and lengths (N,) as int64. T is at least 1.
+    """
+    lengths = np.array([min(len(row), longest) for row in rows], dtype=np.int64)
+    largest = max((max(row, default=0) for row in rows), default=0)
+    ids = np.full((len(rows), max(1, int(lengths.max(initial=1)))), PAD, np.int16 if largest < 2**15 else np.int32)
+    taken = np.fromiter(chain.from_iterable(row[:longest] for row in rows), ids.dtype, int(lengths.sum()))
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = taken
+    return ids, lengths

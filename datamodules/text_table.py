@@ -1,0 +1,112 @@
+"""A user's own table of labelled texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import torch
+
+from datamodules.registry import register_datamodule
+from datamodules.splits import stratified
+from datamodules.text.base import Labelled, TextDataModule
+from datamodules.text.files import decoded
+
+
+@register_datamodule("text_table")
+class TextTableDataModule(TextDataModule):
+    """A user's own labelled texts: a TSV or CSV file with a header line, a column of texts and one of labels.
+
+    The test split is drawn here, always the same for the same file; rows of the same text are one, or all on one side.
+
+    Args:
+        root: The file; there is no default.
+        text: Name of the column of texts.
+        label: Name of the column of labels.
+        val_size: Texts of the training split set aside for validation; a tenth if None.
+        test_size: Texts of the test split; a fifth if None.
+        batch_size: Rows an update.
+        vocab_size: Number of tokens.
+        **common: Arguments of ``TextDataModule``.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        text: str = "text",
+        label: str = "label",
+        val_size: int | None = None,
+        test_size: int | None = None,
+        batch_size: int = 32,
+        vocab_size: int = 2_000,
+        **common: Any,
+    ) -> None:
+        if not root:
+            raise ValueError("text_table needs root: your TSV or CSV file with a column of texts and one of labels")
+        super().__init__(root=root, val_size=val_size or 0, batch_size=batch_size, vocab_size=vocab_size, **common)
+        self.text, self.label, self.test_size = text, label, test_size
+        self._val_size_given = val_size is not None
+
+    @property
+    def class_names(self) -> list[str]:  # type: ignore[override]
+        """The labels, sorted."""
+        return sorted({label for _, label in self._table()})
+
+    def read_all(self) -> dict[str, Labelled]:
+        """Read the file and draw the test split."""
+        table, names = self._table(), self.class_names
+        found: dict[str, list[int]] = {}
+        for text, label in table:
+            rows = found.setdefault(text, [])
+            if names.index(label) not in rows:
+                rows.append(names.index(label))
+        texts, labels = list(found), torch.tensor([rows[0] for rows in found.values()])
+        size = max(len(names), len(texts) // 5) if self.test_size is None else self.test_size
+        rest, taken = stratified(labels, size, seed=0, name="test_size")
+        if not self._val_size_given:
+            self.val_size = max(len(names), len(rest) // 10)
+        parts = {}
+        for part, chosen in (("train", rest), ("test", taken)):
+            labelled = [(texts[i], k, int(i)) for i in sorted(chosen) for k in found[texts[i]]]
+            parts[part] = Labelled(*map(list, zip(*labelled)))
+        return parts
+
+    def divide(self, train: Labelled) -> tuple[Any, Any]:
+        """Set texts aside with all their labels."""
+        _, first, group = np.unique(train.groups, return_index=True, return_inverse=True)
+        return tuple(
+            np.flatnonzero(np.isin(group, chosen))
+            for chosen in stratified(torch.tensor(train.labels)[first], self.val_size, self.seed)
+        )  # type: ignore[return-value]
+
+    def _table(self) -> list[tuple[str, str]]:
+        path = self.root
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; expected a TSV or CSV file of texts and labels")
+        content = decoded(path.read_bytes(), str(path))
+        if not content.strip():
+            raise ValueError(f"{path} is empty: expected a header line and rows of text and label")
+        header = content.splitlines()[0]
+        delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") or "\t" in header else ","
+        rows = list(
+            csv.reader(
+                io.StringIO(content),
+                delimiter=delimiter,
+                quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+            )
+        )
+        for name in (self.text, self.label):
+            if name not in rows[0]:
+                raise ValueError(f"{path} has no column {name!r}: its header line has {', '.join(rows[0])}")
+        columns = [rows[0].index(name) for name in (self.text, self.label)]
+        table = []
+        for number, row in enumerate(rows[1:], 2):
+            if not any(row):
+                continue
+            if len(row) <= max(columns):
+                raise ValueError(f"{path}, row {number}: {len(row)} columns, expected {len(rows[0])}")
+            table.append((row[columns[0]].strip(), row[columns[1]].strip()))
+        return table

@@ -1,0 +1,102 @@
+"""Pictures of a classifier of heart beats for TensorBoard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.figures.ecg import SCORED, beat_strips, confusion, precision_recall, saliency
+from zoo.metrics.ec57 import CLASSES
+from zoo.nn.ecg import divide_by_amplitude
+from zoo.tasks.ecg_annotation import BeatInputs, beat_inputs
+from zoo.tasks.ecg_classification import BeatClassifier
+
+
+class Beats(TensorBoardCallback):
+    """Log what a classifier of beats makes of the validation records.
+
+    After each validation there are four pictures: ``confusion``, the beats of each class by what they were taken for;
+    ``precision_recall``, a curve for each class against all others; ``mistakes``, the beats that were taken for another
+    class with the greatest probability, amid their neighbours; and ``saliency``, the mean beat of each class, and
+    where a change of the signal would change the class's score most.
+
+    Args:
+        shown: Number of mistakes shown.
+        examined: Beats of each class by which it is seen what the network looks at.
+    """
+
+    def __init__(self, shown: int = 8, examined: int = 64) -> None:
+        self.shown, self.examined = shown, examined
+        self._clear()
+
+    def _clear(self) -> None:
+        self._drawn: list[tuple[Tensor, ...]] = []
+        self._beats: dict[str, list[Tensor]] = {name: [] for name in SCORED}
+        self._gradients: dict[str, list[Tensor]] = {name: [] for name in SCORED}
+
+    @classmethod
+    def suits(cls, model: L.LightningModule) -> bool:
+        """Return whether the model is a classifier of beats."""
+        return isinstance(model, BeatClassifier)
+
+    def collect(self, model: Any, batch: Any, batch_idx: int) -> None:
+        """Keep what the figures need of a batch."""
+        if batch_idx == 0:
+            self._clear()
+        beats = beat_inputs(batch)
+        drawn = (beats.x[:, :1], beats.around[:, :, :1], beats.rr, batch[-1])
+        self._drawn.append(tuple(part.to("cpu", copy=True) for part in drawn))
+        self._examine(model, beats, batch[1].cpu())
+
+    def _examine(self, model: BeatClassifier, beats: BeatInputs, y: Tensor) -> None:
+        """Keep some beats of each class, in amplitudes, and the size of the gradient of the class's score by them."""
+        for k, name in enumerate(SCORED):
+            missing = self.examined - sum(len(part) for part in self._beats[name])
+            few = max(0, min(missing, self.examined // 8))  # of a batch, so that they are of several records
+            rows = torch.nonzero(y == k).flatten()[:few].to(beats.x.device)
+            if not len(rows):
+                continue
+            with torch.inference_mode(False), torch.enable_grad():
+                chosen = BeatInputs(*(part[rows].clone() for part in beats))
+                x = chosen.x.detach().clone().requires_grad_()
+                score = model(**model.network_inputs(chosen._replace(x=x)))[:, k].sum()
+                (gradient,) = torch.autograd.grad(score, x)
+            level = chosen.x - chosen.x.median(2, keepdim=True).values
+            self._beats[name].append(divide_by_amplitude(level, chosen.amplitude)[:, 0].cpu())
+            self._gradients[name].append(gradient.abs().sum(1).float().cpu())
+
+    def draw(self, model: Any, writer: Any, step: int) -> None:
+        """Log the figures."""
+        if not self._drawn:
+            return
+        beats, fs = model.metrics["val"]["ec57"], model.hparams["fs"]
+        figures = {
+            "confusion": confusion(beats.matrices.sum(0)),
+            "precision_recall": precision_recall(*beats.classified),
+            "mistakes": beat_strips(self._mistakes(*beats.classified), fs, model.hparams["rr_around"]),
+            "saliency": saliency(self._beats, self._gradients, fs),
+        }
+        for name, figure in figures.items():
+            writer.add_figure(name, figure, step)
+        self._clear()
+
+    def _mistakes(self, probabilities: Tensor, y: Tensor) -> list[dict[str, Any]]:
+        """Return what is drawn of the beats that were taken for another class with the greatest probability."""
+        x, around, rr, record = (torch.cat(parts) for parts in zip(*self._drawn))
+        sure, classes = probabilities.max(1)
+        wrong = torch.nonzero((classes != y) & (y < len(SCORED))).flatten()
+        worst = wrong[sure[wrong].topk(min(self.shown, len(wrong))).indices].tolist()
+        return [
+            {
+                "title": f"record {int(record[row])}: {CLASSES[int(y[row])]} taken for {CLASSES[int(classes[row])]} "
+                f"(probability {float(sure[row]):.2f})",
+                "x": x[row].float(),
+                "around": around[row].float(),
+                "rr": rr[row].float(),
+            }
+            for row in worst
+        ]

@@ -1,0 +1,92 @@
+"""Direction of metrics: whether a higher value is better.
+
+This module loads no torch, so that claims can be checked without it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from zoo.errors import unknown
+
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "auc": True,
+    "auroc": True,
+    "bleu": True,
+    "chrf": True,
+    "ciede2000": False,
+    "cider": True,
+    "cross_entropy": False,
+    "detection_loss": False,
+    "dice": True,
+    "error": False,
+    "exact": True,
+    "extra_beats": False,
+    "f1": True,
+    "false_positive_rate": False,
+    "iou": True,
+    "j_index": True,
+    "jk_index": True,
+    "kappa": True,
+    "kl": False,
+    "loss": False,
+    "mae": False,
+    "meteor": True,
+    "missed_beats": False,
+    "mrr": True,
+    "mse": False,
+    "nats": False,
+    "nll": False,
+    "perplexity": False,
+    "positive_predictivity": True,
+    "precision": True,
+    "psnr": True,
+    "r2": True,
+    "readable_samples": True,
+    "recall": True,
+    "rmse": False,
+    "rouge": True,
+    "sample_classes": True,
+    "sensitivity": True,
+    "solved": True,
+    "specificity": True,
+    "sse": False,
+    "ssim": True,
+}
+"""Direction of each measure by its usual name, with which the name of a metric ends: ``test_hole_psnr`` is a PSNR."""
+STAGES = ("train_", "val_", "test_")
+_QUALIFIER = re.compile(r"(_at_.*|_without_.*|_macro|_micro|_\d+|_[l\d]|\*)+$")
+"""What may follow the measure: ``precision_at_recall_10``, ``s_f1_without_232``, ``macro_f1_3``, ``rouge_l``."""
+
+
+def mode_of(metric: str, mode: str | None = None, declared: Mapping[str, bool] = {}) -> str:
+    """Return ``"max"`` for a metric of which a higher value is better, else ``"min"``.
+
+    Args:
+        metric: Its name, such as ``"val_accuracy"``, or a wildcard pattern such as ``"test_precision_at_*"``.
+        mode: ``"max"`` or ``"min"`` where the user gives it.
+        declared: Directions of metrics by name without the stage, which go before ``HIGHER_IS_BETTER``.
+
+    Raises:
+        ValueError: If nothing declares the metric's direction.
+    """
+    if mode is not None:
+        if mode not in ("max", "min"):
+            raise unknown(f"mode of {metric}", mode, ("max", "min"))
+        return mode
+    name = metric
+    for stage in STAGES:
+        name = name.removeprefix(stage)
+    measure = _QUALIFIER.sub("", name)
+    for known in (declared, HIGHER_IS_BETTER):
+        for candidate in (name, measure):
+            words = candidate.split("_")
+            for start in range(len(words)):  # the longest measure that the name ends with
+                ending = "_".join(words[start:])
+                if ending in known:
+                    return "max" if known[ending] else "min"
+    raise ValueError(
+        f"{metric}: is a higher or a lower value better? No metric of this name is known: set mode max or min"
+    )

@@ -1,0 +1,102 @@
+"""The one door from a user's inputs to a model's answers: ``predict``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import unknown
+from zoo.prediction import ecg, images, rows
+from zoo.prediction.inputs import Predictions, as_list
+
+PIPELINES: dict[str, Callable[..., Predictions]] = {
+    "images": images.predict,
+    "recordings": ecg.predict,
+    "rows": rows.predict,
+}
+"""How inputs of each kind are answered; a task says of which kind its inputs are, see ``ZooModule.input_kind``."""
+
+
+def predict(
+    model: Any, inputs: Any, output: str | os.PathLike[str] | None = None, **options: Any
+) -> list[dict[str, Any]]:
+    """Answer inputs with a model.
+
+    Args:
+        model: A recipe by name, whose shipped weights are used, a recipe's YAML file, or a model.
+        inputs: One input or a sequence of them: paths of files or folders, strings where the model takes texts, the
+            bytes of a file, or arrays and tensors in natural units.
+        output: File or folder to which the answers are written too.
+        **options: ``ckpt_path``, a checkpoint in place of a recipe's shipped weights; ``data``, the datamodule that
+            reads the inputs of a model; ``fs`` and ``annotator`` of recordings, see ``zoo.prediction.ecg.predict``.
+
+    Returns:
+        A dictionary for each sample: its input under ``"input"``, and what the model answers.
+
+    Raises:
+        ValueError: If an input has no answer; the others are written to ``output`` all the same.
+        FileNotFoundError: If a file is missing.
+    """
+    found = predict_inputs(model, inputs, output, **options)
+    error = found.error()
+    if error:
+        raise error
+    return found.answers
+
+
+def predict_inputs(
+    model: Any,
+    inputs: Any,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    ckpt_path: str | os.PathLike[str] | None = None,
+    data: Any = None,
+    **options: Any,
+) -> Predictions:
+    """Answer inputs as ``predict`` does, but return what failed beside the answers.
+
+    Raises:
+        ValueError, OSError: If no input can be answered, or an option has no use for the model.
+    """
+    sources = as_list(inputs)
+    if isinstance(model, (str, os.PathLike)):
+        model, data = load_model(os.fspath(model), ckpt_path, data)
+    elif ckpt_path is not None:
+        raise ValueError("ckpt_path belongs to a recipe: a model has its weights already")
+    kind = model.input_kind
+    if kind not in PIPELINES:
+        raise unknown(f"input_kind of {type(model).__name__}", kind, PIPELINES)
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in ecg.OPTIONS:
+            raise unknown("option of predict", name, ("ckpt_path", "data", *ecg.OPTIONS))
+        if kind != "recordings":
+            raise ValueError(f"{name} is for recordings, which {type(model).__name__} does not take")
+    return PIPELINES[kind](model, data, sources, os.fspath(output) if output is not None else None, **given)
+
+
+def load_model(name: str, ckpt_path: str | os.PathLike[str] | None = None, data: Any = None) -> tuple[Any, Any]:
+    """Return a recipe's model in evaluation mode, and the datamodule that reads its inputs.
+
+    Args:
+        name: The recipe, or its YAML file.
+        ckpt_path: A checkpoint, or ``last`` or ``best`` of the recipe's newest run; the shipped weights if None.
+        data: The datamodule; the recipe's own if None.
+    """
+    from zoo.pretrained import load_weights
+    from zoo.recipes import load_recipe
+    from zoo.registry import find_model
+    from zoo.training.checkpoints import load_checkpoint
+
+    recipe = load_recipe(name)
+    if ckpt_path is None:
+        model = load_weights(recipe.name)
+    else:
+        path: Path = recipe.find_checkpoint(os.fspath(ckpt_path))
+        model = load_checkpoint(find_model(recipe.model["name"]).cls, path)
+    if data is None:
+        data = recipe.datamodule()
+        data.adopt(dict(model.hparams))
+    return model, data

@@ -1,0 +1,160 @@
+"""From a recording of the heart to annotated beats, whatever network names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datamodules.ecg.beats import AFTER, BEFORE, cut_windows, median_amplitude, template_beat, two_leads
+from datamodules.ecg.qrs_detection import detect_qrs
+from datamodules.ecg.records import Record, resampled, without_gaps
+from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, rr_intervals
+from zoo.base import ZooModule
+from zoo.nn.kernel_smoothing import count_blocks
+
+WINDOW, PEAK = BEFORE + AFTER, BEFORE
+"""Number of samples of a window, and the index of the R peak in it."""
+RHYTHM = rhythm_features()
+"""Number of features of the longer rhythm of a beat; see ``rhythm_around``."""
+
+
+class Annotation(NamedTuple):
+    """The beats of a recording."""
+
+    sample: np.ndarray
+    """Positions (N,) in samples of the recording, int64."""
+    symbol: list[str]
+    """Class of each beat: N, S, V, F or Q."""
+    probability: np.ndarray
+    """Probability (N,) that the model gives it, float32."""
+
+
+class BeatInputs(NamedTuple):
+    """What a network may see of N beats, as the datamodule ``mitbih`` describes it."""
+
+    x: Tensor
+    """Millivolts (N, 2, T): the windows around the beats."""
+    rr: Tensor
+    """Seconds (N, 2 * around + 2): the RR intervals around each beat, their median, their recent mean."""
+    rhythm: Tensor
+    """Numbers (N, 24): how each beat stands in a longer stretch of its rhythm."""
+    amplitude: Tensor
+    """Millivolts (N, 2): the record's median peak-to-peak of a beat."""
+    template: Tensor
+    """Millivolts (N, 2, T): the record's usual beat."""
+    around: Tensor
+    """Millivolts (N, 2 * neighbours, 2, T): the windows of the beats before and after."""
+
+
+def beat_inputs(batch: Any) -> BeatInputs:
+    """Return what a network input_names of a batch (x, y, rr, rhythm, amplitude, template, around, record)."""
+    x, _, *rest = batch
+    return BeatInputs(x, *rest[:-1])
+
+
+class BeatAnnotator(ZooModule):
+    """A network that takes beats and can say what it takes those of a recording for; a research tool.
+
+    A subclass implements ``classify_beats``.
+    """
+
+    input_names: ClassVar[tuple[str, ...]] = BeatInputs._fields
+    """What ``forward`` takes of ``BeatInputs``."""
+
+    @property
+    def input_kind(self) -> str:
+        """Recordings."""
+        return "recordings"
+
+    def network_inputs(self, beats: BeatInputs) -> dict[str, Tensor]:
+        """Return what ``forward`` takes of what is known of N beats."""
+        return {name: getattr(beats, name) for name in self.input_names}
+
+    @property
+    def example_input_array(self) -> Any:
+        """What the network takes of one beat."""
+        rr, beside = 2 * self.hparams["rr_around"] + 2, 2 * self.hparams["neighbours"]
+        shapes = ((2, WINDOW), (rr,), (RHYTHM,), (2,), (2, WINDOW), (beside, 2, WINDOW))
+        return self.network_inputs(BeatInputs(*(torch.ones(1, *shape) for shape in shapes)))
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        raise AttributeError("example_input_array follows from the model's arguments")
+
+    def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
+        """Return the symbol of each beat of a stretch of a recording, in order, and how sure (N,) it is."""
+        raise NotImplementedError(f"{type(self).__name__} is abstract: it has no classify_beats")
+
+    @torch.no_grad()
+    def annotate(
+        self,
+        signal_mV: Any,  # noqa: N803  the unit is part of the name
+        fs: float,
+        r_peaks: Any = None,
+        leads: list[str] | None = None,
+    ) -> Annotation:
+        """Name the class of each beat of a recording.
+
+        Args:
+            signal_mV: Millivolts (samples, leads), or (samples,) of one lead; NaN where the recorder gave none.
+            fs: Samples a second.
+            r_peaks: Positions of the beats in samples; found by ``sleepecg`` if None, see ``detect_qrs``.
+            leads: Names of the leads; if None the first is MLII.
+
+        Returns:
+            The beats in order; with given peaks exactly one a peak.
+
+        Raises:
+            ValueError: If an argument has another shape or is out of range.
+        """
+        signal = np.asarray(signal_mV, np.float32)
+        signal = signal[:, None] if signal.ndim == 1 else signal
+        if signal.ndim != 2 or not signal.shape[1]:
+            raise ValueError(f"signal of shape {signal.shape}: expected (samples, leads), in millivolts")
+        if not 1 <= fs < float("inf"):
+            raise ValueError(f"fs must be samples a second, at least 1, not {fs}")
+        names = list(leads) if leads is not None else ["MLII", *(f"lead {k}" for k in range(2, signal.shape[1] + 1))]
+        if len(names) != signal.shape[1]:
+            raise ValueError(f"{len(names)} names of leads for a signal of {signal.shape[1]}")
+        record = two_leads(Record("signal", without_gaps(signal), float(fs), names))
+        peaks = detect_qrs(record.signal, fs) if r_peaks is None else checked_peaks(r_peaks, len(signal))
+        if not len(peaks):
+            return Annotation(peaks, [], np.zeros(0, np.float32))
+        slower = resampled(record._replace(sample=peaks), self.hparams["fs"])
+        windows = cut_windows(slower.signal, slower.sample)  # type: ignore[arg-type]
+        rows = rr_intervals(peaks, fs), rhythm_around(peaks, fs)
+        whole = (median_amplitude(windows)[None], template_beat(windows, rows[0])[None])
+        found, sure = [], []
+        with self.evaluating():
+            for part in self._pieces(windows, rows, whole):
+                symbols, probability = self.classify_beats(part)
+                found += symbols
+                sure.append(probability.float().cpu().numpy())
+        return Annotation(peaks, found, np.concatenate(sure))
+
+    def _pieces(
+        self, windows: np.ndarray, rows: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray]
+    ) -> Iterator[BeatInputs]:
+        """Yield the beats of a recording, a stretch at a time, on the model's device."""
+        steps = np.array([step for step in range(-self.hparams["neighbours"], self.hparams["neighbours"] + 1) if step])
+        for number in np.array_split(np.arange(len(windows)), count_blocks(len(windows))):
+            beside = (number[:, None] + steps.astype(np.int64)).clip(0, len(windows) - 1)
+            arrays = (windows[number], *(row[number] for row in rows), *whole, windows[beside])
+            x, rr, rhythm, amplitude, template, around = (torch.from_numpy(array).to(self.device) for array in arrays)
+            whole_record = amplitude.expand(len(x), -1), template.expand(len(x), -1, -1)
+            yield BeatInputs(x, rr, rhythm, *whole_record, around)
+
+
+def checked_peaks(r_peaks: Any, samples: int) -> np.ndarray:
+    """Return positions as int64 after a look whether they are in order and inside the recording."""
+    peaks = np.asarray(r_peaks)
+    if peaks.ndim != 1 or not (peaks.size == 0 or np.issubdtype(peaks.dtype, np.integer)):
+        raise ValueError(f"r_peaks of shape {peaks.shape} and {peaks.dtype}: expected whole numbers (beats,), samples")
+    peaks = peaks.astype(np.int64)
+    if len(peaks) and (peaks[0] < 0 or peaks[-1] >= samples or (np.diff(peaks) < 0).any()):
+        raise ValueError(f"r_peaks must ascend from 0 to {samples - 1}, not go from {peaks[0]} to {peaks[-1]}")
+    return peaks

@@ -1,0 +1,210 @@
+"""Classification of heart beats in electrocardiograms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from zoo.base import Batch, Values
+from zoo.metrics import EC57
+from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD, ec57_table
+from zoo.nn.kernel_smoothing import shape_features, smooth_over_similar_beats, timing_features
+from zoo.tasks.classification import Classifier
+from zoo.tasks.ecg_annotation import BeatAnnotator, BeatInputs, beat_inputs
+
+FEWEST = 100
+"""Fewest beats of a class in training with which it is learned; Q has 8, F 415."""
+SMALLEST_BANDWIDTH = 1e-3
+"""Smallest bandwidth of smoothing; no two beats are so similar."""
+
+
+class BeatClassifier(BeatAnnotator, Classifier):
+    """A network that names the class of each beat; a research tool, not a medical device.
+
+    A batch is (x, y, rr, rhythm, amplitude, template, around, record), as ``mitbih`` gives it; the network takes
+    all but y and record. The loss is the cross-entropy; in training a beat of class k and record r weighs
+
+        w_rk = (n / n_k) ** balance * n_rk ** -patients / mean_k(n_rk ** -patients)
+
+    with n, n_k and n_rk the beats in training, those of the class, and those of the class in the record, and the mean
+    over the class's beats. It is 0 for a class of fewer than 100, such as Q, of which nothing can be learned. The loss
+    of a batch is normalised by the batch's sum of weights. Beats in made-up rhythms, whose records have negative
+    numbers, are counted apart.
+
+    In evaluation and in ``annotate`` the probabilities of similar beats of a record are averaged, those by shape and
+    those by timing apart; see ``zoo.nn.kernel_smoothing``. This looks into the future. The loss, ``predict_step`` and
+    ``classify`` take each beat by itself.
+
+    Metrics in evaluation are those of ``zoo.metrics.EC57``: ``macro_f1`` over N, S, V and F, the share ``accuracy`` of
+    all their beats, ``s_f1``, ...
+
+    Args:
+        balance: Exponent of the classes: 0 counts each beat alike, 1 each class.
+        patients: Exponent of the records: 0 counts each beat of a class alike, 1 each record that has such beats.
+        smoothing_bandwidth: Bandwidth of the kernel that weighs similar beats: their root mean square distance, of the
+            shape in amplitudes of the record, of the timing in logarithms. 0 turns smoothing off.
+        fs: Samples a second of the network's windows.
+        **training: Arguments of ``Classifier`` and ``ZooModule``.
+    """
+
+    default_monitor = "val_macro_f1"
+    weighed_records: Tensor
+    weights: Tensor
+
+    def __init__(
+        self,
+        *,
+        balance: float = 0.5,
+        patients: float = 0.0,
+        smoothing_bandwidth: float = 0.0,
+        fs: int = 180,
+        **training: Any,
+    ) -> None:
+        super().__init__(**training)
+        for name, value in {"balance": balance, "patients": patients}.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be in [0, 1], not {value}")
+        if smoothing_bandwidth != 0 and not SMALLEST_BANDWIDTH <= smoothing_bandwidth < float("inf"):
+            raise ValueError(
+                f"smoothing_bandwidth must be 0 or at least {SMALLEST_BANDWIDTH}, not {smoothing_bandwidth}"
+            )
+        self.register_buffer("weighed_records", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("weights", torch.zeros(0, len(CLASSES)), persistent=False)
+
+    def forward(  # type: ignore[override]
+        self, x: Tensor, rr: Tensor, rhythm: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
+    ) -> Tensor:
+        """Map what is known of N beats, see ``BeatInputs``, to scores (N, 5)."""
+        return self.net(x, rr, rhythm, amplitude, template, around)
+
+    def record_probabilities(self, scores: Tensor, shapes: Tensor, timings: Tensor) -> Tensor:
+        """Return the probabilities (N, 5) of the beats of one record, smoothed over similar beats."""
+        width = self.hparams["smoothing_bandwidth"]
+        return (
+            smooth_over_similar_beats(scores, shapes, timings, width) if width else self.probabilities(scores.float())
+        )
+
+    def report(self) -> str:
+        """Return the tables of the last test, with annotated R peaks, as text; see ``zoo.metrics.ec57_table``."""
+        beats = self.metrics["test"]["ec57"]
+        assert isinstance(beats, SmoothedEC57)
+        return f"R peaks as annotated\n\n{ec57_table(beats.matrices, beats.records)}"
+
+    def setup(self, stage: str) -> None:
+        """Weigh the training split's classes and records."""
+        super().setup(stage)
+        counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
+        if stage == "fit" and counts is not None:
+            self.weighed_records, table = counts("train")
+            exponents = self.hparams["balance"], self.hparams["patients"]
+            self.weights = beat_weights(self.weighed_records, table, *exponents)
+
+    def loss(self, scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the mean loss of a batch, in which each beat has a weight (N,) if there are any."""
+        if weight is None:
+            return super().loss(scores, y)
+        losses = F.cross_entropy(scores, y, label_smoothing=self.hparams["label_smoothing"], reduction="none")
+        return (losses * weight).sum() / weight.sum().clamp_min(1e-12)
+
+    def configure_metrics(self) -> dict[str, Metric]:
+        """Return the scores of EC57 over the records of the trainer's data."""
+        records = getattr(getattr(self.trainer, "datamodule", None), "records", (SUPRAVENTRICULAR_RECORD,))
+        return {"ec57": SmoothedEC57(records, self.record_probabilities)}
+
+    def step(self, batch: Batch) -> Values:
+        """Compute the loss of a batch, and in evaluation the scores and features of each beat."""
+        y, record, weight = batch[1], batch[-1], None
+        if self.training and len(self.weights):
+            weight = self.weights[torch.searchsorted(self.weighed_records, record), y]
+        beats = beat_inputs(batch)
+        scores = self(**self.network_inputs(beats))
+        values: Values = {"loss": self.loss(scores, y, weight)}
+        if not self.training:
+            features = shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
+            values["ec57"] = (scores.detach(), *features, y, record)
+        return values
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...), of each beat by itself."""
+        return self.probabilities(self(**self.network_inputs(beat_inputs(batch))))
+
+    def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
+        """Return the class of each beat of a stretch of a recording, in order, and its probability (N,)."""
+        kept = self(**self.network_inputs(beats)), shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
+        sure, classes = self.record_probabilities(*kept).max(1)
+        return [CLASSES[k] for k in classes.tolist()], sure
+
+
+class SmoothedEC57(Metric):
+    """Scores of EC57 over beats that are classified record by record once all of them are known.
+
+    Args:
+        records: Numbers of the records that have a matrix of their own; see ``EC57``.
+        probabilities: Function of scores (N, 5), shape features and timing features of the beats of one record, in
+            order of time, to probabilities (N, 5).
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    scores: list[Tensor]
+    shapes: list[Tensor]
+    timings: list[Tensor]
+    label: list[Tensor]
+    record: list[Tensor]
+
+    def __init__(self, records: Sequence[int], probabilities: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.records, self.probabilities = sorted(records), probabilities
+        for name in ("scores", "shapes", "timings", "label", "record"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+        self.classified: tuple[Tensor, Tensor] = torch.zeros(0, len(CLASSES)), torch.zeros(0, dtype=torch.int64)
+        """Probabilities (N, 5) and classes (N,) of the beats that were scored last, on the CPU."""
+        self.matrices = EC57(self.records).matrices
+        """Their confusion matrices by record, as ``EC57`` has them, on the CPU."""
+
+    def update(self, scores: Tensor, shapes: Tensor, timings: Tensor, label: Tensor, record: Tensor) -> None:
+        """Add beats: their scores, features, classes (N,) and the numbers (N,) of their records."""
+        self.scores.append(scores)
+        self.shapes.append(shapes)
+        self.timings.append(timings)
+        self.label.append(label)
+        self.record.append(record)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Classify the beats and return the scores; see ``EC57``."""
+        columns = (self.scores, self.shapes, self.timings, self.label, self.record)
+        scores, shapes, timings, label, record = map(dim_zero_cat, columns)
+        probabilities = torch.empty(scores.shape, device=label.device)
+        for number in record.unique():
+            rows = torch.nonzero(record == number).flatten()
+            probabilities[rows] = self.probabilities(scores[rows], shapes[rows], timings[rows])
+        beats = EC57(self.records).to(label.device)
+        beats.update(probabilities.argmax(1), label, record)
+        self.classified, self.matrices = (probabilities.cpu(), label.cpu()), beats.matrices.cpu()
+        return {name: value.float() for name, value in beats.compute().items()}
+
+
+def beat_weights(records: Tensor, counts: Tensor, balance: float, patients: float) -> Tensor:
+    """Return what a beat of each record and class (R, C) weighs in training; see ``BeatClassifier``.
+
+    Args:
+        records: Their numbers (R,); those of made-up rhythms are negative and counted apart.
+        counts: Beats (R, C).
+        balance: Exponent of the classes.
+        patients: Exponent of the records.
+    """
+    found = torch.zeros(counts.shape)
+    for pool in (records < 0, records >= 0):
+        each = counts[pool].double()
+        by_class = each.sum(0)
+        classes = torch.where(by_class >= FEWEST, (by_class.sum() / by_class.clamp_min(1)) ** balance, 0.0)
+        shares = torch.where(each > 0, each.clamp_min(1) ** -patients, 0.0)
+        mean = (each * shares).sum(0) / by_class.clamp_min(1)
+        found[pool] = (classes * shares / mean.clamp_min(1e-12)).float()
+    return found

@@ -1,0 +1,62 @@
+"""Classification of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.text.vocabulary import vocabulary_from_json
+from zoo.tasks.classification import Classification, Classifier
+
+
+class TextClassifier(Classifier):
+    """A classifier of texts: strings in the methods a user calls, token ids (N, T) of dtype int64 in the network.
+
+    Args:
+        vocab_size: Number of tokens; 0 fills up.
+        max_length: Largest number of tokens of a text; the rest of a longer one is not read.
+        tokenizer: The vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that sees ids alone.
+        **training: Arguments of ``Classifier`` and ``ZooModule``.
+    """
+
+    def __init__(
+        self, *, vocab_size: int = 8_000, max_length: int = 128, tokenizer: str | None = None, **training: Any
+    ) -> None:
+        super().__init__(**training)
+        if vocab_size < 2 or max_length < 1:
+            raise ValueError(f"vocab_size and max_length: at least 2 and 1, not {vocab_size} and {max_length}")
+
+    @property
+    def example_input_array(self) -> Any:
+        """One short text of token ids."""
+        return torch.ones(1, 4, dtype=torch.long)
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        raise AttributeError("example_input_array is the same for every text")
+
+    def ids(self, texts: Sequence[str]) -> Tensor:
+        """Turn texts into what the network takes: token ids (N, T).
+
+        Raises:
+            ValueError: If the model has no tokenizer, or a text is no string.
+        """
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{type(texts).__name__}: expected a list of strings")
+        if self.hparams["tokenizer"] is None:
+            raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
+        return vocabulary_from_json(self.hparams["tokenizer"]).encode_padded(texts, self.hparams["max_length"])
+
+    def classify(self, x: Sequence[str] | Tensor) -> list[Classification]:  # type: ignore[override]
+        """Name the class of each text, with its probability.
+
+        Args:
+            x: Strings, or token ids (N, T).
+
+        Raises:
+            ValueError: If the model has no tokenizer, or a text is no string.
+        """
+        return super().classify(x if isinstance(x, Tensor) else self.ids(x))

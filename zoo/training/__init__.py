@@ -1,0 +1,1 @@
+"""Training: updates, optimisers, Trainer flags and checkpoints."""

@@ -1,0 +1,136 @@
+"""Optimisers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from zoo.errors import unknown
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "momentum": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adagrad": torch.optim.Adagrad,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+}
+"""Optimisers: stochastic gradient descent; with Nesterov momentum 0.9 (Sutskever et al., 2013); Adagrad (Duchi et al.,
+2011); Adam (Kingma & Ba, 2015); AdamW (Loshchilov & Hutter, 2019)."""
+
+SCHEDULES = ("constant", "cosine", "onecycle", "plateau", "step")
+"""Schedules, as a factor of the learning rate at progress p in [0, 1]: ``constant`` 1; ``cosine`` (1 + cos(pi p)) / 2
+(Loshchilov & Hutter, 2017); ``onecycle`` a rise from 0.04 over the first fifth, then a cosine to 0 (Smith & Topin,
+2018); ``step`` a tenth after one half and a hundredth after three quarters; ``plateau`` a tenth whenever the
+monitored quantity has stood still for a third of the patience."""
+
+WARM_UP = 0.2
+
+
+def check_names(optimizer: str, schedule: str) -> None:
+    """Raise ``ValueError`` for an unknown optimiser or schedule; the message gives the nearest."""
+    if schedule not in SCHEDULES:
+        raise unknown("schedule", schedule, SCHEDULES)
+    if optimizer not in OPTIMIZERS:
+        raise unknown("optimizer", optimizer, OPTIMIZERS)
+
+
+def build_optimizer(net: nn.Module, hparams: Mapping[str, Any], device: torch.device) -> Optimizer:
+    """Build an optimiser over the trainable parameters of a network, with torch's fused kernels.
+
+    Args:
+        net: The network; parameters of one axis (biases, scales) are never decayed.
+        hparams: ``optimizer``, one of ``OPTIMIZERS``; ``lr``; and ``weight_decay`` as the optimiser defines it,
+            decoupled in ``adamw`` and added to the gradient elsewhere.
+        device: Device of the network.
+    """
+    decay = hparams["weight_decay"]
+    parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": parameters, "weight_decay": 0.0}]
+    if decay:
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+    optimizer = OPTIMIZERS[hparams["optimizer"]](groups, lr=hparams["lr"], fused=True)
+    if device.type == "cpu" and hasattr(optimizer, "_accelerator_graph_capture_health_check"):
+        # A check for CUDA before every update; with a variable that Lightning sets it loads a library each time.
+        optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
+    return optimizer
+
+
+def schedule_factor(name: str, progress: float) -> float:
+    """Return the factor of the learning rate at a progress between 0 and 1."""
+    if name == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    if name == "onecycle":
+        if progress < WARM_UP:
+            return 0.04 + 0.96 * (1 - math.cos(math.pi * progress / WARM_UP)) / 2
+        return (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
+    if name == "step":
+        return 0.01 if progress >= 0.75 else 0.1 if progress >= 0.5 else 1.0
+    return 1.0
+
+
+def build_schedule(name: str, optimizer: Optimizer, total_steps: float) -> LRScheduler:
+    """Build a schedule that is stepped after every update.
+
+    Args:
+        name: One of ``SCHEDULES`` but ``plateau``.
+        optimizer: The optimiser whose learning rate it sets.
+        total_steps: Number of updates in the whole run.
+
+    Raises:
+        ValueError: If the length of the run is not known.
+    """
+    if not math.isfinite(total_steps):
+        raise ValueError(f"schedule {name!r} needs the length of the run: set the trainer's max_epochs or max_steps")
+    length = max(int(total_steps), 1)
+    return LambdaLR(optimizer, lambda step: schedule_factor(name, min(step / length, 1.0)))
+
+
+def learning_rates(trainer: Any) -> list[float]:
+    """Return the learning rate of each of a trainer's optimisers that has one."""
+    groups = [optimizer.param_groups[0] for optimizer in trainer.optimizers if optimizer.param_groups]
+    return [float(group["lr"]) for group in groups if "lr" in group]
+
+
+def total_steps(trainer: Any, accumulate: int | None = None) -> float:
+    """Return the number of updates of a whole run, infinity if its length is not known.
+
+    Args:
+        trainer: Lightning's ``Trainer``.
+        accumulate: Batches an update where a datamodule hands over several batches at a time; None where it does not,
+            and Lightning counts.
+    """
+    if accumulate is None:
+        return trainer.estimated_stepping_batches
+    updates = math.ceil(trainer.datamodule.train_batches / accumulate)
+    by_epochs = updates * trainer.max_epochs if trainer.max_epochs not in (None, -1) else math.inf
+    return by_epochs if trainer.max_steps == -1 else min(by_epochs, trainer.max_steps)
+
+
+def build_plateau(
+    optimizer: Optimizer, mode: str, patience: int, state: dict[str, Any] | None = None
+) -> ReduceLROnPlateau:
+    """Build a schedule that divides the learning rate by ten when the monitored metric has not improved.
+
+    Args:
+        optimizer: The optimiser whose learning rate it sets.
+        mode: ``max`` or ``min``.
+        patience: Epochs after which training stops; a third of them may pass without an improvement.
+        state: State of an interrupted run.
+    """
+    plateau = ReduceLROnPlateau(
+        optimizer, "max" if mode == "max" else "min", factor=0.1, patience=max(patience // 3, 1)
+    )
+    if state is not None:
+        plateau.load_state_dict(state)
+    return plateau

@@ -1,0 +1,122 @@
+"""One update of a network's weights: the objective, clipping, the optimiser's step and what stops it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sized
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor, nn
+
+from zoo.nn import l1_norm, squared_l2_norm
+from zoo.training.optim import learning_rates
+
+GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
+
+
+class Accumulation:
+    """Counts the batches of an epoch: which of them start and which end an update.
+
+    Args:
+        every: Number of batches whose gradients are averaged into one update.
+        batches: Number of batches of the epoch, whose last one always ends an update; 0 if unknown.
+    """
+
+    def __init__(self, every: int = 1, batches: int = 0) -> None:
+        self.every, self.batches, self.seen = every, batches, 0
+
+    @property
+    def starts(self) -> bool:
+        """Whether the next batch is the first of an update."""
+        return self.seen % self.every == 0
+
+    def advance(self) -> bool:
+        """Count a batch and return whether it is the last of an update."""
+        self.seen += 1
+        return self.seen % self.every == 0 or self.seen == self.batches
+
+
+def objective(loss: Tensor, net: nn.Module, l1: float, l2: float) -> Tensor:
+    """Return loss + l1 * sum |w| + l2 / 2 * sum w^2 over the weights w of a network, a scalar."""
+    if l1:
+        loss = loss + l1 * l1_norm(net)
+    if l2:
+        loss = loss + l2 / 2 * squared_l2_norm(net)
+    return loss
+
+
+def has_plain_step(trainer: L.Trainer, model: L.LightningModule) -> bool:
+    """Return whether backward and update are torch's own: one process, no loss scaling, no hook on gradients."""
+    return (
+        isinstance(trainer.strategy, SingleDeviceStrategy)
+        and getattr(trainer.precision_plugin, "scaler", None) is None
+        and not any(
+            is_overridden(hook, callback, Callback)
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            for hook in GRADIENT_HOOKS
+        )
+        and not any(is_overridden(hook, model, L.LightningModule) for hook in GRADIENT_HOOKS)
+    )
+
+
+def step_optimizer(optimizer: LightningOptimizer, plain: bool) -> None:
+    """Update the weights once; where nothing happens on Lightning's way around the optimiser, without it."""
+    if plain:
+        optimizer._on_before_step()
+        optimizer.optimizer.step()
+        optimizer._on_after_step()
+    else:
+        optimizer.step()
+
+
+def clip_gradients(model: L.LightningModule, optimizer: Any, limit: float | None, algorithm: str = "norm") -> None:
+    """Clip the gradients; Lightning refuses fused optimisers in bf16 too, where there is no loss scale to undo."""
+    trainer = model.trainer
+    whole = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
+    if limit and algorithm == "norm" and whole and getattr(trainer.precision_plugin, "scaler", None) is None:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+    else:
+        model.clip_gradients(optimizer, limit, algorithm)
+
+
+def count_update(trainer: L.Trainer) -> None:
+    """Count an update in ``trainer.global_step`` that no optimiser of Lightning's has made.
+
+    Without it a model that learns by other means would stay at step 0, for which Lightning writes no checkpoint.
+    """
+    progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+    progress.increment_ready()
+    progress.increment_completed()
+
+
+def check_finite(trainer: L.Trainer, losses: Iterable[Tensor]) -> None:
+    """Raise ``FloatingPointError`` for a loss that is not finite.
+
+    Losses on an accelerator are passed over: to look at one waits for the device. Their mean is checked once an epoch.
+    """
+    if all(loss.device.type != "cpu" or math.isfinite(loss) for loss in losses):
+        return
+    rates = ", ".join(f"{rate:g}" for rate in learning_rates(trainer))
+    raise FloatingPointError(
+        f"train_loss is no longer finite in epoch {trainer.current_epoch}, near update {trainer.global_step}: "
+        f"lower lr (now {rates or 'none'}) or set clip_norm"
+    )
+
+
+def refuse_single_row(trainer: L.Trainer, net: nn.Module) -> None:
+    """Raise ``ValueError`` if the last batch of an epoch has one row, over which batch normalisation is undefined."""
+    loader: Any = trainer.train_dataloader
+    size, rows = getattr(loader, "batch_size", None), getattr(loader, "sampler", None)
+    if not size or not isinstance(rows, Sized) or getattr(loader, "drop_last", False) or len(rows) % size != 1:
+        return
+    if any(isinstance(layer, nn.BatchNorm1d) for layer in net.modules()):
+        raise ValueError(
+            f"batch_size={size} leaves a last batch of one of {len(rows)} rows, over which batch normalisation "
+            f"cannot normalise: use batch_size={size + 1}"
+        )
