@@ -1,6 +1,6 @@
-"""Datamodules: the data that the zoo's models train on, as in-memory tensors in natural units.
+"""Datamodules of the data sets that the zoo's models train on, held in memory as tensors.
 
-The names below are loaded when first used, so ``import datamodules`` alone costs nothing.
+The public names are imported on first use, so that ``import datamodules`` alone is fast.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOME = {
+_MODULES = {
     "BooleanDataModule": "datamodules.boolean",
     "BreastCancerDataModule": "datamodules.breast_cancer",
     "CIFAR10DataModule": "datamodules.cifar",
@@ -30,12 +30,12 @@ _HOME = {
     "register_datamodule": "datamodules.registry",
 }
 
-__all__ = sorted(_HOME)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'datamodules' has no attribute {name!r}")
 
 

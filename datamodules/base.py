@@ -1,4 +1,4 @@
-"""``TensorDataModule``: splits in memory, batches on the device, natural units for the model."""
+"""``TensorDataModule``, the base class of all datamodules."""
 
 from __future__ import annotations
 
@@ -15,42 +15,46 @@ import torch
 from torch import Tensor
 
 from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
-from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified
+from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified_split
 
 RESIDENT_SHARE = 0.5
-"""Share of a CUDA device's free memory that data may fill under ``device_resident="auto"``."""
+"""Largest fraction of a CUDA device's free memory that the data may take under ``device_resident="auto"``. Set by hand:
+the other half is left to the model and its activations."""
 
 
 def data_root(root: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of the data: as given, else ``$ZOO_DATA``, else a per-user cache folder."""
+    """Return the data folder: ``root`` if given, else ``$ZOO_DATA``, else the per-user cache folder."""
     chosen = root or os.environ.get("ZOO_DATA")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("lightning-zoo")
 
 
 class TensorDataModule(L.LightningDataModule):
-    """Base of every datamodule: the whole set in memory as compact tensors.
+    """Base class of all datamodules: the whole data set in memory as compact tensors.
 
-    A subclass gives ``spec`` and ``load``; the rest is here. Storage may be compact (bytes for pixels); batches reach
-    the model in natural units, made on its device by ``to_natural_units``.
+    A subclass implements ``spec`` and ``load``. Tensors are stored compactly, such as pixels as bytes;
+    ``to_natural_units`` converts each batch on the device of the model.
 
     Args:
-        root: Folder of the data; ``$ZOO_DATA`` or a per-user cache folder if None.
-        batch_size: Rows an update.
-        val_size: Rows of the training split set aside for validation, drawn with each class in proportion.
-        seed: Seed of the validation split, of the order of the rows and of everything else that is random.
-        batches_per_step: Batches handed to the model at a time; it updates its weights after each all the same.
-        device_resident: Whether the data live on a CUDA device in training: ``yes``, ``no`` or ``auto``, which is yes
-            when they fill at most half of its free memory. Elsewhere they are pinned and prefetched.
+        root: Data folder; ``$ZOO_DATA`` or the per-user cache folder if None.
+        batch_size: Rows per update.
+        val_size: Number of training rows held out for validation, stratified by class.
+        seed: Seed of the validation split, of the order of the training rows and of all other random draws.
+        batches_per_step: Number of batches handed to the model in one ``training_step``; the weights are still updated
+            after each batch.
+        device_resident: Whether the data are kept on a CUDA device: ``yes``, ``no`` or ``auto``, which keeps them there
+            if they take at most half of its free memory. Otherwise batches are gathered into pinned memory and
+            prefetched.
     """
 
     name: str
     scale: float = 255.0
+    """Divisor of stored bytes in ``to_natural_units``."""
     endings: tuple[str, ...] = ()
-    """Endings, in lower case, of the files that ``read`` takes from a folder; any if empty."""
+    """Lower-case endings of the files in a folder that ``read`` accepts; empty for any file."""
     generalises = True
-    """Whether the splits are disjoint; only a truth table, whose rows are all there is, has none to set aside."""
+    """Whether the splits are disjoint; False for truth tables, whose splits all hold the same rows."""
     train_on_all = False
-    """Whether the validation rows are trained on too, so that nothing can be chosen by them."""
+    """Whether the training split includes the validation rows, which then cannot serve for model selection."""
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class TensorDataModule(L.LightningDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """What a model may need to know: ``input_shape``, ``num_classes``, ``class_names``, ``mean``, ``std``, ..."""
+        """Properties of the data that a model is built from, such as ``input_shape``, ``num_classes`` and ``mean``."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no spec")
 
     def load(self) -> dict[str, Split]:
@@ -87,35 +91,35 @@ class TensorDataModule(L.LightningDataModule):
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no load")
 
     def strata(self, train: Split) -> Tensor:
-        """Return the number (N,) of each training row's stratum; validation takes of each in proportion."""
+        """Return the stratum (N,) of each training row, by which the validation split is stratified."""
         return train.column(1)
 
-    def set_aside(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers of the training rows that are trained on and of those set aside for validation."""
-        return stratified(self.strata(train), self.val_size, self.seed)
+    def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row indices of the training split and of the validation split."""
+        return stratified_split(self.strata(train), self.val_size, self.seed)
 
     def to_natural_units(self, x: Tensor) -> Tensor:
-        """Turn stored numbers into natural units, float32: bytes are divided by ``scale``."""
+        """Convert stored values to natural units, float32: bytes are divided by ``scale``."""
         return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
 
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Turn a stored batch (x, ...) into natural units."""
+        """Convert a stored batch (x, ...) to natural units."""
         x, *rest = batch
         return self.to_natural_units(x), *rest
 
     def bucket_keys(self, split: Split) -> Tensor | None:
-        """Return keys (N,) by which rows are bucketed into training batches, such as lengths; None for no buckets."""
+        """Return keys (N,), such as lengths, by which training rows are bucketed into batches; None for no bucketing."""
         return None
 
     def adopt(self, hparams: Mapping[str, Any]) -> None:
-        """Take what a model learned about its data, such as a vocabulary, in place of learning it from the data.
+        """Adopt preprocessing state from a trained model, such as its vocabulary, instead of learning it from the data.
 
         Args:
             hparams: Hyper-parameters of the model.
         """
 
     def read(self, source: str) -> Tensor:
-        """Read one input of a user's, a file or a string, into a batch in natural units."""
+        """Read one user input, a file or a string, as a batch in natural units."""
         raise ValueError(f"{self.name} takes no input {source!r}: its model has no files or strings to answer")
 
     @property
@@ -123,18 +127,18 @@ class TensorDataModule(L.LightningDataModule):
         """Whether training batches are augmented."""
         return False
 
-    def augmented(self, x: Tensor) -> Tensor:
+    def augment_batch(self, x: Tensor) -> Tensor:
         """Augment a training batch (N, ...) in natural units, on its device."""
         return x
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the data once and set the validation rows aside."""
+        """Load the data once and hold out the validation split."""
         if self.splits:
             return
         splits = self.load()
         if "val" not in splits:
-            train = splits["train"].as_choice()
-            rest, taken = self.set_aside(train)
+            train = splits["train"].as_subset()
+            rest, taken = self.split_validation(train)
             splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
         n = len(splits["train"].groups)
         if self.batch_size > n:
@@ -142,45 +146,45 @@ class TensorDataModule(L.LightningDataModule):
         self.splits = splits
 
     def sha256(self) -> str:
-        """Return the checksum of training and test data as loaded, whatever the seed of the validation split."""
+        """Return the SHA-256 checksum of the training and test data, independent of the validation split."""
         digest = hashlib.sha256()
-        for split in self.load().values():  # each holds the whole of what it stores
+        for split in self.load().values():  # a subset stores all rows, whichever it selects
             for tensor in split.stored:
                 digest.update(np.ascontiguousarray(tensor.numpy()).data)
         return digest.hexdigest()
 
     def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return a split as numpy arrays, x in natural units and flattened to (N, features), y as it is."""
+        """Return a split as NumPy arrays: x (N, features) in natural units, flattened, and y unchanged."""
         self.setup()
         x, y = self.splits[split].tensors[:2]
         return self.to_natural_units(x).flatten(1).numpy(), y.numpy()
 
     @property
     def train_batches(self) -> int:
-        """Number of training batches an epoch in each process."""
+        """Number of training batches per epoch in each process."""
         return self._loader("train").batches
 
     def train_dataloader(self) -> TensorLoader:
-        """Return the training batches."""
+        """Return the loader of the training split."""
         return self._loader("train")
 
     def val_dataloader(self) -> TensorLoader:
-        """Return the validation batches."""
+        """Return the loader of the validation split."""
         return self._loader("val")
 
     def test_dataloader(self) -> TensorLoader:
-        """Return the test batches."""
+        """Return the loader of the test split."""
         return self._loader("test")
 
     def predict_dataloader(self) -> TensorLoader:
-        """Return the test batches, to predict on."""
+        """Return the loader of the test split."""
         return self._loader("test")
 
     def _loader(self, name: str) -> TensorLoader:
         training, trainer = name == "train", self.trainer
         split, device = self._on_device(name), self._device
-        in_chunks = training and self.batches_per_step > 1 and not self.augments and device == "cpu"
-        evaluated = max(self.batch_size, EVALUATION_BATCH_CPU if device == "cpu" else EVALUATION_BATCH)
+        as_chunks = training and self.batches_per_step > 1 and not self.augments and device == "cpu"
+        evaluation_batch = max(self.batch_size, EVALUATION_BATCH_CPU if device == "cpu" else EVALUATION_BATCH)
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         keys = self.bucket_keys(split) if training else None
         if keys is None:
@@ -191,12 +195,12 @@ class TensorDataModule(L.LightningDataModule):
         return TensorLoader(
             split.stored,
             sampler,
-            self.batch_size if training else evaluated,
+            self.batch_size if training else evaluation_batch,
             self.batches_per_step if training else 1,
             max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
             prefetch=device == "cuda" and not split.stored[0].is_cuda,
             chosen=split.rows,
-            decode_batch=self.decode_batch if in_chunks else None,
+            decode_batch=self.decode_batch if as_chunks else None,
         )
 
     @property
@@ -204,7 +208,7 @@ class TensorDataModule(L.LightningDataModule):
         return self.trainer.strategy.root_device.type if self.trainer else "cpu"
 
     def _on_device(self, name: str) -> Split:
-        """Return a split, moved to a CUDA device if it may stay there."""
+        """Return a split, moved to the CUDA device if ``device_resident`` allows it."""
         split = self.splits[name]
         if self._device != "cuda" or self.device_resident == "no":
             return split
@@ -223,11 +227,11 @@ class TensorDataModule(L.LightningDataModule):
         return self._resident[name]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Turn a batch into natural units; in training augment it and divide it into its batches."""
+        """Convert a batch to natural units; in training also augment it and divide it into a ``Chunk``."""
         if not isinstance(batch, (tuple, list)):
-            return batch  # a chunk does it by itself, or it is no batch of this datamodule
+            return batch  # a chunk decodes its own batches; anything else is not a batch of this datamodule
         x, *rest = self.decode_batch(tuple(batch))
         training = bool(self.trainer and self.trainer.training)
         if training and self.augments:
-            x = self.augmented(x)
+            x = self.augment_batch(x)
         return Chunk((x, *rest), self.batch_size) if training and self.batches_per_step > 1 else (x, *rest)

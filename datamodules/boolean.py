@@ -1,4 +1,4 @@
-"""Boolean functions of two inputs: the smallest data there are."""
+"""Truth tables of Boolean functions of two inputs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ TABLES = {"and": [0, 0, 0, 1], "or": [0, 1, 1, 1], "xor": [0, 1, 1, 0]}
 class BooleanDataModule(TensorDataModule):
     """The truth table of AND, OR or XOR: x in {0, 1}^2, y in {0, 1}.
 
-    The four rows are all there is, so training, validation and test are the same table: the question is whether a
-    model can represent the function, not whether it generalises.
+    All splits hold the same four rows: the task tests whether a model can represent the function, not whether it
+    generalises.
 
     Args:
         function: ``and``, ``or`` or ``xor``.
-        repeat: Times the table stands in an epoch's training rows.
-        batch_size: Rows an update.
+        repeat: Number of copies of the table in the training split.
+        batch_size: Rows per update.
         **common: Arguments of ``TensorDataModule``.
     """
 
@@ -48,13 +48,13 @@ class BooleanDataModule(TensorDataModule):
         return {"input_shape": [2], "in_features": 2, "num_classes": 2, "class_names": ["0", "1"]}
 
     def load(self) -> dict[str, Split]:
-        """Write down the table."""
+        """Return the truth table as all splits."""
         x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
         table = Split((x, torch.tensor(TABLES[self.function])), np.arange(4))
         return {"train": table.take(np.tile(np.arange(4), self.repeat)), "val": table, "test": table}
 
     def read(self, source: str) -> Tensor:
-        """Read two bits, such as ``"0 1"``: (1, 2)."""
+        """Parse two bits, such as ``"0 1"``, as (1, 2)."""
         bits = re.findall(r"[^\s,]+", source)
         if len(bits) != 2 or not set(bits) <= {"0", "1"}:
             raise ValueError(f"{source!r} is not two bits such as '0 1'")

@@ -16,14 +16,14 @@ from datamodules.splits import Split, with_test_split
 
 @register_datamodule("breast_cancer")
 class BreastCancerDataModule(TensorDataModule):
-    """Breast Cancer Wisconsin (Diagnostic): 569 biopsies, 30 measures of cell nuclei (Street et al., 1993).
+    """Breast Cancer Wisconsin (Diagnostic): 569 biopsies, 30 features of cell nuclei (Street et al., 1993).
 
-    The source names no split. Here 114 rows are the test split: those ``train_test_split`` of scikit-learn draws with
-    each class in proportion and ``random_state=0``, whatever ``seed`` is. ``val_size`` of the other 455 are set aside
-    for validation. Mean and standard deviation of each measure are those of the 455.
+    There is no official split. The test split is 114 rows drawn by scikit-learn's ``train_test_split``, stratified by
+    class with ``random_state=0``, regardless of ``seed``; ``val_size`` of the other 455 are held out for validation.
+    Mean and standard deviation of each feature are those of the 455 rows.
 
     Args:
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``TensorDataModule``.
     """
 
@@ -32,7 +32,7 @@ class BreastCancerDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape, classes and the statistics of each measure."""
+        """Shape, classes, and mean and standard deviation of each feature."""
         x = self.load()["train"].tensors[0].double()
         return {
             "input_shape": [30],
@@ -44,14 +44,14 @@ class BreastCancerDataModule(TensorDataModule):
         }
 
     def load(self) -> dict[str, Split]:
-        """Read the 569 biopsies and divide them."""
+        """Load the 569 rows and split them."""
         from sklearn.datasets import load_breast_cancer
 
         x, y = load_breast_cancer(return_X_y=True)
         return with_test_split(torch.from_numpy(x).float(), torch.from_numpy(y).long(), 114)
 
     def read(self, source: str) -> Tensor:
-        """Read a CSV file with the 30 measures of a biopsy a row, in scikit-learn's order: (N, 30)."""
+        """Read a CSV file with the 30 features of one biopsy per row, in scikit-learn's order, as (N, 30)."""
         path = Path(source)
         if not path.is_file():
             raise FileNotFoundError(f"{source}: no such file; expected a CSV file with 30 numbers a row")

@@ -1,4 +1,4 @@
-"""CIFAR-10, from the official binary files or re-encoded as JPEG."""
+"""CIFAR-10, from the official binary files or from a re-encoding as JPEG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datamodules.base import data_root
 from datamodules.download import find_source, read_source
 from datamodules.image_folder import ImageFolderDataModule
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import read_picture, square
+from datamodules.images.reading import read_image, resize_center_crop
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups
 
@@ -24,14 +24,15 @@ _RECORD = 1 + 3 * 32 * 32
 
 @register_datamodule("cifar10")
 class CIFAR10DataModule(ImageDataModule):
-    """CIFAR-10: colour pictures of 32x32 pixels in ten classes (Krizhevsky, 2009).
+    """CIFAR-10: colour images of 32x32 pixels in ten classes (Krizhevsky, 2009).
 
-    The official binary version, whose records are a byte for the class and 3,072 for the pixels, is downloaded as
-    ``cifar-10-binary.tar.gz``; that or its folder ``cifar-10-batches-bin`` is read. Official split of 50,000 and
-    10,000; ``val_size`` of the former are set aside for validation.
+    The source is the official binary version, whose records are one byte for the class and 3,072 for the pixels:
+    ``cifar-10-binary.tar.gz``, downloaded if missing, or its folder ``cifar-10-batches-bin``. The split is the official
+    one, 50,000 training and 10,000 test rows; ``val_size`` of the training rows are held out for validation. Mean and
+    standard deviation in ``spec`` are those of the training pixels in [0, 1].
 
     Args:
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``ImageDataModule``.
     """
 
@@ -50,11 +51,11 @@ class CIFAR10DataModule(ImageDataModule):
         return spec_of_images((3, 32, 32), CLASSES, [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616])
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its files are there."""
+        """Download the archive if neither it nor its files exist."""
         self._source()
 
     def _source(self) -> Path:
-        """Return the folder of the files or the archive, which is checked."""
+        """Return the folder of the files, or the archive after a check of its checksum."""
         names = [name for names in self.files.values() for name in names]
         archive = self.root / "cifar-10-binary.tar.gz"
         source = find_source(self.root / self.folder, names, archive, [self.url], f"md5:{self.md5}")
@@ -63,7 +64,7 @@ class CIFAR10DataModule(ImageDataModule):
         return source
 
     def load(self) -> dict[str, Split]:
-        """Read the official splits."""
+        """Load the official splits."""
         source, splits = self._source(), {}
         groups = rows_as_groups({split: self.rows * len(names) for split, names in self.files.items()})
         for split, names in self.files.items():
@@ -74,11 +75,11 @@ class CIFAR10DataModule(ImageDataModule):
         return splits
 
     def read(self, source: str) -> Tensor:
-        """Read a picture, of any size and mode, as CIFAR-10 would show it: (1, 3, 32, 32)."""
-        return square(read_picture(source, "RGB"), 32)[None]
+        """Read an image of any size and mode, resized and cropped to CIFAR-10's format: (1, 3, 32, 32)."""
+        return resize_center_crop(read_image(source, "RGB"), 32)[None]
 
     def _checked(self, name: str, content: bytes) -> bytes:
-        """Return the content of a file if it has as many records as it should, each of a known class."""
+        """Return the content of a file after a check of its number of records and of their classes."""
         if len(content) != self.rows * _RECORD:
             raise ValueError(f"{name}: {len(content)} bytes, expected {self.rows * _RECORD}; is it truncated?")
         if max(content[::_RECORD]) > 9:
@@ -88,16 +89,17 @@ class CIFAR10DataModule(ImageDataModule):
 
 @register_datamodule("cifar10_jpeg")
 class CIFAR10JPEGDataModule(ImageFolderDataModule):
-    """CIFAR-10 (JPEG re-encoded): a part of CIFAR-10 (Krizhevsky, 2009), compressed with loss.
+    """CIFAR-10 (JPEG re-encoded): a subset of CIFAR-10 (Krizhevsky, 2009) with lossy compression.
 
-    ``cifar10-jpeg.zip``, or the folder ``cifar10-jpeg`` that it unpacks to, with ``train/<class>/NNNN.jpg`` (20,000
-    pictures, the first 2,000 of each class) and ``test/<class>/NNNN.jpg`` (the official 10,000). Good for colouring and
-    filling; a figure measured on it is not one on CIFAR-10.
+    The source is ``cifar10-jpeg.zip`` or its unpacked folder ``cifar10-jpeg``, with ``train/<class>/NNNN.jpg`` (20,000
+    images, the first 2,000 of each class) and ``test/<class>/NNNN.jpg`` (the official 10,000). It suits colourisation
+    and inpainting; results on it are not comparable with results on CIFAR-10. Mean and standard deviation in ``spec``
+    are those of the training pixels in [0, 1].
 
     Args:
-        root: Folder of the data; ``$ZOO_DATA`` or a per-user cache folder if None.
-        val_size: Rows of the training split set aside for validation.
-        batch_size: Rows an update.
+        root: Data folder; ``$ZOO_DATA`` or the per-user cache folder if None.
+        val_size: Number of training rows held out for validation.
+        batch_size: Rows per update.
         **common: Arguments of ``ImageFolderDataModule``.
     """
 
@@ -106,7 +108,7 @@ class CIFAR10JPEGDataModule(ImageFolderDataModule):
     def __init__(self, *, root: str | None = None, val_size: int = 2_000, batch_size: int = 128, **common: Any) -> None:
         folder = data_root(root) / self.archive
         found = folder if folder.is_dir() else folder.with_suffix(".zip")
-        # Decoding takes ten seconds: it is done once, into the memory-mapped file of a set too large for memory.
+        # memory_limit=0: the images are decoded once, which takes ten seconds, into a memory-mapped cache file.
         super().__init__(root=str(found), val_size=val_size, batch_size=batch_size, **{"memory_limit": 0.0, **common})
 
     @property
@@ -117,10 +119,10 @@ class CIFAR10JPEGDataModule(ImageFolderDataModule):
         return spec_of_images((3, 32, 32), CLASSES, [0.4926, 0.4828, 0.4471], [0.2457, 0.2435, 0.2611])
 
     def check_root(self) -> None:
-        """Leave the look for the files to ``load``: shape and classes are known without them."""
+        """Skip the check, which ``load`` makes: shape and classes are known without the files."""
 
     def prepare_data(self) -> None:
-        """Check that the pictures are there; no server offers them."""
+        """Check that the files exist; they cannot be downloaded."""
         if not self.root.exists():
             raise FileNotFoundError(
                 f"{self.root.name} is missing and no server offers it: zip train/<class>/*.jpg and test/<class>/*.jpg, "
@@ -128,6 +130,6 @@ class CIFAR10JPEGDataModule(ImageFolderDataModule):
             )
 
     def load(self) -> dict[str, Split]:
-        """Decode the pictures."""
+        """Decode the images."""
         self.prepare_data()
         return super().load()

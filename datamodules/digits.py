@@ -1,4 +1,4 @@
-"""Data sets that scikit-learn carries inside: nothing to download."""
+"""Digits, from scikit-learn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import centred_digit, read_picture
+from datamodules.images.reading import centred_digit, read_image
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, with_test_split
 
@@ -17,12 +17,13 @@ from datamodules.splits import Split, with_test_split
 class DigitsDataModule(ImageDataModule):
     """Digits: 1,797 handwritten digits of 8x8 pixels in 17 grey levels (Alpaydin & Kaynak, 1998), in scikit-learn.
 
-    The source names no split. Here 360 rows are the test split: those ``train_test_split`` of scikit-learn draws with
-    each class in proportion and ``random_state=0``, whatever ``seed`` is. ``val_size`` of the other 1,437 are set
-    aside for validation. The files do not say who wrote which digit, so a writer may stand on both sides.
+    There is no official split. The test split is 360 rows drawn by scikit-learn's ``train_test_split``, stratified by
+    class with ``random_state=0``, regardless of ``seed``; ``val_size`` of the other 1,437 are held out for validation.
+    The source does not name the writers, so one writer may be in several splits. Mean and standard deviation in
+    ``spec`` are those of the pixels of the 1,437 rows in [0, 1].
 
     Args:
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``ImageDataModule``.
     """
 
@@ -37,7 +38,7 @@ class DigitsDataModule(ImageDataModule):
         return spec_of_images((1, 8, 8), [str(k) for k in range(10)], 0.3054, 0.3761)
 
     def load(self) -> dict[str, Split]:
-        """Read the 1,797 digits and divide them."""
+        """Load the 1,797 digits and split them."""
         from sklearn.datasets import load_digits
 
         data = load_digits()
@@ -45,5 +46,5 @@ class DigitsDataModule(ImageDataModule):
         return with_test_split(x, torch.from_numpy(data.target).long(), 360)
 
     def read(self, source: str) -> Tensor:
-        """Read a picture of a digit, of any size, mode and polarity: (1, 1, 8, 8)."""
-        return centred_digit(read_picture(source, paper="contrast"), size=8, box=8)
+        """Read an image of a digit of any size, mode and polarity as (1, 1, 8, 8)."""
+        return centred_digit(read_image(source, paper="contrast"), size=8, box=8)

@@ -1,4 +1,4 @@
-"""Downloads: to the user's folder, verified, or one line that says which file is missing."""
+"""Verified downloads, and files in folders or archives."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ import requests
 
 
 def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
-    """Download a file from the first address that answers, unless it is there already.
+    """Download a file from the first server that answers, unless it exists.
 
-    The file appears under its name only when it is complete and its checksum is right. A failed download leaves nothing
-    behind, no empty folder either.
+    The file appears under its name only once it is complete and its checksum is right. A failed download leaves neither
+    files nor empty folders.
 
     Args:
-        urls: Addresses of the same file.
-        known_hash: Checksum as ``"md5:..."`` or ``"sha256:..."``; None if the caller checks what is in the file.
-        path: Where the file goes.
+        urls: URLs of the same file.
+        known_hash: Checksum as ``"md5:..."`` or ``"sha256:..."``; None if the caller checks the content.
+        path: Path to download to.
 
     Returns:
         ``path``.
 
     Raises:
-        FileNotFoundError: If no address answers; the line says which file, from where, put where.
-        ValueError: If what arrives has another checksum.
+        FileNotFoundError: If no server answers; the message names the file, its URL and its path.
+        ValueError: If the downloaded file has another checksum.
     """
-    new = [folder for folder in path.parents if not folder.exists()]
+    created = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -40,8 +40,8 @@ def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
     try:
         return _retrieve(urls, known_hash, path)
     finally:
-        for folder in new:  # the innermost first
-            with contextlib.suppress(OSError):  # not empty: something arrived
+        for folder in created:  # innermost first
+            with contextlib.suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
 
@@ -66,25 +66,33 @@ def _retrieve(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
 
 
 def find_source(folder: Path, names: Sequence[str], archive: Path, urls: Sequence[str], known_hash: str | None) -> Path:
-    """Return the folder that holds all files, else the archive of them, downloaded unless it is there.
+    """Return the folder if it holds all files, else the archive, downloaded unless it exists.
 
     Args:
-        folder: Folder of the unpacked files; one that lacks a file is not taken.
+        folder: Folder of the unpacked files.
         names: Names of the files.
         archive: Path of the archive.
-        urls: Addresses of the archive.
-        known_hash: Checksum of the archive, as ``fetch`` takes it.
+        urls: URLs of the archive.
+        known_hash: Checksum of the archive; see ``fetch``.
     """
-    if all((folder / name).is_file() for name in names):
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not missing:
         return folder
-    return archive if archive.exists() else fetch(urls, known_hash, archive)
+    if archive.exists():
+        return archive
+    try:
+        return fetch(urls, known_hash, archive)
+    except FileNotFoundError:
+        if len(missing) == len(names):
+            raise
+        raise FileNotFoundError(f"{folder / missing[0]} is missing: unpack {urls[0]} into {folder.parent}") from None
 
 
 def read_source(source: Path, names: Sequence[str]) -> Iterator[bytes]:
-    """Yield the contents of files, in order, from their folder or from a zip or tar archive of them.
+    """Yield the contents of files, in order, from a folder or from a zip or tar archive.
 
     Args:
-        source: The folder or the archive. Inside an archive a file is found by its name, whatever its folder.
+        source: Path of the folder or the archive. In an archive files are matched by name in any folder.
         names: Names of the files.
 
     Raises:
@@ -112,5 +120,6 @@ def read_source(source: Path, names: Sequence[str]) -> Iterator[bytes]:
         raise ValueError(f"{source} cannot be unpacked: it has no file {error}; delete it and try again") from None
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
-            f"{source} cannot be unpacked ({type(error).__name__}: {error}); delete it and try again"
+            f"{source} cannot be unpacked ({type(error).__name__}: {' '.join(str(error).split())}); "
+            "delete it and try again"
         ) from None

@@ -1,4 +1,4 @@
-"""The one-line errors of a wrong name and of a missing package."""
+"""One-line errors for unknown names and missing packages."""
 
 from __future__ import annotations
 
@@ -9,21 +9,27 @@ from typing import Any
 
 
 def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
-    """Return the one-line error for a value that is not among its choices, with the nearest of them."""
+    """Return a ``ValueError`` for a value that is not among the valid choices; its message gives the nearest ones.
+
+    Args:
+        kind: Kind of the value, such as ``"datamodule"``.
+        value: The invalid value.
+        choices: The valid values.
+    """
     near = difflib.get_close_matches(str(value), sorted(choices), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(sorted(choices))}"
     return ValueError(f"unknown {kind} {value!r}: {hint}")
 
 
 def needs(module: str, extra: str) -> Any:
-    """Import a module that comes with one of the package's extras.
+    """Import a module of an optional dependency.
 
     Args:
-        module: Its name, such as ``"wfdb"``.
-        extra: Name of the extra that brings it.
+        module: Name of the module, such as ``"wfdb"``.
+        extra: Name of the package extra that installs it.
 
     Raises:
-        ModuleNotFoundError: If it is not installed; the line gives the command that brings it.
+        ModuleNotFoundError: If the module is not installed; the message gives the command that installs it.
     """
     try:
         return importlib.import_module(module)

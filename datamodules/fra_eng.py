@@ -18,13 +18,13 @@ from datamodules.download import find_source, read_source
 from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
-from datamodules.text.files import decoded, read_lines
-from datamodules.text.vocabulary import Vocabulary, padded
+from datamodules.text.files import decode_utf8, read_lines
+from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 LARGEST_COMPONENT = 100
 """Pairs of the largest group that is not trained on; a larger one would be a test of little else."""
 
-SIGNS = re.compile(r"[\W_]+")
+NON_ALPHANUMERIC = re.compile(r"[\W_]+")
 """Runs of what is neither letter nor digit."""
 
 Pair = tuple[str, str]
@@ -87,7 +87,7 @@ class FraEngDataModule(TensorDataModule):
         path = self._source()
         (content,) = read_source(path, ["fra.txt"])
         pairs: dict[Pair, None] = {}
-        for number, line in enumerate(decoded(content, str(path)).splitlines(), 1):
+        for number, line in enumerate(decode_utf8(content, str(path)).splitlines(), 1):
             columns = line.split("\t")
             if len(columns) < 2:
                 raise ValueError(f"{path}, line {number}: no tab, expected English, tab, French")
@@ -104,7 +104,7 @@ class FraEngDataModule(TensorDataModule):
             sizes = np.bincount(groups)
             order = np.random.default_rng(0).permutation(np.flatnonzero(sizes <= LARGEST_COMPONENT))
             members = np.split(np.argsort(groups, kind="stable"), np.cumsum(sizes)[:-1])
-            test = self._until(pairs, members, order, self.test_sources)
+            test = self._count_groups(pairs, members, order, self.test_sources)
             rest = np.random.default_rng(self.seed + 1).permutation(order[test:])
             counts = np.cumsum(sizes[rest])
             if self.val_size < 1 or not len(counts) or self.val_size > counts[-1] // 2:
@@ -122,7 +122,7 @@ class FraEngDataModule(TensorDataModule):
         return self._text_splits
 
     @staticmethod
-    def _until(pairs: list[Pair], members: list[np.ndarray], order: np.ndarray, sources: int) -> int:
+    def _count_groups(pairs: list[Pair], members: list[np.ndarray], order: np.ndarray, sources: int) -> int:
         """Return how many groups of an order together have so many sentences of each language."""
         found: tuple[set[str], set[str]] = set(), set()
         for count, group in enumerate(order, 1):
@@ -176,7 +176,7 @@ class FraEngDataModule(TensorDataModule):
                 fits = [max(len(a), len(b)) <= self.max_length for a, b in zip(*rows)]
                 rows = [[row for row, fit in zip(side, fits) if fit] for side in rows]
                 groups = groups[np.array(fits)]
-            tensors = [torch.from_numpy(part) for side in rows for part in padded(side, self.max_length)]
+            tensors = [torch.from_numpy(part) for side in rows for part in pad_sequences(side, self.max_length)]
             splits[name] = Split(tuple(tensors), groups)
         return splits
 
@@ -198,9 +198,9 @@ class FraEngDataModule(TensorDataModule):
         return read_lines(source)
 
 
-def plain_form(sentence: str) -> str:
+def normalize_sentence(sentence: str) -> str:
     """Return a sentence without what makes no other sentence of it: case, spaces, punctuation, encoding of accents."""
-    return SIGNS.sub("", unicodedata.normalize("NFKC", sentence).casefold()) or sentence
+    return NON_ALPHANUMERIC.sub("", unicodedata.normalize("NFKC", sentence).casefold()) or sentence
 
 
 def components(pairs: Sequence[Pair]) -> np.ndarray:
@@ -213,7 +213,7 @@ def components(pairs: Sequence[Pair]) -> np.ndarray:
 
     numbers: dict[tuple[int, str], int] = {}
     ends = np.array(
-        [[numbers.setdefault((side, plain_form(s)), len(numbers)) for side, s in enumerate(pair)] for pair in pairs]
+        [[numbers.setdefault((side, normalize_sentence(s)), len(numbers)) for side, s in enumerate(pair)] for pair in pairs]
     )
     size = len(numbers)
     graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (size, size))

@@ -21,15 +21,15 @@ from torch import Tensor
 
 from datamodules.errors import unknown
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import PICTURE_ENDINGS, read_picture, square
+from datamodules.images.reading import IMAGE_ENDINGS, read_image, resize_center_crop
 from datamodules.registry import register_datamodule
-from datamodules.splits import Split, rows_as_groups, stratified
+from datamodules.splits import Split, rows_as_groups, stratified_split
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 STATISTICS_ROWS = 256
 
 
-class Picture(NamedTuple):
+class ImageFile(NamedTuple):
     """A picture of the set: its path inside the folder or zip file, and what changes when it does."""
 
     name: str
@@ -45,7 +45,7 @@ def machine_memory() -> int:
         return 8 * 2**30
 
 
-def list_pictures(root: Path) -> list[Picture]:
+def list_images(root: Path) -> list[ImageFile]:
     """List the pictures in a folder or zip file, sorted by name; hidden files and other kinds of files are left out.
 
     Raises:
@@ -56,25 +56,25 @@ def list_pictures(root: Path) -> list[Picture]:
         raise FileNotFoundError(f"{root}: no such folder or zip file; expected pictures in one folder a class")
     if root.is_dir():
         files = [(path.relative_to(root).as_posix(), path.stat()) for path in root.rglob("*") if path.is_file()]
-        found = [Picture(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+        found = [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
     else:
         try:
             with zipfile.ZipFile(root) as archive:
-                found = [Picture(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
+                found = [ImageFile(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{root} is neither a folder nor a zip file that can be read ({error})") from error
     pictures = [
         picture
         for picture in sorted(found)
-        if picture.name.lower().endswith(PICTURE_ENDINGS)
+        if picture.name.lower().endswith(IMAGE_ENDINGS)
         and not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(picture.name).parts)
     ]
     if not pictures:
-        raise ValueError(f"{root} holds no pictures: expected files ending in {', '.join(PICTURE_ENDINGS)}")
+        raise ValueError(f"{root} holds no pictures: expected files ending in {', '.join(IMAGE_ENDINGS)}")
     return pictures
 
 
-def arrange(root: Path, pictures: list[Picture]) -> dict[str, list[tuple[Picture, str]]]:
+def group_by_split(root: Path, pictures: list[ImageFile]) -> dict[str, list[tuple[ImageFile, str]]]:
     """Sort pictures by part and class, as their folders say.
 
     Returns:
@@ -85,15 +85,15 @@ def arrange(root: Path, pictures: list[Picture]) -> dict[str, list[tuple[Picture
     """
     paths = [PurePosixPath(picture.name).parts for picture in pictures]
     tops = {path[0] for path in paths}
-    if len(tops) == 1 and not tops & set(PARTS) and min(map(len, paths)) > 2:
+    if len(tops) == 1 and not tops & set(SPLITS) and min(map(len, paths)) > 2:
         paths = [path[1:] for path in paths]
         tops = {path[0] for path in paths}
-    divided = bool(tops & set(PARTS))
-    parts: dict[str, list[tuple[Picture, str]]] = {}
+    divided = bool(tops & set(SPLITS))
+    parts: dict[str, list[tuple[ImageFile, str]]] = {}
     for picture, path in zip(pictures, paths, strict=True):
         part = path[0] if divided else "all"
-        if divided and part not in PARTS:
-            raise unknown(f"folder in {root}", part, PARTS)
+        if divided and part not in SPLITS:
+            raise unknown(f"folder in {root}", part, SPLITS)
         if len(path) < (3 if divided else 2):
             raise ValueError(f"{root}: {picture.name} lies in no class folder: expected one folder a class")
         parts.setdefault(part, []).append((picture, path[1] if divided else path[0]))
@@ -165,12 +165,12 @@ class ImageFolderDataModule(ImageDataModule):
     def check_root(self) -> None:
         """Raise ``FileNotFoundError`` at once if the folder or zip file is not there."""
         if not self.root.exists():
-            list_pictures(self.root)
+            list_images(self.root)
 
     @property
     def spec(self) -> dict[str, Any]:
         """Shape, class names as the folders', and the pixel statistics of all training pictures."""
-        splits, names = self._everything()
+        splits, names = self._load_once()
         if self._statistics is None:
             self._statistics = channel_statistics(splits["train"].stored[0])
         mean, std = self._statistics
@@ -179,18 +179,18 @@ class ImageFolderDataModule(ImageDataModule):
 
     def load(self) -> dict[str, Split]:
         """Decode the pictures, or find them decoded."""
-        return self._everything()[0]
+        return self._load_once()[0]
 
     def read(self, source: str) -> Tensor:
         """Read a picture as those of the set are: (1, C, image_size, image_size)."""
         return self.to_natural_units(self._decode(source, source)[None])
 
-    def _everything(self) -> tuple[dict[str, Split], list[str]]:
+    def _load_once(self) -> tuple[dict[str, Split], list[str]]:
         """Return the splits and the class names, read once."""
         if self._loaded is None:
-            parts = self._parts()
+            parts = self._images_by_split()
             names = sorted({name for _, name in parts["train"]})
-            x = self._pictures([picture for part in parts.values() for picture, _ in part])
+            x = self._decode_all([picture for part in parts.values() for picture, _ in part])
             groups, splits, start = rows_as_groups({part: len(p) for part, p in parts.items()}), {}, 0
             for part, labelled in parts.items():
                 y = torch.tensor([names.index(name) for _, name in labelled])
@@ -201,9 +201,9 @@ class ImageFolderDataModule(ImageDataModule):
             self._loaded = splits, names
         return self._loaded
 
-    def _parts(self) -> dict[str, list[tuple[Picture, str]]]:
+    def _images_by_split(self) -> dict[str, list[tuple[ImageFile, str]]]:
         """Return the pictures and class names of each part; draw a test split where there is none."""
-        parts = arrange(self.root, list_pictures(self.root))
+        parts = group_by_split(self.root, list_images(self.root))
         for given, part in ((self._val_size_given, "val"), (self.test_size is not None, "test")):
             if given and part in parts:
                 raise ValueError(f"{part}_size has no use: {self.root} has {part}/")
@@ -212,17 +212,17 @@ class ImageFolderDataModule(ImageDataModule):
             names = sorted({name for _, name in everything})
             labels = torch.tensor([names.index(name) for _, name in everything])
             size = max(len(names), len(labels) // 5) if self.test_size is None else self.test_size
-            rest, taken = stratified(labels, size, seed=0, name="test_size")
+            rest, taken = stratified_split(labels, size, seed=0, name="test_size")
             parts = {part: [everything[i] for i in sorted(rows)] for part, rows in (("train", rest), ("test", taken))}
         if "val" not in parts and not self._val_size_given:
             self.val_size = max(len({name for _, name in parts["train"]}), len(parts["train"]) // 10)
-        return {part: parts[part] for part in PARTS if part in parts}
+        return {part: parts[part] for part in SPLITS if part in parts}
 
     def _decode(self, source: Any, name: str) -> Tensor:
-        picture = square(read_picture(source, "L" if self.grey else "RGB", name=name), self.image_size)
+        picture = resize_center_crop(read_image(source, "L" if self.grey else "RGB", name=name), self.image_size)
         return (picture * 255).round().to(torch.uint8)
 
-    def _pictures(self, pictures: list[Picture]) -> Tensor:
+    def _decode_all(self, pictures: list[ImageFile]) -> Tensor:
         """Return all pictures as bytes (N, C, H, W), in memory or in a memory-mapped file."""
         shape = (len(pictures), 1 if self.grey else 3, self.image_size, self.image_size)
         limit = machine_memory() / 2 if self.memory_limit is None else self.memory_limit * 2**30
@@ -236,7 +236,7 @@ class ImageFolderDataModule(ImageDataModule):
         # Copy on write: torch takes no read-only arrays, and nothing is ever written.
         return torch.from_numpy(np.load(path, mmap_mode="c"))
 
-    def _decode_into(self, x: np.ndarray, pictures: list[Picture]) -> None:
+    def _decode_into(self, x: np.ndarray, pictures: list[ImageFile]) -> None:
         archive = None if self.root.is_dir() else zipfile.ZipFile(self.root)
 
         def decode(row: int) -> None:
@@ -258,13 +258,13 @@ class ImageFolderDataModule(ImageDataModule):
             if archive is not None:
                 archive.close()
 
-    def _cache_path(self, pictures: list[Picture]) -> Path:
+    def _cache_path(self, pictures: list[ImageFile]) -> Path:
         """Return the decoded file's path: settings and pictures, in their order, decide its name."""
         settings = [str(self.root.resolve()), self.image_size, self.grey, self.test_size]
         keys = (hashlib.sha256(json.dumps(part).encode()).hexdigest()[:16] for part in (settings, pictures))
         return platformdirs.user_cache_path("lightning-zoo") / "image_folder" / f"{'-'.join(keys)}.npy"
 
-    def _write(self, path: Path, shape: tuple[int, ...], pictures: list[Picture]) -> None:
+    def _write(self, path: Path, shape: tuple[int, ...], pictures: list[ImageFile]) -> None:
         """Decode into a file that appears under its name when it is complete."""
         size = int(np.prod(shape, dtype=float))
         try:

@@ -1,4 +1,4 @@
-"""Whole batches out of tensors: one permutation an epoch, one indexing operation a batch."""
+"""Batches from tensors: one permutation per epoch, one indexing operation per batch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ Batch = tuple[Tensor, ...]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """Return the seed of an epoch's random numbers; no two of the first 1,000,003 epochs of any seeds share one."""
+    """Return the seed of an epoch's random draws.
+
+    The factor 1,000,003 is a prime above any number of epochs, so that no two pairs of seed and epoch share a seed.
+    """
     return seed * 1_000_003 + epoch
 
 
 class EpochSampler:
-    """Row numbers of one process for one epoch.
+    """Row indices of one process for one epoch.
 
     Process r of w takes the rows r, r + w, ... of the epoch's order, so that batch i of all processes together is
-    batch i of a single process with w times the batch size. In training every process must take the same number of
-    steps: the last ``n mod w`` rows of the order are left out of that epoch (other rows in the next). Evaluation
-    leaves nothing out.
+    batch i of a single process with w times the batch size. In training all processes must take the same number of
+    steps, so the last ``n mod w`` rows of the epoch's permutation are dropped. Evaluation drops no rows.
 
     Args:
         n: Number of rows.
-        shuffle: Whether the order is a permutation, a new one each epoch, or 0, 1, ... .
-        seed: Seed of the permutations; epoch e of a seed has the same order on every machine.
-        rank: Number of this process.
+        shuffle: Whether each epoch has a new permutation; otherwise the order is 0, 1, ... .
+        seed: Seed of the permutations; the order of an epoch is the same on every machine.
+        rank: Rank of this process.
         world_size: Number of processes.
     """
 
@@ -39,7 +41,7 @@ class EpochSampler:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order is drawn next; Lightning calls this."""
+        """Set the epoch whose order is drawn next; called by Lightning."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -47,7 +49,7 @@ class EpochSampler:
         return self.n // self.world_size + rest
 
     def rows(self) -> Tensor | None:
-        """Return the row numbers (int64), or None for all rows in their own order."""
+        """Return the row indices (int64), or None for all rows in stored order."""
         if not self.shuffle:
             return None if self.world_size == 1 else torch.arange(self.rank, self.n, self.world_size)
         order = torch.randperm(self.n, generator=torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch)))
@@ -55,15 +57,16 @@ class EpochSampler:
 
 
 class BucketSampler(EpochSampler):
-    """Row numbers of an epoch in batches of similar rows, such as texts of similar length, so that little is padding.
+    """Row indices of an epoch, bucketed into batches of similar rows, such as texts of similar length, to reduce padding.
 
-    The epoch's permutation is cut into pools of ``pool`` batches; each is sorted by key and cut into batches, and the
-    batches of all pools are shuffled. Every row comes once an epoch.
+    The epoch's permutation is cut into pools of ``pool`` batches; each pool is sorted by key and cut into batches, and
+    the batches of all pools are shuffled. Every row occurs once per epoch.
 
     Args:
-        keys: Key of each row (N,) by which rows are sorted, such as its length.
-        batch_size: Rows a batch.
-        pool: Batches that are sorted together; more leave less padding, and batches that are less mixed.
+        keys: Sort key (N,) of each row, such as its length.
+        batch_size: Rows per batch.
+        pool: Number of batches that are sorted together; more reduce padding and mix the rows less. The default is set
+            by hand.
         **common: Arguments of ``EpochSampler``.
     """
 
@@ -72,27 +75,27 @@ class BucketSampler(EpochSampler):
         self.keys, self.batch_size, self.pool = keys, batch_size, pool
 
     def rows(self) -> Tensor:
-        """Return the row numbers (int64)."""
+        """Return the row indices (int64)."""
         draws = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
         order = torch.randperm(self.n, generator=draws)[: self.n - self.n % self.world_size]
         size = self.batch_size * self.world_size
         pools = [part[self.keys[part].argsort(stable=True)] for part in order.split(size * self.pool)]
         batches = [batch for part in pools for batch in part.split(size)]
-        last = [batches.pop()] if batches and len(batches[-1]) < size else []  # only the last may be smaller
+        last = [batches.pop()] if batches and len(batches[-1]) < size else []  # a smaller batch stays last
         mixed = [batches[k] for k in torch.randperm(len(batches), generator=draws).tolist()]
         return torch.cat([*mixed, *last, order[:0]])[self.rank :: self.world_size]
 
 
 class Chunk:
-    """Several batches, handed to the model together; to iterate gives them one by one.
+    """Several batches handed to the model together; iterating yields them one by one.
 
-    What is done to a batch is done when its turn comes: a batch fits into a CPU's cache, a chunk does not.
+    Batches are gathered and decoded lazily, since a batch fits into a CPU's cache and a chunk does not.
 
     Args:
         tensors: Aligned tensors.
-        batch_size: Rows a batch; the last may have fewer.
-        rows: Numbers of the chunk's rows in the tensors; all if None.
-        decode_batch: What is done to a batch; nothing if None.
+        batch_size: Rows per batch; the last may have fewer.
+        rows: Indices of the chunk's rows in the tensors; all rows if None.
+        decode_batch: Function applied to each batch; None for none.
     """
 
     def __init__(
@@ -123,15 +126,15 @@ class TensorLoader:
     """Iterate over aligned tensors in batches.
 
     Args:
-        tensors: Tensors of the same length, on any device, also memory-mapped ones.
-        sampler: Which rows, in which order.
-        batch_size: Rows a batch.
-        batches_per_step: Batches handed out together, as one tuple of tensors.
+        tensors: Tensors of the same length on any device; they may be memory-mapped.
+        sampler: Source of the row indices of an epoch.
+        batch_size: Rows per batch.
+        batches_per_step: Number of batches yielded together as one tuple of tensors.
         max_batches: Number of batches after which an epoch ends; all if None.
-        prefetch: Whether the next rows are gathered, into pinned memory, by a thread while the last are used: for
-            rows on the host and a model on a CUDA device.
-        chosen: Numbers of the rows that the sampler's 0, 1, ... stand for; all rows if None.
-        decode_batch: If given, what is handed out is a ``Chunk`` that gathers its batches itself and does this to them.
+        prefetch: Whether a thread gathers the next rows into pinned memory while the last are used, for rows on the
+            host and a model on a CUDA device.
+        chosen: Row indices to which the sampler's 0, 1, ... refer; all rows if None.
+        decode_batch: If given, each item is a ``Chunk`` that gathers its batches lazily and applies this function.
     """
 
     def __init__(
@@ -146,13 +149,13 @@ class TensorLoader:
         decode_batch: Callable[[Batch], Batch] | None = None,
     ) -> None:
         self.tensors, self.sampler = tensors, sampler
-        self.batch_sampler = None  # Lightning asks every loader that has a sampler
+        self.batch_sampler = None  # Lightning reads this attribute of any loader with a sampler
         self.batch_size, self.batches_per_step = batch_size, batches_per_step
         self.max_batches, self.prefetch, self.chosen, self.decode_batch = max_batches, prefetch, chosen, decode_batch
 
     @property
     def batches(self) -> int:
-        """Number of batches an epoch, whether handed out one by one or several together."""
+        """Number of batches per epoch, regardless of ``batches_per_step``."""
         batches = -(-len(self.sampler) // self.batch_size)
         return batches if self.max_batches is None else min(batches, self.max_batches)
 
@@ -173,11 +176,11 @@ class TensorLoader:
                 yield self._gather(rows, span)
             return
         with ThreadPoolExecutor(1) as thread:
-            coming = thread.submit(self._gather, rows, spans[0]) if spans else None
+            pending = thread.submit(self._gather, rows, spans[0]) if spans else None
             for following in [*spans[1:], None]:
-                assert coming is not None
-                batch = coming.result()
-                coming = thread.submit(self._gather, rows, following) if following is not None else None
+                assert pending is not None
+                batch = pending.result()
+                pending = thread.submit(self._gather, rows, following) if following is not None else None
                 yield batch
 
     def _gather(self, rows: Tensor | None, span: slice) -> tuple[Tensor, ...] | Chunk:

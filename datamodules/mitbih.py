@@ -23,21 +23,21 @@ from datamodules.ecg.beats import (
     BEFORE,
     CLASS_NAMES,
     FS,
-    MICROVOLTS,
+    STEPS_PER_MILLIVOLT,
     Beats,
     Rows,
     balanced_folds,
     concatenate_beats,
+    extract_beats,
     load_beats,
-    prepare,
     save_beats,
 )
 from datamodules.ecg.records import Record, read_record
-from datamodules.ecg.rr_intervals import AROUND, REACHES, RECENT
-from datamodules.ecg.synthetic_beats import synthetic_beats, without_p_wave
+from datamodules.ecg.rr_intervals import AROUND, RECENT, RHYTHM_HALF_WIDTHS
+from datamodules.ecg.synthetic_beats import remove_p_wave, synthetic_beats
 from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
-from datamodules.splits import Split, stratified
+from datamodules.splits import Split, stratified_split
 
 DS1 = (
     *(101, 106, 108, 109, 112, 114, 115, 116, 118, 119, 122),
@@ -147,7 +147,7 @@ class MITBIHDataModule(TensorDataModule):
             self.val_size = 8_000
         self.synthetic_hearts = synthetic_hearts
         self._beats: Beats | None = None
-        self._stores: dict[torch.device, tuple[Tensor, ...]] = {}
+        self._tables: dict[torch.device, tuple[Tensor, ...]] = {}
 
     @property
     def records(self) -> tuple[int, ...]:
@@ -170,7 +170,7 @@ class MITBIHDataModule(TensorDataModule):
             "leads": ["MLII", "V1"],
             "rr_around": AROUND,
             "rr_recent": RECENT,
-            "rr_reaches": list(REACHES),
+            "rr_reaches": list(RHYTHM_HALF_WIDTHS),
             "neighbours": self.neighbours,
             "protocol": self.protocol,
         }
@@ -231,7 +231,7 @@ class MITBIHDataModule(TensorDataModule):
             source = self._source()
             assert source is not None
             folder = platformdirs.user_cache_path("lightning-zoo") / "mitbih"
-            made = "-".join(map(str, (FORMAT, FS, BEFORE, AFTER, AROUND, RECENT, *REACHES)))
+            made = "-".join(map(str, (FORMAT, FS, BEFORE, AFTER, AROUND, RECENT, *RHYTHM_HALF_WIDTHS)))
             path = folder / f"{made}-{self._checksum(source)}"
             self._beats = load_beats(path)
             if self._beats is None:
@@ -252,7 +252,7 @@ class MITBIHDataModule(TensorDataModule):
     def _cut(self, source: Path) -> Beats:
         """Read the records and cut them into rows."""
         with self._folder(source) as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
-            made = threads.map(lambda record: prepare(read_record(folder / str(record), "atr")), self.records)
+            made = threads.map(lambda record: extract_beats(read_record(folder / str(record), "atr")), self.records)
             return concatenate_beats(list(made))
 
     def recordings(self, records: Iterable[int] | None = None) -> Iterator[Record]:
@@ -277,7 +277,7 @@ class MITBIHDataModule(TensorDataModule):
         groups = beats.records[beats.record]
         if self.protocol == "intra_patient":
             groups = number.numpy()
-            rest, test = stratified(stored[1], len(number) // 5, seed=0, name="test_size")
+            rest, test = stratified_split(stored[1], len(number) // 5, seed=0, name="test_size")
             parts = {"train": np.sort(rest), "test": np.sort(test)}
         else:
             parts = {
@@ -301,10 +301,10 @@ class MITBIHDataModule(TensorDataModule):
                 stored, np.concatenate([train.groups, self.beats.records[self.beats.record[made.number]]])
             )
 
-    def set_aside(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
+    def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
         """Return the row numbers that are trained on and those of the validation records."""
         if self.protocol == "intra_patient":
-            rest, taken = super().set_aside(train)
+            rest, taken = super().split_validation(train)
         else:
             records = np.array(sorted(self.ds1))
             y = train.column(1).numpy()
@@ -332,39 +332,39 @@ class MITBIHDataModule(TensorDataModule):
         """
         self.setup()
         y, record = (self.splits[split].column(k) for k in (1, 4))
-        names, place = self._store(y.device)[3][record].unique(return_inverse=True)
+        names, place = self._lookup_tables(y.device)[3][record].unique(return_inverse=True)
         classes = len(CLASS_NAMES)
         return names, torch.bincount(place * classes + y, minlength=len(names) * classes).reshape(-1, classes)
 
     def to_natural_units(self, x: Tensor) -> Tensor:
         """Turn stored microvolts into millivolts, float32."""
-        return x.float().div_(MICROVOLTS)
+        return x.float().div_(STEPS_PER_MILLIVOLT)
 
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Turn stored rows (window, class, rr, rhythm, record, number) into a batch: see the class."""
         window, y, rr, rhythm, record, number = batch
-        windows, first, last, names, amplitude, template = self._store(window.device)
+        windows, first, last, names, amplitude, template = self._lookup_tables(window.device)
         steps = [step for step in range(-self.neighbours, self.neighbours + 1) if step]
         beside = number[:, None] + torch.tensor(steps, dtype=number.dtype, device=number.device)
         beside = beside.clamp(first[record, None], last[record, None])
         around = self.to_natural_units(windows.index_select(0, beside.flatten())).unflatten(0, beside.shape)
         return self.to_natural_units(window), y, rr, rhythm, amplitude[record], template[record], around, names[record]
 
-    def _store(self, device: torch.device) -> tuple[Tensor, ...]:
+    def _lookup_tables(self, device: torch.device) -> tuple[Tensor, ...]:
         """Return what rows are completed with, on a device: windows, and of each record its first and last row, ...
 
         Each record stands there three times: as it is, in a made-up rhythm, and in one without P waves.
         """
-        if device not in self._stores:
+        if device not in self._tables:
             beats = self.beats
             windows = beats.window if self.neighbours else beats.window[:0]
             ends = [np.searchsorted(beats.record, np.arange(len(beats.records)), side) for side in ("left", "right")]
             first, last, amplitude = (np.concatenate([x] * 3) for x in (ends[0], ends[1] - 1, beats.amplitude))
             names = np.concatenate([beats.records, -beats.records, -beats.records])
-            template = np.concatenate([beats.template, beats.template, without_p_wave(beats.template)])
+            template = np.concatenate([beats.template, beats.template, remove_p_wave(beats.template)])
             arrays = (windows, first, last, names, amplitude, template)
-            self._stores[device] = tuple(torch.from_numpy(array).to(device) for array in arrays)
-        return self._stores[device]
+            self._tables[device] = tuple(torch.from_numpy(array).to(device) for array in arrays)
+        return self._tables[device]
 
     def read(self, source: str) -> Record:  # type: ignore[override]
         """Read a WFDB record, of any rate and leads."""

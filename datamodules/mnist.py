@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from torchvision's files, raw or packed."""
+"""MNIST and Fashion-MNIST, from IDX files in torchvision's folder layout, raw or gzipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datamodules.download import fetch
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import centred_digit, read_picture, upright_garment
+from datamodules.images.reading import centred_digit, read_image, upright_garment
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups
 
@@ -26,10 +26,10 @@ _FILES = {
 
 
 def _checksum(path: Path, digest: hashlib._Hash) -> str:
-    """Return a file's checksum, read a piece at a time."""
+    """Return the checksum of a file, read in blocks of 1 MiB."""
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
@@ -37,14 +37,14 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
     """Read an IDX file of bytes, raw or gzipped, into a uint8 tensor.
 
     Args:
-        path: The file; the ending ``.gz`` marks a gzipped one.
-        expected: Shape the tensor must have.
+        path: Path of the file; a gzipped file ends in ``.gz``.
+        expected: Expected shape of the tensor.
 
     Raises:
-        ValueError: If the file is truncated or no IDX file of this shape.
+        ValueError: If the file is truncated or not an IDX file of this shape.
     """
     try:
-        # A bytearray can be shared with the tensor; bytes would have to be copied, and MNIST is half of a small run.
+        # A tensor can share a bytearray; bytes would be copied, which takes half of the memory of a small run.
         raw = bytearray(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else np.fromfile(path, np.uint8)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged gzip file ({error}); delete it and it is downloaded again") from error
@@ -60,7 +60,7 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
 
 
 class _IdxDataModule(ImageDataModule):
-    """Grey pictures of 28x28 pixels in ten classes, 60,000 to train on and 10,000 to test."""
+    """Base class of data sets of grey images of 28x28 pixels in ten classes: 60,000 training and 10,000 test rows."""
 
     folder: str
     mirrors: tuple[str, ...]
@@ -72,7 +72,7 @@ class _IdxDataModule(ImageDataModule):
         self._verified: set[Path] = set()
 
     def prepare_data(self) -> None:
-        """Download the files that are missing."""
+        """Download the missing files."""
         for *names, _ in _FILES.values():
             for name in names:
                 self._file(name)
@@ -97,7 +97,7 @@ class _IdxDataModule(ImageDataModule):
         read_idx(path, (_FILES[split][2], 28, 28) if "images" in name else (_FILES[split][2],))
 
     def load(self) -> dict[str, Split]:
-        """Read the official splits."""
+        """Load the official splits."""
         splits = {}
         groups = rows_as_groups({split: n for split, (_, _, n) in _FILES.items()})
         for split, (images, labels, n) in _FILES.items():
@@ -110,11 +110,11 @@ class _IdxDataModule(ImageDataModule):
 class MNISTDataModule(_IdxDataModule):
     """MNIST: handwritten digits (LeCun, Bottou, Bengio & Haffner, 1998).
 
-    Official split of 60,000 and 10,000; ``val_size`` of the former are set aside for validation. Mean 0.1307 and
-    standard deviation 0.3081 are those of the training pixels in [0, 1].
+    The split is the official one, 60,000 training and 10,000 test rows; ``val_size`` of the training rows are held out
+    for validation. Mean 0.1307 and standard deviation 0.3081 are those of the training pixels in [0, 1].
 
     Args:
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``ImageDataModule``.
     """
 
@@ -142,19 +142,19 @@ class MNISTDataModule(_IdxDataModule):
         return spec_of_images((1, 28, 28), [str(k) for k in range(10)], 0.1307, 0.3081)
 
     def read(self, source: str) -> Tensor:
-        """Read a picture of a digit, of any size, mode and polarity, as MNIST would show it: (1, 1, 28, 28)."""
-        return centred_digit(read_picture(source, paper="contrast"))
+        """Read an image of a digit of any size, mode and polarity, normalised as in MNIST: (1, 1, 28, 28)."""
+        return centred_digit(read_image(source, paper="contrast"))
 
 
 @register_datamodule("fashion_mnist")
 class FashionMNISTDataModule(_IdxDataModule):
     """Fashion-MNIST: articles of clothing (Xiao, Rasul & Vollgraf, 2017).
 
-    Official split of 60,000 and 10,000; ``val_size`` of the former are set aside for validation. Mean 0.2860 and
-    standard deviation 0.3530 are those of the training pixels in [0, 1].
+    The split is the official one, 60,000 training and 10,000 test rows; ``val_size`` of the training rows are held out
+    for validation. Mean 0.2860 and standard deviation 0.3530 are those of the training pixels in [0, 1].
 
     Args:
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``ImageDataModule``.
     """
 
@@ -180,5 +180,5 @@ class FashionMNISTDataModule(_IdxDataModule):
         return spec_of_images((1, 28, 28), names, 0.2860, 0.3530)
 
     def read(self, source: str) -> Tensor:
-        """Read a picture of a garment, of any size, mode and polarity: (1, 1, 28, 28), light on black."""
-        return upright_garment(read_picture(source, paper="contrast"))
+        """Read an image of a garment of any size, mode and polarity as (1, 1, 28, 28), light on black."""
+        return upright_garment(read_image(source, paper="contrast"))

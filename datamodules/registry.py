@@ -1,4 +1,4 @@
-"""Names of datamodules: ``register_datamodule``, ``create_datamodule``, ``list_datamodules``."""
+"""Registry of datamodules: ``register_datamodule``, ``create_datamodule`` and ``list_datamodules``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from datamodules.errors import unknown
 
 ENTRY_POINTS = "lightning_zoo.datamodules"
-"""Entry point group in which an installed package names modules or classes that register datamodules."""
+"""Entry point group of installed packages; each entry is a module or class that registers datamodules on import."""
 
 T = TypeVar("T", bound=type)
 
@@ -22,7 +22,7 @@ _loaded = False
 
 
 def register_datamodule(name: str) -> Callable[[T], T]:
-    """Register a ``LightningDataModule`` class under a name; a decorator.
+    """Return a class decorator that registers a ``LightningDataModule`` under a name.
 
     Raises:
         ValueError: If the name is taken.
@@ -39,7 +39,7 @@ def register_datamodule(name: str) -> Callable[[T], T]:
 
 
 def _classes() -> dict[str, type]:
-    """Import every module that registers datamodules, once, and return what is registered."""
+    """Return all registered classes, after one import of every module that registers some."""
     global _loaded
     if not _loaded:
         _loaded = True
@@ -55,7 +55,7 @@ def find_datamodule(name: str) -> type:
     """Return the class registered under a name.
 
     Raises:
-        ValueError: If no datamodule has this name; the message gives the nearest.
+        ValueError: If no datamodule has this name; the message gives the nearest names.
     """
     classes = _classes()
     if name not in classes:
@@ -64,16 +64,16 @@ def find_datamodule(name: str) -> type:
 
 
 def list_datamodules(pattern: str = "*") -> list[str]:
-    """Return the sorted names of all datamodules, or of those that match a wildcard pattern."""
+    """Return the sorted names of all datamodules that match a wildcard pattern."""
     return sorted(fnmatch.filter(_classes(), pattern))
 
 
 def create_datamodule(name: str, **args: Any) -> Any:
-    """Build a datamodule by name.
+    """Create a datamodule by name.
 
     Args:
         name: A registered name.
-        **args: Arguments of the datamodule's constructor; the old name of one that was renamed works too.
+        **args: Arguments of the datamodule's constructor. The aliases in the class attribute ``renamed`` are accepted.
 
     Raises:
         ValueError: If the name or an argument is unknown.

@@ -23,7 +23,7 @@ MIRRORS = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
     "https://kdd.ics.uci.edu/databases/reuters21578/reuters21578.tar.gz",
 )
-PARTS = [f"reut2-{number:03d}.sgm" for number in range(22)]
+SGML_FILES = [f"reut2-{number:03d}.sgm" for number in range(22)]
 _DOCUMENT = re.compile(r"<REUTERS ([^>]*)>(.*?)</REUTERS>", re.S)
 _TEXT = re.compile(r"<TEXT[^>]*>(.*?)</TEXT>", re.S)
 _TOPICS = re.compile(r"<TOPICS>(.*?)</TOPICS>", re.S)
@@ -40,7 +40,7 @@ class Document(NamedTuple):
     topics: list[str]
 
 
-def parse(content: str) -> Iterator[Document]:
+def parse_sgml(content: str) -> Iterator[Document]:
     """Yield the documents of one SGML file that belong to the ModApte split (Apte, Damerau & Weiss, 1994).
 
     These are the documents with TOPICS="YES" whose LEWISSPLIT is TRAIN or TEST. A text is title and body without the
@@ -88,14 +88,14 @@ class ReutersDataModule(TensorDataModule):
 
     def _source(self) -> Path:
         folder = self.root / "reuters21578"
-        return find_source(folder, PARTS, folder.with_suffix(".tar.gz"), MIRRORS, None)
+        return find_source(folder, SGML_FILES, folder.with_suffix(".tar.gz"), MIRRORS, None)
 
     def _documents(self) -> list[Document]:
         digest, source = hashlib.sha256(), self._source()
         documents: list[Document] = []
-        for content in read_source(source, PARTS):
+        for content in read_source(source, SGML_FILES):
             digest.update(content)
-            documents += parse(content.decode("latin-1"))
+            documents += parse_sgml(content.decode("latin-1"))
         if digest.hexdigest() != self.sha256_parts:
             raise ValueError(f"{source}: wrong checksum, not the published Reuters-21578; delete it and try again")
         return documents

@@ -12,10 +12,10 @@ import torch
 
 from datamodules.download import find_source, read_source
 from datamodules.registry import register_datamodule
-from datamodules.splits import rows_as_groups, stratified
+from datamodules.splits import rows_as_groups, stratified_split
 from datamodules.text.base import Labelled, TextDataModule
 
-CUT = [
+TREEBANK_RULES = [
     (re.compile(pattern), whole)
     for pattern, whole in (
         (r"``|''", '"'),
@@ -32,14 +32,14 @@ CUT = [
 
 def detokenize(text: str) -> str:
     """Put a text together again that was cut into words by the Penn Treebank's rules: ``do n't .`` to ``don't.``."""
-    for pattern, whole in CUT:
+    for pattern, whole in TREEBANK_RULES:
         text = pattern.sub(whole, text)
     return text
 
 
-SHORT = re.compile(r"\w+(?: \w+){0,2}")
-NEGATIVE = re.compile(r"\b(?:no|not|never|nothing|nor|without|hardly|barely)\b|n't")
-NEGATIONS = (
+SHORT_PHRASE = re.compile(r"\w+(?: \w+){0,2}")
+NEGATION_WORD = re.compile(r"\b(?:no|not|never|nothing|nor|without|hardly|barely)\b|n't")
+NEGATION_TEMPLATES = (
     *("not {}", "is not {}", "isn't {}", "wasn't {}", "not really {}", "not at all {}", "is not {} at all"),
     *("not a {} film", "it is not {}", "i don't think it is {}"),
 )
@@ -97,18 +97,18 @@ class SST2DataModule(TextDataModule):
 
     def add_synthetic(self, train: Labelled) -> Labelled:
         """Add negated phrases, each class alike, each phrase and negation drawn by the seed."""
-        draw = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         added = Labelled([], [], [])
         for label in range(2):
             rows = [
                 row
                 for row, (text, own) in enumerate(zip(train.texts, train.labels))
-                if own == label and SHORT.fullmatch(text) and not NEGATIVE.search(text)
+                if own == label and SHORT_PHRASE.fullmatch(text) and not NEGATION_WORD.search(text)
             ]
             if not rows:
                 continue
-            for row in draw.choice(rows, self.negated // 2).tolist():
-                added.texts.append(NEGATIONS[draw.integers(len(NEGATIONS))].format(train.texts[row]))
+            for row in rng.choice(rows, self.negated // 2).tolist():
+                added.texts.append(NEGATION_TEMPLATES[rng.integers(len(NEGATION_TEMPLATES))].format(train.texts[row]))
                 added.labels.append(1 - label)
                 added.groups.append(train.groups[row])
         return Labelled(train.texts + added.texts, train.labels + added.labels, train.groups + added.groups)
@@ -120,13 +120,13 @@ class SST2DataModule(TextDataModule):
             raise ValueError(f"{source}: wrong checksum, not the published {name}.tsv; delete it and try again")
         return [line.split("\t") for line in content.decode().splitlines()[1:]]
 
-    def divide(self, train: Labelled) -> tuple[Any, Any]:
+    def split_texts(self, train: Labelled) -> tuple[Any, Any]:
         """Set whole sentences aside, and leave their phrases out of training."""
         words = [tuple(text.split()) for text in train.texts]
         whole = np.array(longest_phrases(words))
         if self.val_size > len(whole) // 2:
             raise ValueError(f"val_size={self.val_size} does not fit: choose from 2 to {len(whole) // 2} sentences")
-        _, taken = stratified(torch.tensor(train.labels)[whole], self.val_size, self.seed)
+        _, taken = stratified_split(torch.tensor(train.labels)[whole], self.val_size, self.seed)
         val = whole[taken]
         inside = {part for row in val for part in all_phrases(words[row])}
         return [row for row, phrase in enumerate(words) if phrase not in inside], val
@@ -178,7 +178,7 @@ class MovieReviewsDataModule(TextDataModule):
         return find_source(folder, self.files, folder.with_suffix(".tar.gz"), [self.url], None)
 
     def read_all(self) -> dict[str, Labelled]:
-        """Read the sentences and draw the test split."""
+        """Read the sentences and rng the test split."""
         texts, labels = [], []
         for label, content in enumerate(read_source(self._source(), self.files)):
             try:
@@ -191,7 +191,7 @@ class MovieReviewsDataModule(TextDataModule):
             texts += lines
             labels += [label] * len(lines)
         everything = Labelled(texts, labels, list(range(len(texts))))
-        rest, taken = stratified(torch.tensor(labels), len(labels) // 10, seed=0, name="test_size")
+        rest, taken = stratified_split(torch.tensor(labels), len(labels) // 10, seed=0, name="test_size")
         return {"train": everything.take(sorted(rest)), "test": everything.take(sorted(taken))}
 
     def clean_text(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Splits of a data set: aligned tensors with the group that each row belongs to."""
+"""Splits of a data set: aligned tensors with the group of each row."""
 
 from __future__ import annotations
 
@@ -11,43 +11,44 @@ from torch import Tensor
 
 
 def with_test_split(x: Tensor, y: Tensor, test_size: int) -> dict[str, Split]:
-    """Divide a set that has no official test split: always the same rows, each class in proportion."""
-    everything = Split((x, y), rows_as_groups({"all": len(x)})["all"])
-    train, test = stratified(y, test_size, seed=0)
-    return {"train": everything.take(train), "test": everything.take(test)}
+    """Return training and test splits of a data set without an official one: stratified by class, always the same."""
+    whole = Split((x, y), rows_as_groups({"all": len(x)})["all"])
+    train, test = stratified_split(y, test_size, seed=0)
+    return {"train": whole.take(train), "test": whole.take(test)}
 
 
 EVALUATION_BATCH, EVALUATION_BATCH_CPU = 2048, 256
-"""Fewest rows of an evaluation's batch; on a CPU the maps of a small convolutional network should stay in its cache."""
+"""Smallest batch size in evaluation, on a CUDA device and on a CPU. On a CPU the feature maps of a small convolutional
+network should fit into its cache. Set by hand."""
 
 
 class Split(NamedTuple):
-    """Aligned tensors and, for each row, the number of the group (patient, sentence, ...) it belongs to.
+    """Aligned tensors and the group (patient, sentence, ...) of each row.
 
-    A split may be a choice of ``rows`` out of larger tensors, in place of a copy of them: ``stored`` then holds more
-    than the split, and what is too large to be copied, or lies in a memory-mapped file, stays where it is.
+    A split may be a subset, given by ``rows``, of larger tensors, so that tensors that are large or memory-mapped are
+    not copied: ``stored`` then holds more rows than the split.
     """
 
     stored: tuple[Tensor, ...]
     groups: np.ndarray
     rows: Tensor | None = None
-    """Numbers of the split's rows in ``stored``, in order; None for all of them."""
+    """Indices of the split's rows in ``stored``, in order; None for all rows."""
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """The split's own rows, copied if it is a choice."""
+        """The rows of the split, copied if it is a subset."""
         return tuple(self.column(k) for k in range(len(self.stored)))
 
     def column(self, k: int) -> Tensor:
-        """Return the split's own rows of tensor ``k`` alone."""
+        """Return the rows of the split in tensor ``k``."""
         return self.stored[k] if self.rows is None else self.stored[k].index_select(0, self.rows)
 
-    def as_choice(self) -> Split:
-        """Return the same split as a choice of all its rows, so that parts of it are choices too, not copies."""
+    def as_subset(self) -> Split:
+        """Return the split as a subset of all its rows, so that ``take`` returns subsets instead of copies."""
         return self if self.rows is not None else self._replace(rows=torch.arange(len(self.groups)))
 
     def take(self, rows: np.ndarray) -> Split:
-        """Return the rows of the given numbers, in ascending order: copied, or chosen if this is a choice already."""
+        """Return the rows of the given indices in ascending order: a subset if this split is one, else a copy."""
         rows = np.sort(rows)
         index = torch.from_numpy(rows)
         if self.rows is not None:
@@ -55,23 +56,29 @@ class Split(NamedTuple):
         return Split(tuple(tensor.index_select(0, index) for tensor in self.stored), self.groups[rows])
 
     def to(self, device: torch.device) -> Split:
-        """Return a copy on a device; a choice goes there piece by piece, and never whole through the host's memory."""
+        """Return a copy on a device; a subset is copied in pieces, so that the host never holds a whole copy."""
         if self.rows is None:
             return Split(tuple(tensor.to(device) for tensor in self.stored), self.groups)
         n = len(self.rows)
-        there = tuple(torch.empty((n, *t.shape[1:]), dtype=t.dtype, device=device) for t in self.stored)
+        moved = tuple(torch.empty((n, *t.shape[1:]), dtype=t.dtype, device=device) for t in self.stored)
         for start in range(0, n, EVALUATION_BATCH):
             piece = self.rows[start : start + EVALUATION_BATCH]
-            for source, target in zip(self.stored, there, strict=True):
+            for source, target in zip(self.stored, moved, strict=True):
                 target[start : start + len(piece)] = source.index_select(0, piece)
-        return Split(there, self.groups)
+        return Split(moved, self.groups)
 
 
-def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> tuple[np.ndarray, np.ndarray]:
-    """Return the row numbers of the rest and of ``size`` rows with each label in proportion.
+def stratified_split(labels: Tensor, size: int, seed: int, name: str = "val_size") -> tuple[np.ndarray, np.ndarray]:
+    """Return the row indices of the rest and of ``size`` rows, stratified by label.
+
+    Args:
+        labels: Labels (N,).
+        size: Number of rows to hold out.
+        seed: Seed of the split.
+        name: Name of the setting ``size`` in error messages.
 
     Raises:
-        ValueError: If ``size`` leaves nothing, or too little for one row a class; the line gives ``name``.
+        ValueError: If ``size`` allows less than one row per class on either side, or a class has one row only.
     """
     n, (values, counts) = len(labels), labels.unique(return_counts=True)
     classes = len(values)
@@ -88,7 +95,7 @@ def stratified(labels: Tensor, size: int, seed: int, name: str = "val_size") -> 
 
 
 def rows_as_groups(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Number the rows of all splits on, for sources in which each row stands for itself."""
+    """Return consecutive groups for all splits, for sources in which each row is a group of its own."""
     groups, start = {}, 0
     for name, size in sizes.items():
         groups[name] = np.arange(start, start + size)

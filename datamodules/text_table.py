@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from datamodules.registry import register_datamodule
-from datamodules.splits import stratified
+from datamodules.splits import stratified_split
 from datamodules.text.base import Labelled, TextDataModule
-from datamodules.text.files import decoded
+from datamodules.text.files import decode_utf8
 
 
 @register_datamodule("text_table")
@@ -65,7 +65,7 @@ class TextTableDataModule(TextDataModule):
                 rows.append(names.index(label))
         texts, labels = list(found), torch.tensor([rows[0] for rows in found.values()])
         size = max(len(names), len(texts) // 5) if self.test_size is None else self.test_size
-        rest, taken = stratified(labels, size, seed=0, name="test_size")
+        rest, taken = stratified_split(labels, size, seed=0, name="test_size")
         if not self._val_size_given:
             self.val_size = max(len(names), len(rest) // 10)
         parts = {}
@@ -74,19 +74,19 @@ class TextTableDataModule(TextDataModule):
             parts[part] = Labelled(*map(list, zip(*labelled)))
         return parts
 
-    def divide(self, train: Labelled) -> tuple[Any, Any]:
+    def split_texts(self, train: Labelled) -> tuple[Any, Any]:
         """Set texts aside with all their labels."""
         _, first, group = np.unique(train.groups, return_index=True, return_inverse=True)
         return tuple(
             np.flatnonzero(np.isin(group, chosen))
-            for chosen in stratified(torch.tensor(train.labels)[first], self.val_size, self.seed)
+            for chosen in stratified_split(torch.tensor(train.labels)[first], self.val_size, self.seed)
         )  # type: ignore[return-value]
 
     def _table(self) -> list[tuple[str, str]]:
         path = self.root
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; expected a TSV or CSV file of texts and labels")
-        content = decoded(path.read_bytes(), str(path))
+        content = decode_utf8(path.read_bytes(), str(path))
         if not content.strip():
             raise ValueError(f"{path} is empty: expected a header line and rows of text and label")
         header = content.splitlines()[0]

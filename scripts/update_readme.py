@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from benchmark import report
+from benchmark_report import report
 
 from zoo.pretrained import load_result
 from zoo.verification.report import format_mean_std, markdown_table

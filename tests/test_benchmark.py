@@ -1,28 +1,47 @@
-"""The benchmark script: its table, its errors, and one tiny run of each kind of epoch."""
+"""Tests of the benchmark script: its table, its errors, and a small run of each kind of epoch."""
 
-import importlib.util
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark.py"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 @pytest.fixture(scope="module")
-def benchmark():
-    spec = importlib.util.spec_from_file_location("benchmark", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load():
+    """Return the function that imports a script by name, while the scripts folder is on ``sys.path``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))
+        yield importlib.import_module
 
 
-def test_table_shows_medians_ratios_and_whether_goals_are_met(benchmark):
+@pytest.fixture(scope="module")
+def benchmark(load):
+    return load("benchmark")
+
+
+@pytest.fixture(scope="module")
+def contenders(load):
+    return load("benchmark_contenders")
+
+
+def test_parent_imports_no_heavy_package():
+    code = f"import sys; sys.path.insert(0, {str(SCRIPTS)!r}); import benchmark; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert not {"numpy", "torch", "lightning", "sklearn", "zoo", "datamodules"} & set(run.stdout.split())
+
+
+def test_table_shows_medians_ratios_and_whether_goals_are_met(load):
     def runs(*seconds):
         return [{"seconds": [s], "imports_mib": 100.0, "peak_mib": 200.0} for s in seconds]
 
     results = {"epoch/mlp/loop": runs(1.0, 2.0, 3.0), "epoch/mlp/zoo": runs(1.0, 2.0, 6.0)}
     results |= {"epoch/mlp/usual_0": runs(30.0), "epoch/mlp/usual_2": runs(10.0)}
-    lines = benchmark.table({"device": "cpu", "results": results})
+    lines = load("benchmark_report").table({"device": "cpu", "results": results})
     assert lines[2].startswith("| epoch, MLP 784-256-128-10: zoo/loop | zoo 2.000 (1.000-6.000) s, loop 2.000 (")
     assert lines[2].endswith("| 1.00 (1.00-2.00) | ≤ 1.1 | ≤ 1 | aim |")
     assert "usual_2 10.000 s" in lines[3]
@@ -44,13 +63,13 @@ def test_failing_worker_is_one_line(benchmark, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == "benchmark: prepare ended with status 1: no message\n"
 
 
-def test_hand_written_loop_and_zoo_time_the_same_epochs(benchmark, tmp_path):
+def test_hand_written_loop_and_zoo_time_the_same_epochs(contenders, tmp_path):
     try:
-        root = benchmark.prepare({"folder": str(tmp_path)})["root"]
+        root = contenders.prepare({"folder": str(tmp_path)})["root"]
     except FileNotFoundError as missing:
         pytest.skip(str(missing))
     job = {"device": "cpu", "folder": str(tmp_path), "root": root, "case": "logistic_regression"}
     job |= {"train": 300, "val": 128, "warm_up": 1, "epochs": 2, "chunk": 2, "workers": 0}
-    for contender in (benchmark.loop, benchmark.zoo):
+    for contender in (contenders.loop, contenders.zoo):
         assert len(contender(job)["seconds"]) == 2
-    assert len(benchmark.usual({**job, "epochs": 1})["seconds"]) == 1
+    assert len(contenders.usual({**job, "epochs": 1})["seconds"]) == 1

@@ -19,7 +19,7 @@ from datamodules.base import TensorDataModule, data_root
 from datamodules.images.augment import AUGMENTATIONS, augment
 from datamodules.loader import Chunk, EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
-from datamodules.splits import Split, stratified
+from datamodules.splits import Split, stratified_split
 
 NAMES = datamodules.list_datamodules()
 PICTURES = ("cifar10", "cifar10_jpeg", "digits", "mnist", "fashion_mnist", "image_folder")
@@ -80,7 +80,7 @@ def make(flat, small_files):
         if name == "cifar10_jpeg":
             if not data.root.exists():
                 pytest.skip(f"{name}: its files are not in {data_root(None)}")
-            loaded[name] = data._loaded = loaded.get(name) or data._everything()
+            loaded[name] = data._loaded = loaded.get(name) or data._load_once()
         if name == "reuters":
             if not list(data_root(None).glob("reuters21578*")):
                 pytest.skip(f"{name}: its files are not in {data_root(None)}")
@@ -392,9 +392,9 @@ def test_stratified_refuses_what_cannot_be_divided():
     labels = torch.tensor([0] * 10 + [1] * 10)
     for size in (1, 19, 20):
         with pytest.raises(ValueError, match=f"val_size={size} does not fit: choose from 2 to 18 of 20 rows"):
-            stratified(labels, size, 0)
+            stratified_split(labels, size, 0)
     with pytest.raises(ValueError, match="test_size=4: class 2 has one row"):
-        stratified(torch.cat([labels, torch.tensor([2])]), 4, 0, "test_size")
+        stratified_split(torch.cat([labels, torch.tensor([2])]), 4, 0, "test_size")
 
 
 # ---- loader and augmentation ----
@@ -563,7 +563,7 @@ def test_the_mapped_file_serves_until_a_picture_changes(tmp_path, cache, monkeyp
     ImageFolderDataModule(**common).setup()
     (first,) = cache.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr("datamodules.image_folder.read_picture", lambda *args, **kwargs: pytest.fail("decoded again"))
+        patch.setattr("datamodules.image_folder.read_image", lambda *args, **kwargs: pytest.fail("decoded again"))
         ImageFolderDataModule(**common).setup()
     os.utime(root / "cat" / "cat_0.png", ns=(1, 1))
     ImageFolderDataModule(**common).setup()

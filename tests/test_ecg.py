@@ -9,7 +9,7 @@ from conftest import quiet_trainer, tiny_batch, tiny_data, tiny_inputs
 from matplotlib.image import imread
 
 import zoo
-from datamodules.ecg.qrs_detection import detect_qrs, without_doubles
+from datamodules.ecg.qrs_detection import detect_qrs, drop_double_detections
 from datamodules.splits import Split
 from zoo.cli import main
 from zoo.nn.ecg import augment_beats, correlation, relative_rhythm, rhythm_features, segment_correlations
@@ -409,14 +409,14 @@ def test_a_wave_close_to_a_steeper_one_is_no_beat():
     for wave in waves / FS:
         signal += 0.8 * np.exp(-(((t - wave) / 0.04) ** 2) / 2)[:, None].astype(np.float32)
     both = np.sort(np.concatenate([peaks, waves]))
-    assert np.array_equal(without_doubles(signal, both, FS), peaks)
-    assert np.array_equal(without_doubles(signal, peaks, FS), peaks)
+    assert np.array_equal(drop_double_detections(signal, both, FS), peaks)
+    assert np.array_equal(drop_double_detections(signal, peaks, FS), peaks)
     early = np.sort(np.append(peaks, peaks[5] - int(0.26 * FS)))
     signal[early[5] - 40 : early[5] + 40] = signal[peaks[5] - 40 : peaks[5] + 40]
-    assert np.array_equal(without_doubles(signal, early, FS), early)  # as steep: a very early beat
+    assert np.array_equal(drop_double_detections(signal, early, FS), early)  # as steep: a very early beat
     for few in (peaks[:0], peaks[:1]):
-        assert np.array_equal(without_doubles(signal, few, FS), few)
-    assert len(without_doubles(signal[:40], np.array([3, 3, 20]), 1)) >= 2
+        assert np.array_equal(drop_double_detections(signal, few, FS), few)
+    assert len(drop_double_detections(signal[:40], np.array([3, 3, 20]), 1)) >= 2
 
 
 def test_given_peaks_get_one_symbol_each_in_order(model):
@@ -486,7 +486,7 @@ def record(tmp_path):
 @pytest.fixture
 def shipped(model, monkeypatch):
     """Take the small model for the one that is shipped."""
-    monkeypatch.setattr("zoo.cli._model_for", lambda recipe, path: model)
+    monkeypatch.setattr("zoo.prediction.load_model", lambda recipe, path: (model, None))
     return model
 
 

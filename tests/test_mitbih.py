@@ -27,8 +27,8 @@ from datamodules.ecg.beats import (
     template_beat,
     two_leads,
 )
-from datamodules.ecg.records import Record, order_leads, read_record, resampled, without_gaps
-from datamodules.ecg.rr_intervals import REACHES, on_time, rhythm_around, rr_intervals
+from datamodules.ecg.records import Record, fill_gaps, order_leads, read_record, resample
+from datamodules.ecg.rr_intervals import RHYTHM_HALF_WIDTHS, on_time, rhythm_around, rr_intervals
 from datamodules.mitbih import DS1, DS2
 from zoo.baselines.ecg import detected_beats, random_forest
 from zoo.tasks.ecg_annotation import Annotation
@@ -225,11 +225,11 @@ def test_leads_come_in_one_order_by_name():
 
 def test_gaps_are_filled():
     signal = np.array([[np.nan, 1], [2, np.nan], [np.inf, np.nan], [np.nan, 4], [8, np.nan]], np.float32)
-    assert without_gaps(signal)[:, 0].tolist() == [2, 2, 4, 6, 8]
-    assert without_gaps(signal)[:, 1].tolist() == [1, 2, 3, 4, 4]
-    assert without_gaps(np.full((3, 1), np.nan, np.float32)).tolist() == [[0], [0], [0]]
+    assert fill_gaps(signal)[:, 0].tolist() == [2, 2, 4, 6, 8]
+    assert fill_gaps(signal)[:, 1].tolist() == [1, 2, 3, 4, 4]
+    assert fill_gaps(np.full((3, 1), np.nan, np.float32)).tolist() == [[0], [0], [0]]
     whole = np.zeros((3, 1), np.float32)
-    assert without_gaps(whole) is whole
+    assert fill_gaps(whole) is whole
 
 
 @pytest.mark.parametrize("fs", [128, 180, 250, 360, 500, 1000, 257.3])
@@ -239,7 +239,7 @@ def test_records_of_any_rate_are_brought_to_one(fs):
     peaks = np.arange(1, 19, dtype=float)
     signal = sum(np.exp(-(((clock - peak) / 0.02) ** 2) / 2) for peak in peaks)[:, None].astype(np.float32) + 5
     record = Record("7", signal, fs, ["MLII"], np.rint(peaks * fs).astype(int), ["N"] * 18)
-    slower = resampled(record, FS)
+    slower = resample(record, FS)
     assert slower.fs == FS
     assert abs(len(slower.signal) - 20 * FS) <= 2
     assert np.abs(slower.sample - peaks * FS).max() <= 1
@@ -253,13 +253,13 @@ def test_records_of_any_rate_are_brought_to_one(fs):
 def test_no_frequency_is_folded_back():
     clock = np.arange(3600) / 360
     record = Record("7", np.sin(2 * np.pi * 150 * clock)[:, None].astype(np.float32), 360.0, ["MLII"])
-    assert np.abs(resampled(record, FS).signal[100:-100]).max() < 0.01
+    assert np.abs(resample(record, FS).signal[100:-100]).max() < 0.01
 
 
 def test_a_flat_or_missing_lead_and_a_short_record_are_no_error():
     for signal in (np.zeros((900, 2)), np.full((900, 2), np.nan), np.zeros((1, 2)), np.zeros((0, 2))):
         record = Record("7", signal.astype(np.float32), 250.0, ["MLII", "V1"])
-        assert np.isfinite(resampled(record, FS).signal).all()
+        assert np.isfinite(resample(record, FS).signal).all()
 
 
 # ---- beats ----
@@ -329,10 +329,10 @@ def test_rhythm_around_by_hand():
     gaps = np.full(200, 0.8)
     gaps[100], gaps[101] = 0.4, 1.2
     rows = rhythm_around(np.rint(np.cumsum(gaps) * 360).astype(np.int64), 360)
-    assert rows.shape == (200, 12 * len(REACHES))
+    assert rows.shape == (200, 12 * len(RHYTHM_HALF_WIDTHS))
     assert rows.dtype == np.float32
     early = np.log(0.5)
-    for near in np.split(rows[100], len(REACHES)):
+    for near in np.split(rows[100], len(RHYTHM_HALF_WIDTHS)):
         assert near[:5].tolist() == pytest.approx([early] * 5, abs=1e-5)
         assert near[5:8].tolist() == pytest.approx([np.log(0.02)] * 3, abs=1e-4)
         assert near[8] == 0
@@ -388,7 +388,7 @@ def test_rows_are_the_records_beats(small, written):
     assert names.tolist() == [100] * len(label)
     assert torch.equal(rr, torch.from_numpy(rr_intervals(sample, 360)))
     assert torch.equal(rhythm, torch.from_numpy(rhythm_around(sample, 360)))
-    slower = resampled(record._replace(sample=sample), FS)
+    slower = resample(record._replace(sample=sample), FS)
     expected = cut_windows(slower.signal, slower.sample)
     assert np.abs(x.numpy() - expected).max() <= 0.00051
     assert x.dtype == torch.float32
@@ -710,7 +710,7 @@ def test_the_first_lead_is_mlii_in_all_records(real):
     record = read_record(real._source() / "114", "atr")
     assert record.leads == ["V5", "MLII"]
     sample, _ = beats_of(record)
-    slower = resampled(order_leads(record)._replace(sample=sample), FS)
+    slower = resample(order_leads(record)._replace(sample=sample), FS)
     rows = beats.records[beats.record] == 114
     assert np.abs(beats.window[rows] / 1000 - cut_windows(slower.signal, slower.sample)).max() < 0.001
     assert np.array_equal(beats.sample[rows], sample)

@@ -361,7 +361,7 @@ def test_penalty_adds_its_gradient_to_the_weights_alone(option, gradient):
     batch = torch.rand(8, 3), torch.arange(8) % 2
     plain = model.step(batch)["loss"]
     expected = torch.autograd.grad(plain, list(model.net.parameters()))
-    model._penalised(model.step(batch)["loss"]).backward()
+    model.objective(model.step(batch)["loss"]).backward()
     for parameter, of_loss in zip(model.net.parameters(), expected, strict=True):
         extra = gradient(parameter.detach()) if parameter.ndim > 1 else torch.zeros_like(parameter)
         torch.testing.assert_close(parameter.grad - of_loss, extra)
@@ -430,9 +430,6 @@ def test_recipe_builds(name, subwords, monkeypatch):
     assert type(model) is find_model(recipe.model["name"]).cls
     assert type(data).name == recipe.data["name"]
     assert trainer.max_epochs not in (None, -1) or trainer.max_steps > 0
-    for claim in recipe.claim:
-        assert "metric" in claim
-        assert {"at_least", "at_most", "over"} & set(claim)
 
 
 def modules():

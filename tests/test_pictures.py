@@ -9,7 +9,7 @@ from PIL import Image
 from scipy.ndimage import center_of_mass as centre_of_mass
 
 from datamodules import DigitsDataModule
-from datamodules.images.reading import centred_digit, extract_ink, read_picture, square, upright_garment
+from datamodules.images.reading import centred_digit, extract_ink, read_image, resize_center_crop, upright_garment
 
 
 def stroke():
@@ -70,7 +70,7 @@ def as_file(image, folder):
 def test_a_photographed_digit_comes_back_as_it_was(rendering, place, tmp_path):
     digit = stroke()
     path = as_file(RENDERINGS[rendering](photo(digit, **place)), tmp_path)
-    found = centred_digit(read_picture(path, paper="contrast"))
+    found = centred_digit(read_image(path, paper="contrast"))
     assert found.shape == (1, 1, 28, 28)
     assert found.dtype == torch.float32
     # A centre of mass between two pixels may be rounded either way.
@@ -82,7 +82,7 @@ def test_a_photographed_digit_comes_back_as_it_was(rendering, place, tmp_path):
 
 def test_sixteen_bits_are_not_taken_for_eight(tmp_path):
     path = as_file(Image.fromarray((photo(stroke()) * 200).astype(np.uint16)), tmp_path)
-    assert float(read_picture(path).max()) == pytest.approx(200 / 65535)
+    assert float(read_image(path).max()) == pytest.approx(200 / 65535)
 
 
 @pytest.mark.parametrize("invert", [False, True])
@@ -149,7 +149,7 @@ def test_transparent_parts_are_white_and_colours_stay(tmp_path):
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[0, 0] = (255, 0, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "red.png")
-    red = read_picture(tmp_path / "red.png", "RGB")
+    red = read_image(tmp_path / "red.png", "RGB")
     assert red.shape == (3, 4, 4)
     assert red[:, 0, 0].tolist() == [1, 0, 0]
     assert (red[:, 1:] == 1).all()
@@ -160,7 +160,7 @@ def test_orientation_in_the_metadata_is_followed(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was reverse_sequences: rotate by 90 degrees clockwise
     image.save(tmp_path / "reverse_sequences.png", exif=exif)
-    reverse_sequences = read_picture(tmp_path / "reverse_sequences.png")
+    reverse_sequences = read_image(tmp_path / "reverse_sequences.png")
     assert reverse_sequences.shape == (1, 3, 2)
     assert reverse_sequences[0, :, 0].tolist() == [0, 0, 1]
 
@@ -168,22 +168,22 @@ def test_orientation_in_the_metadata_is_followed(tmp_path):
 def test_float_and_wide_integer_pictures(tmp_path):
     values = np.array([[0, 0.5], [1, 0.25]], np.float32)
     Image.fromarray(values).save(tmp_path / "float.tif")
-    assert torch.equal(read_picture(tmp_path / "float.tif")[0], torch.from_numpy(values))
+    assert torch.equal(read_image(tmp_path / "float.tif")[0], torch.from_numpy(values))
     Image.fromarray((values * 65535).astype(np.int32)).save(tmp_path / "wide.tif")
-    assert torch.allclose(read_picture(tmp_path / "wide.tif", "RGB")[2], torch.from_numpy(values), atol=1e-4)
+    assert torch.allclose(read_image(tmp_path / "wide.tif", "RGB")[2], torch.from_numpy(values), atol=1e-4)
     for lightest, white in {200: 65535, 100_000: 2**24 - 1, 2**30: 2**31 - 1}.items():
         Image.fromarray((values * lightest).astype(np.int32)).save(tmp_path / "wide.tif")
-        found = read_picture(tmp_path / "wide.tif")[0]
+        found = read_image(tmp_path / "wide.tif")[0]
         assert torch.allclose(found, torch.from_numpy(values) * (lightest / white), atol=1e-7)
 
 
 def test_square_keeps_the_aspect_and_the_middle():
     picture = torch.zeros(3, 40, 100)
     picture[:, :, 30:70] = 1
-    assert square(picture, 20).shape == (3, 20, 20)
-    assert (square(picture, 20) > 0.8).all()
-    assert torch.equal(square(picture[:, :, 30:70], 40), picture[:, :, 30:70])
-    assert square(torch.rand(1, 3, 1000), 8).shape == (1, 8, 8)
+    assert resize_center_crop(picture, 20).shape == (3, 20, 20)
+    assert (resize_center_crop(picture, 20) > 0.8).all()
+    assert torch.equal(resize_center_crop(picture[:, :, 30:70], 40), picture[:, :, 30:70])
+    assert resize_center_crop(torch.rand(1, 3, 1000), 8).shape == (1, 8, 8)
 
 
 def test_what_is_no_picture_is_named_in_one_line(tmp_path):
@@ -194,8 +194,8 @@ def test_what_is_no_picture_is_named_in_one_line(tmp_path):
     kinds = {"note.png": ValueError, "cut.png": ValueError, ".": ValueError, "gone.png": FileNotFoundError}
     for path, kind in kinds.items():
         with pytest.raises(kind) as error:
-            read_picture(tmp_path / path)
+            read_image(tmp_path / path)
         assert str(tmp_path / path) in str(error.value)
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match=r"^the third is not a picture"):
-        read_picture(io.BytesIO(b"nothing"), name="the third")
+        read_image(io.BytesIO(b"nothing"), name="the third")

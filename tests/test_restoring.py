@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 import zoo
-from datamodules.images.photographs import WRITTEN, Photograph, read_photograph
-from datamodules.images.reading import PICTURE_ENDINGS
+from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_photograph
+from datamodules.images.reading import IMAGE_ENDINGS
 from datamodules.text.files import read_lines
 from zoo import cli
 from zoo.baselines import BASELINES, MEASURES, restoration
@@ -33,8 +33,9 @@ from zoo.nn import (
     rgb_to_ycbcr,
     ycbcr_to_rgb,
 )
+from zoo.prediction import rows
 from zoo.prediction.images import Job, _hole, plan_jobs, restore_image, restore_images
-from zoo.prediction.rows import check_output, predict_inputs
+from zoo.prediction.rows import check_output
 
 RESTORERS = {
     "denoising_autoencoder": {},
@@ -916,7 +917,7 @@ def test_damaged_file_costs_no_other(restoring, folder, tmp_path):
     code, out, err = restoring("denoise.yaml", str(tmp_path), "--output", "rest")
     assert (code, err.count("\n")) == (2, 1)
     assert out.startswith("3 pictures in rest, ")
-    assert f"error: 2 of 5 pictures are not restored: {tmp_path}/b.png is not a picture" in err
+    assert f"error: 2 of 5 inputs have no answer: {tmp_path}/b.png is not a picture" in err
     assert f"; {tmp_path}/d.png is not a picture" in err
     assert sorted(path.name for path in (folder / "rest").iterdir()) == ["a.png", "c.png", "e.png"]
     code, _, err = restoring("denoise.yaml", f"{tmp_path}/b.png", f"{tmp_path}/d.png", "--output", "none")
@@ -931,11 +932,11 @@ def test_masks_of_a_folder_go_by_name_and_then_by_stem(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     words = [str(tmp_path / "pictures"), str(tmp_path / "masks")]
-    jobs = plan_jobs(words, str(tmp_path / "out"), True, WRITTEN, PICTURE_ENDINGS)
+    jobs = plan_jobs(words, str(tmp_path / "out"), True, WRITABLE_ENDINGS, IMAGE_ENDINGS)
     assert [Path(job.mask).name for job in jobs] == ["a.png", "b.gif"]
     (tmp_path / "masks" / "b.png").touch()
     with pytest.raises(ValueError, match=r"b\.jpg has 2 masks called b in .*masks: expected one, or b\.jpg"):
-        plan_jobs(words, str(tmp_path / "out"), True, WRITTEN, PICTURE_ENDINGS)
+        plan_jobs(words, str(tmp_path / "out"), True, WRITABLE_ENDINGS, IMAGE_ENDINGS)
 
 
 def test_links_to_an_input_are_not_written_over(tmp_path):
@@ -944,16 +945,16 @@ def test_links_to_an_input_are_not_written_over(tmp_path):
     (tmp_path / "folder").symlink_to(".")
     for output in ("link.png", "folder/in.png", "folder"):
         with pytest.raises(ValueError, match=r"would overwrite .*in\.png: choose another place"):
-            plan_jobs([str(tmp_path / "in.png")], str(tmp_path / output), False, WRITTEN, PICTURE_ENDINGS)
+            plan_jobs([str(tmp_path / "in.png")], str(tmp_path / output), False, WRITABLE_ENDINGS, IMAGE_ENDINGS)
 
 
 def test_many_files_are_planned_in_no_time(tmp_path):
     names = [str(tmp_path / f"{k}.png") for k in range(20_000)]
     start = time.process_time()
-    assert len(plan_jobs(names, str(tmp_path / "out"), False, WRITTEN, PICTURE_ENDINGS)) == len(names)
+    assert len(plan_jobs(names, str(tmp_path / "out"), False, WRITABLE_ENDINGS, IMAGE_ENDINGS)) == len(names)
     assert time.process_time() - start < 10
     with pytest.raises(ValueError, match=r"two of the pictures are called 7\.png"):
-        plan_jobs([*names, "7.png"], str(tmp_path / "out"), False, WRITTEN, PICTURE_ENDINGS)
+        plan_jobs([*names, "7.png"], str(tmp_path / "out"), False, WRITABLE_ENDINGS, IMAGE_ENDINGS)
 
 
 def test_filled_hole_is_opaque(tmp_path):
@@ -966,7 +967,7 @@ def test_filled_hole_is_opaque(tmp_path):
         Image.fromarray(hole).save(tmp_path / "mask.png")
         job = Job(str(tmp_path / f"{name}.png"), str(tmp_path / "mask.png"), tmp_path / f"{name}_out.png")
         model = zoo.create_model("inpainting_autoencoder", hidden_dims=[2], latent_dim=2, blocks=0)
-        assert restore_images(model, [job], read_photograph) == []
+        assert restore_images(model, [job], read_photograph) == ([job], [])
         alpha = np.asarray(Image.open(job.target).getchannel("A"))
         assert (alpha[hole > 0] == 255).all()
         assert np.array_equal(alpha[hole == 0], pixels[..., 3][hole == 0])
@@ -983,13 +984,14 @@ def test_answers_go_on_after_a_damaged_file(tmp_path, capsys):
                 raise ValueError(f"{source} is bad")
             return source
 
-    answers, failures = predict_inputs(Model(), Data(), ["a", "bad b", "c"])
-    assert answers == [{"input": "a", "label": "a"}, {"input": "c", "label": "c"}]
-    assert failures == ["bad b is bad"]
+    found = rows.predict(Model(), Data(), ["a", "bad b", "c"])
+    assert found.answers == [{"input": "a", "label": "a"}, {"input": "c", "label": "c"}]
+    assert found.failures == ["bad b is bad"]
+    assert str(found.error()) == "1 of 3 inputs have no answer: bad b is bad"
     with pytest.raises(ValueError, match=r"^bad b is bad$"):
-        predict_inputs(Model(), Data(), ["bad b"])
+        rows.predict(Model(), Data(), ["bad b"])
     with pytest.raises(ValueError, match=r"^none of 2 worked: bad b is bad; bad c is bad$"):
-        predict_inputs(Model(), Data(), ["bad b", "bad c"])
+        rows.predict(Model(), Data(), ["bad b", "bad c"])
     text = "a text that is too long for a path " * 20
     assert expand([text]) == read_lines(text) == [text]
     for name in ("a.png", "note.txt"):
@@ -1025,4 +1027,4 @@ def test_written_files_keep_permissions_and_links(tmp_path):
 
 def test_endings_are_those_that_can_be_written():
     Image.init()
-    assert all(Image.registered_extensions()[ending] in Image.SAVE for ending in WRITTEN)
+    assert all(Image.registered_extensions()[ending] in Image.SAVE for ending in WRITABLE_ENDINGS)

@@ -13,9 +13,11 @@ import torch
 import zoo
 from datamodules.base import data_root
 from zoo import pretrained
+from zoo.files import write_atomically
 from zoo.recipes import load_recipe
-from zoo.recipes.claims import format_claim, judge, mean_std, select_metric
+from zoo.recipes.claims import Claim, format_claim, judge, mean_std, select_metric
 from zoo.verification import evaluate, verify
+from zoo.verification.report import claim_of
 
 SHIPPED = [name for name in zoo.list_recipes() if pretrained.weights_path(name).exists()]
 BUDGETS = {("ecg_*",): 2e6, ("*autoencoder.*", "colorizer.*", "vae.*"): 30e6, ("*.*mnist*",): 14e6}
@@ -75,9 +77,9 @@ def test_result_belongs_to_the_recipe(recipe):
         pytest.skip(f"{recipe} is not verified yet")
     assert found.configuration in result["configurations"], "the recipe was changed since: verify it again"
     assert result["seeds"] == found.seeds
-    assert [format_claim(claim) for claim in result["claim"]] == [format_claim(claim) for claim in found.claim]
+    assert [format_claim(claim_of(claim)) for claim in result["claim"]] == [format_claim(claim) for claim in found.claim]
     for claim in result["claim"]:
-        assert judge(claim, result["metrics"], result["baselines"])["met"] == claim["met"]
+        assert judge(claim_of(claim), result["metrics"], result["baselines"])["met"] == claim["met"]
     assert len(next(iter(result["metrics"].values()))["values"]) == found.seeds
 
 
@@ -111,7 +113,7 @@ CLAIMS = [
 @pytest.mark.parametrize(("claim", "mean", "met", "aim_met"), CLAIMS)
 def test_claims_are_judged(claim, mean, met, aim_met):
     metric = claim["metric"]
-    found = judge(claim, {metric: {"mean": mean}}, {"other": {metric: {"mean": 0.5}}})
+    found = judge(Claim(**claim), {metric: {"mean": mean}}, {"other": {metric: {"mean": 0.5}}})
     assert (found["met"], found["aim_met"]) == (met, aim_met)
 
 
@@ -119,7 +121,7 @@ def test_claim_with_a_wildcard_is_met_where_each_metric_meets_it():
     def metrics(*values):
         return {f"test_precision_at_{k}": mean_std([value, value + 0.1]) for k, value in enumerate(values)}
 
-    claim = {"metric": "test_precision_at_*", "over": "low", "aim": "high"}
+    claim = Claim("test_precision_at_*", over="low", aim="high")
     baselines = {"low": metrics(0.5, 0.3), "high": metrics(0.7, 0.35)}
     found = judge(claim, metrics(0.6, 0.4), baselines)
     assert (found["met"], found["aim_met"]) == (True, False)
@@ -129,22 +131,22 @@ def test_claim_with_a_wildcard_is_met_where_each_metric_meets_it():
     assert judge(claim, metrics(0.71, 0.36), baselines)["aim_met"]
     assert select_metric("test_precision_at_*", metrics(0.6, 0.4))["values"] == pytest.approx([0.5, 0.6])
     assert format_claim(claim) == "test_precision_at_* better than low (aim high)"
-    best = {"metric": "test_precision_at_0", "over": "*", "margin": 0.1, "aim_margin": 0.2}
+    best = Claim("test_precision_at_0", over="*", margin=0.1, aim_margin=0.2)
     found = judge(best, metrics(0.81), baselines)  # the mean is 0.05 more
     assert found["bound"] == pytest.approx(0.85)
     assert (found["met"], found["aim_met"]) == (True, False)
     assert not judge(best, metrics(0.79), baselines)["met"]
     assert judge(best, metrics(0.91), baselines)["aim_met"]
     assert format_claim(best) == "test_precision_at_0 better than the best beside it by 0.1 (aim by 0.2)"
-    near = {"metric": "test_precision_at_0", "over": "high", "margin": -0.1, "aim": "high"}
+    near = Claim("test_precision_at_0", over="high", margin=-0.1, aim="high")
     assert [judge(near, metrics(value), baselines)["met"] for value in (0.61, 0.59)] == [True, False]
     assert judge(near, metrics(0.75), baselines)["aim_met"]
     assert format_claim(near) == "test_precision_at_0 within 0.1 of high (aim high)"
-    least = {"metric": "test_ciede2000", "over": "*"}
+    least = Claim("test_ciede2000", over="*")
     errors = {name: {"test_ciede2000": mean_std([value])} for name, value in {"a": 8.0, "b": 6.0}.items()}
     assert [judge(least, {"test_ciede2000": mean_std([v])}, errors)["met"] for v in (5.9, 6.1)] == [True, False]
     with pytest.raises(ValueError, match="claim on 'test_recall_"):
-        judge({"metric": "test_recall_*", "at_least": 0.5}, metrics(0.6), {})
+        judge(Claim("test_recall_*", at_least=0.5), metrics(0.6), {})
 
 
 @pytest.fixture
@@ -231,13 +233,13 @@ def test_interrupted_verification_equals_an_uninterrupted_one(own, monkeypatch):
 
 def test_writing_is_atomic(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    pretrained.write_atomically(path, b"old")
+    write_atomically(path, b"old")
 
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(pretrained.os, "replace", fail)
+    monkeypatch.setattr("zoo.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        pretrained.write_atomically(path, b"new")
+        write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -252,7 +252,7 @@ def test_tensorboard_shows_translations_and_attention(translator):
     assert events.Scalars("val_bleu")[-1].value > 80
     [text, *_] = events.Tensors("translations/text_summary")[-1].tensor_proto.string_val
     assert text.decode().count("\n") == 1 + 4
-    assert "source | written | right" in text.decode()
+    assert "source | translation | reference" in text.decode()
 
 
 def test_projector_shows_the_embedding(translator):

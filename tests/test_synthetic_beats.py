@@ -6,13 +6,13 @@ import torch
 
 from datamodules.ecg import rhythm_simulation as simulated_rhythms
 from datamodules.ecg.beats import AFTER, BEFORE, Beats
-from datamodules.ecg.rhythm_simulation import BEATS, LONGEST, SHORTEST, N, S, V, synthetic_hearts
+from datamodules.ecg.rhythm_simulation import BEATS_PER_HEART, MAX_INTERVAL, MIN_INTERVAL, N, S, V, synthetic_hearts
 from datamodules.ecg.rr_intervals import AROUND, rr_intervals
-from datamodules.ecg.synthetic_beats import FIRST, P_WAVE, intervals_of, synthetic_beats, without_p_wave
+from datamodules.ecg.synthetic_beats import P_WAVE, WARM_UP_BEATS, intervals_of, remove_p_wave, synthetic_beats
 
 
 def only(kind, monkeypatch):
-    monkeypatch.setattr(simulated_rhythms, "SHARES", {kind: 1.0})
+    monkeypatch.setattr(simulated_rhythms, "KIND_PROBABILITIES", {kind: 1.0})
     return synthetic_hearts(20, seed=0)
 
 
@@ -26,17 +26,17 @@ def test_the_same_seed_gives_the_same_hearts():
     first, again, other = synthetic_hearts(6, 1), synthetic_hearts(6, 1), synthetic_hearts(6, 2)
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     assert not np.array_equal(first.position, other.position)
-    assert len(first.label) == 6 * BEATS
+    assert len(first.label) == 6 * BEATS_PER_HEART
     assert set(np.unique(first.label)) <= {N, S, V}
     gaps, _ = intervals(first)
-    assert gaps.min() >= SHORTEST - 1e-9
-    assert gaps.max() <= LONGEST + 1e-9
+    assert gaps.min() >= MIN_INTERVAL - 1e-9
+    assert gaps.max() <= MAX_INTERVAL + 1e-9
 
 
 def test_every_kind_is_drawn():
     hearts = synthetic_hearts(150, 0)
     share = hearts.fibrillates.mean()
-    assert share == pytest.approx(simulated_rhythms.SHARES["fibrillation"], abs=0.08)
+    assert share == pytest.approx(simulated_rhythms.KIND_PROBABILITIES["fibrillation"], abs=0.08)
     counts = np.bincount(hearts.label, minlength=3)
     assert counts.min() > 1_000
 
@@ -94,7 +94,7 @@ def test_beats_stand_in_made_up_rhythms(beats):
     assert all(np.array_equal(a, b) for a, b in zip(made, again))
     assert np.isin(made.number, rows).all()  # nothing of the record that was not given
     assert np.array_equal(beats.label[made.number], made.label)
-    assert 8 * (BEATS - FIRST - AROUND - 1) >= len(made.label) > 0.9 * 8 * (BEATS - FIRST - AROUND - 1)
+    assert 8 * (BEATS_PER_HEART - WARM_UP_BEATS - AROUND - 1) >= len(made.label) > 0.9 * 8 * (BEATS_PER_HEART - WARM_UP_BEATS - AROUND - 1)
     kind = (made.record - beats.record[made.number]) // 3
     assert set(kind.tolist()) == {1, 2}
     same = kind == 1
@@ -111,9 +111,9 @@ def test_rhythms_of_two_hearts_do_not_mix():
     hearts = synthetic_hearts(3, 0)
     rr, rhythm = intervals_of(hearts)
     alone, _ = intervals_of(synthetic_hearts(1, 0))
-    assert np.array_equal(rr[:BEATS], alone)
-    assert rhythm.shape == (3 * BEATS, 24)
-    assert not rr[BEATS, :AROUND].any()  # a heart's first beat has none before it
+    assert np.array_equal(rr[:BEATS_PER_HEART], alone)
+    assert rhythm.shape == (3 * BEATS_PER_HEART, 24)
+    assert not rr[BEATS_PER_HEART, :AROUND].any()  # a heart's first beat has none before it
 
 
 def test_a_class_that_no_row_has_is_left_out(beats):
@@ -123,9 +123,9 @@ def test_a_class_that_no_row_has_is_left_out(beats):
 
 def test_p_wave_becomes_a_straight_line():
     windows = np.random.default_rng(0).normal(size=(4, 2, BEFORE + AFTER)).astype(np.float32)
-    flat = without_p_wave(windows)
+    flat = remove_p_wave(windows)
     assert np.abs(np.diff(flat[..., P_WAVE], 2)).max() < 1e-6
     outside = np.delete(np.arange(BEFORE + AFTER), np.arange(P_WAVE.start + 1, P_WAVE.stop - 1))
     assert np.allclose(flat[..., outside], windows[..., outside])
     assert P_WAVE.stop <= BEFORE - 10  # the QRS complex stays
-    assert torch.from_numpy(without_p_wave(windows.astype(np.int16))).dtype == torch.int16
+    assert torch.from_numpy(remove_p_wave(windows.astype(np.int16))).dtype == torch.int16

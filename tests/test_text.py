@@ -13,9 +13,9 @@ import datamodules
 from datamodules import fra_eng
 from datamodules.base import data_root
 from datamodules.loader import BucketSampler
-from datamodules.reviews import NEGATIVE, all_phrases, detokenize, longest_phrases
+from datamodules.reviews import NEGATION_WORD, all_phrases, detokenize, longest_phrases
 from datamodules.text.files import read_lines
-from datamodules.text.vocabulary import END, PAD, START, Vocabulary, padded
+from datamodules.text.vocabulary import END, PAD, START, Vocabulary, pad_sequences
 
 CORPUS = [
     *("the film is dull", "the plot is lovely", "a film , a plot !", "où est la scène ?", "une caméra et un acteur"),
@@ -70,12 +70,12 @@ def test_wrong_size_of_vocabulary_is_named(size, message):
 
 
 def test_rows_are_filled_up_and_cut():
-    ids, lengths = padded([[5, 6, 7], [8], []], 2)
+    ids, lengths = pad_sequences([[5, 6, 7], [8], []], 2)
     assert ids.tolist() == [[5, 6], [8, 0], [0, 0]]
     assert lengths.tolist() == [2, 1, 0]
     assert ids.dtype == np.int16
-    assert padded([[40_000]], 2)[0].dtype == np.int32
-    assert padded([], 2)[0].shape == (0, 1)
+    assert pad_sequences([[40_000]], 2)[0].dtype == np.int32
+    assert pad_sequences([], 2)[0].shape == (0, 1)
 
 
 # ---- batches ----
@@ -186,7 +186,7 @@ def test_original_encoding_of_movie_reviews_is_read(files, tmp_path):
 def test_damaged_sst2_is_named(files, tmp_path):
     shutil.copytree(files / "SST-2", tmp_path / "SST-2")
     (tmp_path / "SST-2" / "dev.tsv").write_text("sentence\tlabel\n")
-    with pytest.raises(ValueError, match=r"dev\.tsv: wrong checksum"):
+    with pytest.raises(ValueError, match=r"wrong checksum, not the published dev\.tsv"):
         small_text("sst2", tmp_path).setup()
     (tmp_path / "SST-2" / "dev.tsv").unlink()
     with pytest.raises(FileNotFoundError, match=r"dev\.tsv is missing"):
@@ -266,7 +266,7 @@ def test_no_sentence_is_on_two_sides_and_both_directions_have_one_split(files):
     for name, (pairs, _) in to_english.text_splits().items():
         assert pairs == to_french.text_splits()[name][0]
         for language in (0, 1):
-            sides[name, language] = {fra_eng.plain_form(pair[language]) for pair in pairs}
+            sides[name, language] = {fra_eng.normalize_sentence(pair[language]) for pair in pairs}
     for language in (0, 1):
         found = [sides[name, language] for name in ("train", "val", "test")]
         assert sum(map(len, found)) == len(set.union(*found))
@@ -347,7 +347,7 @@ def test_negated_phrases_are_added_to_training_alone(files):
     plain, more = small_text("sst2", files), small_text("sst2", files, negated=60)
     added = more.text_splits()["train"].texts[len(plain.text_splits()["train"].texts) :]
     assert len(added) == 60
-    assert all(NEGATIVE.search(text) for text in added)
+    assert all(NEGATION_WORD.search(text) for text in added)
     assert more.text_splits()["train"].labels[-60:].count(1) == 30
     assert more.text_splits()["val"] == plain.text_splits()["val"]
     assert more.text_splits()["test"] == plain.text_splits()["test"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datamodules.ecg.records import Record, order_leads, resampled
+from datamodules.ecg.records import Record, order_leads, resample
 from datamodules.ecg.rr_intervals import on_time, rhythm_around, rr_intervals
 
 CLASS_NAMES = ["N", "S", "V", "F", "Q"]
@@ -27,9 +27,9 @@ FS = 180
 and a QRS complex has most of its energy below 40 Hz."""
 BEFORE, AFTER = 96, 160
 """Samples of a window before the R peak and from it on: 0.53 s, room for a P wave, and 0.89 s, for a T wave."""
-FEWEST_ON_TIME = 8
+MIN_ON_TIME_BEATS = 8
 """Beats that come no earlier than expected, of which a usual one can be told."""
-MICROVOLTS = 1_000.0
+STEPS_PER_MILLIVOLT = 1_000.0
 """Stored steps a millivolt: windows are whole microvolts, int16, which reaches to 32.7 mV."""
 
 
@@ -101,20 +101,20 @@ def template_beat(windows: np.ndarray, rr: np.ndarray) -> np.ndarray:
     if not len(windows):
         return np.zeros(windows.shape[1:], np.float32)
     chosen = on_time(rr)
-    windows = windows[chosen] if chosen.sum() >= FEWEST_ON_TIME else windows
+    windows = windows[chosen] if chosen.sum() >= MIN_ON_TIME_BEATS else windows
     centred = windows - np.median(windows, axis=2, keepdims=True)
     # Beats last, so that those of a sample lie side by side: half the time.
     return np.median(np.ascontiguousarray(centred.transpose(1, 2, 0)), axis=2).astype(np.float32)
 
 
-def median_amplitude(windows: np.ndarray, reach: int = FS // 10) -> np.ndarray:
-    """Return the median over beats (leads,) of the peak-to-peak within ``reach`` samples of the R peak.
+def median_amplitude(windows: np.ndarray, radius: int = FS // 10) -> np.ndarray:
+    """Return the median over beats (leads,) of the peak-to-peak within ``radius`` samples of the R peak.
 
     It looks into the future, as it takes the whole record.
     """
     if not len(windows):
         return np.zeros(windows.shape[1], np.float32)
-    near = windows[:, :, BEFORE - reach : BEFORE + reach + 1]
+    near = windows[:, :, BEFORE - radius : BEFORE + radius + 1]
     return np.median(np.ptp(near, axis=2), axis=0).astype(np.float32)
 
 
@@ -125,18 +125,18 @@ def two_leads(record: Record) -> Record:
     return ordered._replace(signal=ordered.signal[:, chosen], leads=[ordered.leads[k] for k in chosen])
 
 
-def prepare(record: Record) -> Beats:
+def extract_beats(record: Record) -> Beats:
     """Cut the annotated beats of a record, whose name is a number, into rows.
 
     Windows are those of the recorded signal, neither filtered (but for the low-pass of the change of rate) nor scaled.
     """
     sample, label = beats_of(record)
-    slower = resampled(two_leads(record)._replace(sample=sample), FS)
+    slower = resample(two_leads(record)._replace(sample=sample), FS)
     assert slower.sample is not None
     windows = cut_windows(slower.signal, slower.sample)
     rr = rr_intervals(sample, record.fs)
     return Beats(
-        window=np.rint(windows * MICROVOLTS).clip(-32_768, 32_767).astype(np.int16),
+        window=np.rint(windows * STEPS_PER_MILLIVOLT).clip(-32_768, 32_767).astype(np.int16),
         label=label,
         rr=rr,
         rhythm=rhythm_around(sample, record.fs),

@@ -6,12 +6,12 @@ import numpy as np
 
 from datamodules.errors import needs
 
-FEWEST_SECONDS = 1.0
+MIN_SECONDS = 1.0
 """Of a recording in which beats are looked for."""
-CLOSE = 0.28
+DOUBLE_DETECTION_SECONDS = 0.28
 """Seconds: of two detections nearer than this one may be a P or T wave."""
-WEAK = 0.7
-"""It is, if it is less steep than this share of the other."""
+STEEPNESS_RATIO = 0.7
+"""It is, if it is less steepness than this share of the other."""
 
 
 def detect_qrs(signal: np.ndarray, fs: float) -> np.ndarray:
@@ -19,16 +19,16 @@ def detect_qrs(signal: np.ndarray, fs: float) -> np.ndarray:
 
     The first lead decides. Where it leaves a gap of more than 1.4 times the intervals around it, beats of the second
     that are 0.3 s from any other are put in: a ventricular beat may hardly be seen in one lead. Of two that are less
-    than 0.28 s apart one may be a P or T wave: see ``without_doubles``.
+    than 0.28 s apart one may be a P or T wave: see ``drop_double_detections``.
 
     Args:
         signal: Millivolts.
         fs: Samples a second.
     """
-    return without_doubles(signal, _in_both_leads(signal, fs), fs)
+    return drop_double_detections(signal, _in_both_leads(signal, fs), fs)
 
 
-def without_doubles(signal: np.ndarray, peaks: np.ndarray, fs: float) -> np.ndarray:
+def drop_double_detections(signal: np.ndarray, peaks: np.ndarray, fs: float) -> np.ndarray:
     """Return positions (N,) without those that lie less than 0.28 s from one that is far steeper.
 
     How steep is the range of the signal's changes over 30 ms, within 80 ms, which a QRS complex has large and P and T
@@ -40,18 +40,18 @@ def without_doubles(signal: np.ndarray, peaks: np.ndarray, fs: float) -> np.ndar
         peaks: Positions (N,), ascending.
         fs: Samples a second.
     """
-    close = np.flatnonzero(np.diff(peaks) < CLOSE * fs)
+    close = np.flatnonzero(np.diff(peaks) < DOUBLE_DETECTION_SECONDS * fs)
     if not len(close):
         return peaks
     step = max(1, round(0.03 * fs))
     reach = max(step, int(0.08 * fs))
     window = signal[(peaks[:, None] + np.arange(-reach, reach + 1)).clip(0, len(signal) - 1)]
-    steep = np.ptp(window[:, step:] - window[:, :-step], axis=1)
-    steep = (steep / np.median(steep, axis=0).clip(1e-3)).mean(1)
+    steepness = np.ptp(window[:, step:] - window[:, :-step], axis=1)
+    steepness = (steepness / np.median(steepness, axis=0).clip(1e-3)).mean(1)
     kept = np.ones(len(peaks), bool)
     for k in close:
-        weak, strong = (k, k + 1) if steep[k] < steep[k + 1] else (k + 1, k)
-        if kept[weak] and kept[strong] and steep[weak] < WEAK * steep[strong]:
+        weak, strong = (k, k + 1) if steepness[k] < steepness[k + 1] else (k + 1, k)
+        if kept[weak] and kept[strong] and steepness[weak] < STEEPNESS_RATIO * steepness[strong]:
             kept[weak] = False
     return peaks[kept]
 
@@ -69,18 +69,18 @@ def _in_both_leads(signal: np.ndarray, fs: float) -> np.ndarray:
         if len(intervals) > 8
         else np.full(len(intervals) + 15, np.median(intervals))
     )
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(padded, 16), axis=1)
+    local_median = np.median(np.lib.stride_tricks.sliding_window_view(padded, 16), axis=1)
     after = np.searchsorted(first, second)
     inside = (after > 0) & (after < len(first))
     second, after = second[inside], after[inside]
     before_gap, after_gap = second - first[after - 1], first[after] - second
-    missed = (before_gap > 0.3 * fs) & (after_gap > 0.3 * fs) & (intervals[after - 1] > 1.4 * usual[after - 1])
+    missed = (before_gap > 0.3 * fs) & (after_gap > 0.3 * fs) & (intervals[after - 1] > 1.4 * local_median[after - 1])
     return np.sort(np.concatenate([first, second[missed]]))
 
 
 def _detect_in_lead(lead: np.ndarray, fs: float) -> np.ndarray:
     """Return the positions (N,) of the beats of one lead (samples,)."""
     lead = lead.astype(np.float64)
-    if len(lead) < FEWEST_SECONDS * fs or np.ptp(lead) < 1e-3:
+    if len(lead) < MIN_SECONDS * fs or np.ptp(lead) < 1e-3:
         return np.zeros(0, np.int64)
     return np.asarray(needs("sleepecg", "ecg").detect_heartbeats(lead, fs), np.int64)

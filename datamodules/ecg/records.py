@@ -14,7 +14,7 @@ from datamodules.errors import needs
 MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 """Millivolts in a unit, by its name in lower case; a signal in another unit is no lead of an electrocardiogram."""
 SAMPLE_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
-CLOCKS = ("time", "t", "seconds", "sample", "samples", "index", "")
+TIME_COLUMNS = ("time", "t", "seconds", "sample", "samples", "index", "")
 """Names of the columns of a CSV file that are no lead."""
 
 
@@ -60,7 +60,7 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
     record = _read_wfdb(header)
     if fs is not None and not math.isclose(fs, record.fs):
         raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
-    return record if annotator is None else _annotated(record, header, annotator)
+    return record if annotator is None else _read_annotations(record, header, annotator)
 
 
 def order_leads(record: Record, first: str = "MLII") -> Record:
@@ -68,12 +68,12 @@ def order_leads(record: Record, first: str = "MLII") -> Record:
 
     ``II`` is taken for ``MLII``, which is lead II with the electrodes on the trunk.
     """
-    alike = {"II", "MLII"} if first in ("II", "MLII") else {first}
-    order = sorted(range(len(record.leads)), key=lambda k: record.leads[k].upper().strip() not in alike)
+    synonyms = {"II", "MLII"} if first in ("II", "MLII") else {first}
+    order = sorted(range(len(record.leads)), key=lambda k: record.leads[k].upper().strip() not in synonyms)
     return record._replace(signal=record.signal[:, order], leads=[record.leads[k] for k in order])
 
 
-def without_gaps(signal: np.ndarray) -> np.ndarray:
+def fill_gaps(signal: np.ndarray) -> np.ndarray:
     """Fill each lead's missing samples, NaN or infinite, on the straight line between their neighbours.
 
     A gap at an end continues the nearest sample, and a lead without any number is 0. The signal itself is returned if
@@ -90,14 +90,14 @@ def without_gaps(signal: np.ndarray) -> np.ndarray:
     return filled
 
 
-def resampled(record: Record, fs: float) -> Record:
+def resample(record: Record, fs: float) -> Record:
     """Return a record at another rate: low-pass filtered, gaps filled, positions rounded to the nearest sample."""
     if math.isclose(record.fs, fs):
-        return record._replace(signal=without_gaps(record.signal))
+        return record._replace(signal=fill_gaps(record.signal))
     from scipy.signal import resample_poly
 
     ratio = Fraction(fs / record.fs).limit_denominator(1000)
-    signal = without_gaps(record.signal)
+    signal = fill_gaps(record.signal)
     if len(signal):
         # Its last sample goes on beyond an end: at zeros the filter would ring.
         signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="edge").astype(np.float32)
@@ -175,7 +175,7 @@ def _check_files(header: Path, head: Any, files: list[str]) -> None:
                 )
 
 
-def _annotated(record: Record, header: Path, annotator: str) -> Record:
+def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
     """Return a record with the annotations in its file of an ending."""
     path = header.with_suffix(f".{annotator}")
     if not path.is_file():
@@ -217,7 +217,7 @@ def _read_csv(path: Path, fs: float | None) -> Record:
         raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
     if not named:
         cells = [f"lead {k + 1}" for k in range(values.shape[1])]
-    leads = [k for k, cell in enumerate(cells) if cell.lower() not in CLOCKS]
+    leads = [k for k, cell in enumerate(cells) if cell.lower() not in TIME_COLUMNS]
     if not leads:
         raise ValueError(f"{path}: no column of a lead beside {', '.join(cells)}")
     return Record(path.stem, values[:, leads], float(fs), [cells[k] for k in leads])

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 N, S, V = range(3)
-BEATS = 400
+BEATS_PER_HEART = 400
 """Beats of a made-up heart."""
-SHARES = {
+KIND_PROBABILITIES = {
     "sinus": 0.1,
     "early_atrial": 0.2,
     "tachycardia": 0.2,
@@ -20,7 +20,7 @@ SHARES = {
     "fibrillation": 0.18,
 }
 """Kinds of hearts, and how often each is drawn."""
-SHORTEST, LONGEST = 0.25, 3.5
+MIN_INTERVAL, MAX_INTERVAL = 0.25, 3.5
 """Seconds that an interval has at least and at most."""
 
 
@@ -38,7 +38,7 @@ class Hearts(NamedTuple):
 
 
 def synthetic_hearts(hearts: int, seed: int) -> Hearts:
-    """Make up the rhythms of hearts, ``BEATS`` beats each, of the kinds in ``SHARES``.
+    """Make up the rhythms of hearts, ``BEATS_PER_HEART`` beats each, of the kinds in ``KIND_PROBABILITIES``.
 
     They cover what few patients show: premature atrial beats, alone, in pairs, in every second to fourth beat, or in
     runs of four to a hundred; hearts of which most beats are ectopic; premature ventricular beats with a compensatory
@@ -50,14 +50,14 @@ def synthetic_hearts(hearts: int, seed: int) -> Hearts:
         hearts: Their number.
         seed: Seed of all draws.
     """
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     parts = []
     for number in range(hearts):
-        kind = str(draw.choice(list(SHARES), p=list(SHARES.values())))
-        beats = [beat for beat, _ in zip(_heart(kind, draw), range(BEATS))]
+        kind = str(rng.choice(list(KIND_PROBABILITIES), p=list(KIND_PROBABILITIES.values())))
+        beats = [beat for beat, _ in zip(_heart(kind, rng), range(BEATS_PER_HEART))]
         label, interval = (np.array(column) for column in zip(*beats))
-        time = np.cumsum(interval.clip(SHORTEST, LONGEST))
-        parts.append((label, time, np.full(BEATS, number), np.full(BEATS, kind == "fibrillation")))
+        time = np.cumsum(interval.clip(MIN_INTERVAL, MAX_INTERVAL))
+        parts.append((label, time, np.full(BEATS_PER_HEART, number), np.full(BEATS_PER_HEART, kind == "fibrillation")))
     return Hearts(*(np.concatenate(column) for column in zip(*parts)))
 
 
@@ -65,59 +65,59 @@ Beat = tuple[int, float]
 """Class of a beat, and the interval that ends at it in seconds."""
 
 
-def _heart(kind: str, draw: np.random.Generator) -> Iterator[Beat]:
+def _heart(kind: str, rng: np.random.Generator) -> Iterator[Beat]:
     """Yield the beats of a heart of a kind, without an end."""
     if kind == "fibrillation":
-        return _fibrillation(draw)
-    return _mostly_ectopic(draw) if kind == "mostly_ectopic" else _sinus_with_ectopy(kind, draw)
+        return _fibrillation(rng)
+    return _mostly_ectopic(rng) if kind == "mostly_ectopic" else _sinus_with_ectopy(kind, rng)
 
 
 class _Sinus:
     """Intervals of a sinus rhythm: a base that drifts, varies with the breath, and jitters."""
 
-    def __init__(self, draw: np.random.Generator) -> None:
-        self.draw, self.base, self.drift, self.beat = draw, draw.uniform(0.5, 1.25), 0.0, 0
-        self.breath, self.jitter = draw.uniform(0, 0.1), draw.uniform(0.005, 0.04)
-        self.beats_a_breath, self.phase = draw.uniform(3, 7), draw.uniform(0, 2 * np.pi)
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng, self.base, self.drift, self.beat = rng, rng.uniform(0.5, 1.25), 0.0, 0
+        self.breath, self.jitter = rng.uniform(0, 0.1), rng.uniform(0.005, 0.04)
+        self.beats_a_breath, self.phase = rng.uniform(3, 7), rng.uniform(0, 2 * np.pi)
 
     def __call__(self) -> float:
         """Return the next interval in seconds."""
         self.beat += 1
-        self.drift = 0.98 * self.drift + 0.016 * self.draw.normal()
+        self.drift = 0.98 * self.drift + 0.016 * self.rng.normal()
         breath = self.breath * np.sin(2 * np.pi * self.beat / self.beats_a_breath + self.phase)
-        return float(self.base * np.exp(0.3 * self.drift + breath + self.jitter * self.draw.normal()))
+        return float(self.base * np.exp(0.3 * self.drift + breath + self.jitter * self.rng.normal()))
 
 
-def _around(draw: np.random.Generator, value: float, spread: float) -> float:
+def _lognormal(rng: np.random.Generator, value: float, spread: float) -> float:
     """Draw from the log-normal distribution with a median and a standard deviation of the logarithm."""
-    return float(value * np.exp(spread * draw.normal()))
+    return float(value * np.exp(spread * rng.normal()))
 
 
-def _fibrillation(draw: np.random.Generator) -> Iterator[Beat]:
+def _fibrillation(rng: np.random.Generator) -> Iterator[Beat]:
     """Yield intervals that are independent of each other, and in some hearts ventricular beats."""
-    base, spread, shortest = draw.uniform(0.45, 1.0), draw.uniform(0.12, 0.32), draw.uniform(0.3, 0.5)
-    coupling, ventricular = draw.uniform(0.4, 0.8), draw.choice([0, 0.02, 0.1])
+    base, spread, shortest = rng.uniform(0.45, 1.0), rng.uniform(0.12, 0.32), rng.uniform(0.3, 0.5)
+    coupling, ventricular = rng.uniform(0.4, 0.8), rng.choice([0, 0.02, 0.1])
     while True:
-        if draw.random() < ventricular:
-            yield V, _around(draw, base * coupling, 0.08)
-            yield N, _around(draw, 1.16 * base, spread)
+        if rng.random() < ventricular:
+            yield V, _lognormal(rng, base * coupling, 0.08)
+            yield N, _lognormal(rng, 1.16 * base, spread)
         else:
-            yield N, max(shortest, _around(draw, base, spread))
+            yield N, max(shortest, _lognormal(rng, base, spread))
 
 
-def _mostly_ectopic(draw: np.random.Generator) -> Iterator[Beat]:
+def _mostly_ectopic(rng: np.random.Generator) -> Iterator[Beat]:
     """Yield runs of atrial beats with a pause after each, and few sinus beats."""
-    sinus, early, spread = _Sinus(draw), draw.uniform(0.55, 0.9), 0.04
-    length, pause, alone = draw.choice([2, 4, 10, 30]), draw.uniform(1.0, 1.9), 0.6
+    sinus, early, spread = _Sinus(rng), rng.uniform(0.55, 0.9), 0.04
+    length, pause, alone = rng.choice([2, 4, 10, 30]), rng.uniform(1.0, 1.9), 0.6
     while True:
-        for _ in range(1 + draw.geometric(1 / length)):
-            yield S, _around(draw, sinus.base * early, spread)
-        yield N, _around(draw, sinus.base * pause, 0.08)
-        for _ in range(draw.geometric(alone) - 1):
+        for _ in range(1 + rng.geometric(1 / length)):
+            yield S, _lognormal(rng, sinus.base * early, spread)
+        yield N, _lognormal(rng, sinus.base * pause, 0.08)
+        for _ in range(rng.geometric(alone) - 1):
             yield N, sinus()
 
 
-def _sinus_with_ectopy(kind: str, draw: np.random.Generator) -> Iterator[Beat]:
+def _sinus_with_ectopy(kind: str, rng: np.random.Generator) -> Iterator[Beat]:
     """Yield a sinus rhythm with what a kind of heart has besides, at rates drawn for the heart."""
     rates: dict[str, tuple[list[float], list[float], list[float]]] = {
         # premature atrial beats, runs of them, premature ventricular beats
@@ -127,60 +127,60 @@ def _sinus_with_ectopy(kind: str, draw: np.random.Generator) -> Iterator[Beat]:
         "ventricular": ([0.0], [0.0], [0.02, 0.1, 0.3]),
         "mixed": ([0.05], [0.005], [0.06]),
     }
-    atrial, run, ventricular = (float(draw.choice(chosen)) for chosen in rates[kind])
-    sinus, early, coupling = _Sinus(draw), draw.uniform(0.45, 0.88), draw.uniform(0.4, 0.8)
+    atrial, run, ventricular = (float(rng.choice(chosen)) for chosen in rates[kind])
+    sinus, early, coupling = _Sinus(rng), rng.uniform(0.45, 0.88), rng.uniform(0.4, 0.8)
     while True:
-        event = draw.random()
+        event = rng.random()
         if event < atrial:
-            yield from _atrial(sinus, draw, early)
+            yield from _atrial(sinus, rng, early)
         elif event < atrial + run:
-            yield from _tachycardia(sinus, draw)
+            yield from _tachycardia(sinus, rng)
         elif event < atrial + run + ventricular:
-            yield from _ventricular(sinus, draw, coupling)
+            yield from _ventricular(sinus, rng, coupling)
         elif event < atrial + run + ventricular + 0.002:
-            yield N, sinus() * draw.uniform(1.3, 2.0)
+            yield N, sinus() * rng.uniform(1.3, 2.0)
         else:
             yield N, sinus()
 
 
-def _atrial(sinus: _Sinus, draw: np.random.Generator, early: float) -> Iterator[Beat]:
+def _atrial(sinus: _Sinus, rng: np.random.Generator, early: float) -> Iterator[Beat]:
     """Yield a premature atrial beat, perhaps a second, the next sinus beat, and perhaps a stretch with many."""
     expected = sinus()
-    yield S, min(_around(draw, early, 0.07), 0.9) * expected
-    if draw.random() < 0.15:
-        yield S, _around(draw, early, 0.08) * expected
-    yield N, expected * draw.uniform(0.95, 1.25)
-    if draw.random() < 0.1:
-        between = draw.integers(0, 3)
-        for _ in range(draw.integers(3, 20)):
+    yield S, min(_lognormal(rng, early, 0.07), 0.9) * expected
+    if rng.random() < 0.15:
+        yield S, _lognormal(rng, early, 0.08) * expected
+    yield N, expected * rng.uniform(0.95, 1.25)
+    if rng.random() < 0.1:
+        between = rng.integers(0, 3)
+        for _ in range(rng.integers(3, 20)):
             for _ in range(between):
                 yield N, sinus()
             expected = sinus()
-            yield S, min(_around(draw, early, 0.05), 0.9) * expected
-            yield N, expected * draw.uniform(1.0, 1.2)
+            yield S, min(_lognormal(rng, early, 0.05), 0.9) * expected
+            yield N, expected * rng.uniform(1.0, 1.2)
 
 
-def _tachycardia(sinus: _Sinus, draw: np.random.Generator) -> Iterator[Beat]:
+def _tachycardia(sinus: _Sinus, rng: np.random.Generator) -> Iterator[Beat]:
     """Yield a run of atrial beats and the pause that ends it."""
-    expected, rate, jitter = sinus(), draw.uniform(0.45, 0.85), draw.uniform(0.005, 0.06)
-    for _ in range(3 + draw.geometric(1 / draw.choice([3, 10, 40]))):
-        yield S, _around(draw, expected * rate, jitter)
-    yield N, expected * draw.uniform(1.0, 1.6)
+    expected, rate, jitter = sinus(), rng.uniform(0.45, 0.85), rng.uniform(0.005, 0.06)
+    for _ in range(3 + rng.geometric(1 / rng.choice([3, 10, 40]))):
+        yield S, _lognormal(rng, expected * rate, jitter)
+    yield N, expected * rng.uniform(1.0, 1.6)
 
 
-def _ventricular(sinus: _Sinus, draw: np.random.Generator, coupling: float) -> Iterator[Beat]:
+def _ventricular(sinus: _Sinus, rng: np.random.Generator, coupling: float) -> Iterator[Beat]:
     """Yield premature ventricular beats: one, a run, every second or third beat, or one between two sinus beats."""
-    alone = draw.random() < 0.7
-    period = draw.choice([1, 1, 1, 2])
-    for _ in range(1 if alone else draw.integers(3, 20)):
-        expected, early = sinus(), min(_around(draw, coupling, 0.06), 0.95)
-        if draw.random() < 0.07:
+    alone = rng.random() < 0.7
+    period = rng.choice([1, 1, 1, 2])
+    for _ in range(1 if alone else rng.integers(3, 20)):
+        expected, early = sinus(), min(_lognormal(rng, coupling, 0.06), 0.95)
+        if rng.random() < 0.07:
             yield V, 0.5 * expected
             yield N, 0.55 * expected
             continue
         yield V, early * expected
-        for _ in range(draw.choice([0, 0, 0, 1, 3]) if alone else 0):
-            yield V, _around(draw, early * expected, 0.08)
-        yield N, _around(draw, (2 - early) * expected, 0.03)
+        for _ in range(rng.choice([0, 0, 0, 1, 3]) if alone else 0):
+            yield V, _lognormal(rng, early * expected, 0.08)
+        yield N, _lognormal(rng, (2 - early) * expected, 0.03)
         for _ in range(period - 1):
             yield N, sinus()

@@ -8,15 +8,15 @@ AROUND = 8
 """RR intervals that a row holds on either side of its beat."""
 RECENT = 300
 """Intervals before a beat that its recent mean is taken over, about four minutes."""
-REACHES = (16, 64)
+RHYTHM_HALF_WIDTHS = (16, 64)
 """Intervals on either side, near and far, over which the rhythm is summed up."""
-SHARES = (0.1, 0.25, 0.5, 0.75, 0.9)
+INTERVAL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """Of the intervals around: which quantiles the beat is compared with."""
-CHANGES = (0.25, 0.5, 0.75)
+CHANGE_QUANTILES = (0.25, 0.5, 0.75)
 """Quantiles of how much neighbouring intervals differ."""
-JITTER = 0.02
+MIN_CHANGE = 0.02
 """Least change of the interval that counts, in logarithms: a fiftieth."""
-FARTHEST = 8.0
+MAX_FEATURE = 8.0
 """No number of ``rhythm_around`` is larger."""
 
 
@@ -47,11 +47,11 @@ def rr_intervals(positions: np.ndarray, fs: float, around: int = AROUND) -> np.n
     return rows
 
 
-def rhythm_around(positions: np.ndarray, fs: float, reaches: tuple[int, ...] = REACHES) -> np.ndarray:
-    """Return how each beat stands in a longer stretch of its rhythm (N, 12 * len(reaches)), float32.
+def rhythm_around(positions: np.ndarray, fs: float, half_widths: tuple[int, ...] = RHYTHM_HALF_WIDTHS) -> np.ndarray:
+    """Return how each beat stands in a longer stretch of its rhythm (N, 12 * len(half_widths)), float32.
 
-    With l_k the logarithms of the ``reach`` intervals up to the beat and the ``reach`` intervals after it, l the one
-    that ends at the beat and n the next, and d_k = |l_k - l_k-1|, these are, for each reach: l less the 10, 25, 50, 75
+    With l_k the logarithms of the ``half_width`` intervals up to the beat and the ``half_width`` intervals after it, l the one
+    that ends at the beat and n the next, and d_k = |l_k - l_k-1|, these are, for each half_width: l less the 10, 25, 50, 75
     and 90 % quantile of the l_k; the logarithm of 0.02 plus the 25, 50 and 75 % quantile of the d_k, which are large
     in an irregular rhythm such as atrial fibrillation; the share of the l_k below l, and below n; and l and n less the
     median over 0.04 plus the median of the d_k: how unusual an early beat is for this rhythm. An interval that the
@@ -60,27 +60,27 @@ def rhythm_around(positions: np.ndarray, fs: float, reaches: tuple[int, ...] = R
     Args:
         positions: R peaks in samples, ascending.
         fs: Samples a second.
-        reaches: Intervals on either side.
+        half_widths: Intervals on either side.
     """
-    around = max(reaches)
+    around = max(half_widths)
     intervals = rr_intervals(positions, fs, around)[:, : 2 * around]
     log = np.log(np.where(intervals > 0, intervals.clip(0.05, 20), np.nan))
     last, following = log[:, around - 1 : around], log[:, around : around + 1]
     parts = []
-    for reach in reaches:
-        near = log[:, around - reach : around + reach]
+    for half_width in half_widths:
+        near = log[:, around - half_width : around + half_width]
         present = (~np.isnan(near)).sum(1, keepdims=True).clip(1)
-        quantiles, changes = _quantiles(near, SHARES), _quantiles(np.abs(np.diff(near)), CHANGES)
-        middle, usual = quantiles[:, 2:3], 2 * JITTER + changes[:, 1:2]
-        parts += [last - quantiles, np.log(JITTER + changes)]
+        quantiles, changes = _quantiles(near, INTERVAL_QUANTILES), _quantiles(np.abs(np.diff(near)), CHANGE_QUANTILES)
+        median, scale = quantiles[:, 2:3], 2 * MIN_CHANGE + changes[:, 1:2]
+        parts += [last - quantiles, np.log(MIN_CHANGE + changes)]
         parts += [(near < edge).sum(1, keepdims=True) / present for edge in (last, following)]
-        parts += [(edge - middle) / usual for edge in (last, following)]
-    return np.nan_to_num(np.concatenate(parts, 1)).clip(-FARTHEST, FARTHEST).astype(np.float32)
+        parts += [(edge - median) / scale for edge in (last, following)]
+    return np.nan_to_num(np.concatenate(parts, 1)).clip(-MAX_FEATURE, MAX_FEATURE).astype(np.float32)
 
 
-def rhythm_features(reaches: tuple[int, ...] = REACHES) -> int:
+def rhythm_features(half_widths: tuple[int, ...] = RHYTHM_HALF_WIDTHS) -> int:
     """Return the number of features that ``rhythm_around`` gives."""
-    return len(reaches) * (len(SHARES) + len(CHANGES) + 4)
+    return len(half_widths) * (len(INTERVAL_QUANTILES) + len(CHANGE_QUANTILES) + 4)
 
 
 def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:

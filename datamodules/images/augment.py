@@ -68,13 +68,13 @@ def augment(x: Tensor, strengths: Mapping[str, float], generator: torch.Generato
     elif strengths.get("flip"):
         x = torch.where((mirror < 0).to(x.device)[:, None, None, None], x.flip(-1), x)
     if strengths.get("crop"):
-        x = _cropped(x, draws[:, 4:6], int(strengths["crop"]))
+        x = _random_crop(x, draws[:, 4:6], int(strengths["crop"]))
     if strengths.get("erase"):
-        x = x.masked_fill(_squares(draws[:, 7:9], strengths["erase"], height, width).to(x.device), 0.0)
+        x = x.masked_fill(_erased_squares(draws[:, 7:9], strengths["erase"], height, width).to(x.device), 0.0)
     return x
 
 
-def _cropped(x: Tensor, draws: Tensor, margin: int) -> Tensor:
+def _random_crop(x: Tensor, draws: Tensor, margin: int) -> Tensor:
     """Pad each picture with black on all sides and cut its size out again, anywhere."""
     n, _, height, width = x.shape
     top, left = (draws * (2 * margin + 1)).long().to(x.device).unbind(1)
@@ -84,7 +84,7 @@ def _cropped(x: Tensor, draws: Tensor, margin: int) -> Tensor:
     return F.pad(x, (margin,) * 4).permute(0, 2, 3, 1)[index].permute(0, 3, 1, 2)
 
 
-def _squares(draws: Tensor, side: float, height: int, width: int) -> Tensor:
+def _erased_squares(draws: Tensor, side: float, height: int, width: int) -> Tensor:
     """Return masks (N, 1, H, W) of one square each, anywhere, in those pictures whose first draw is odd enough."""
     # One draw serves twice: its first binary digit decides whether, its rest decides where.
     chosen, row = draws[:, 0] < 0.5, (2 * draws[:, 0]).frac() * height

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.base import TensorDataModule
 from datamodules.images.augment import augment, check_augmentation
-from datamodules.images.reading import PICTURE_ENDINGS
+from datamodules.images.reading import IMAGE_ENDINGS
 from datamodules.loader import TensorLoader, epoch_seed
 
 
@@ -21,7 +21,7 @@ class ImageDataModule(TensorDataModule):
         **common: Arguments of ``TensorDataModule``.
     """
 
-    endings = PICTURE_ENDINGS
+    endings = IMAGE_ENDINGS
 
     def __init__(self, *, augment: dict[str, float] | None = None, **common: Any) -> None:
         super().__init__(**common)
@@ -34,7 +34,7 @@ class ImageDataModule(TensorDataModule):
         """Whether training batches are augmented."""
         return bool(self.augment)
 
-    def augmented(self, x: Tensor) -> Tensor:
+    def augment_batch(self, x: Tensor) -> Tensor:
         """Augment a training batch (N, C, H, W) of floats in [0, 1], on its device."""
         return augment(x, self.augment, self._generator())
 

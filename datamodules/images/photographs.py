@@ -15,7 +15,7 @@ from torch import Tensor
 
 from datamodules.images.reading import grey_levels, reading_errors
 
-WRITTEN = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+WRITABLE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of the picture files that can be written."""
 _WITHOUT_ALPHA = (".bmp", ".jpeg", ".jpg")
 _ORIENTATION, _X_RESOLUTION, _XMP = 274, 282, 700
@@ -50,7 +50,7 @@ class Photograph:
 
         Args:
             pixels: Floats (C, H, W) in [0, 1], of the same height and width; C is 1 or 3.
-            suffix: Ending of the file, one of ``WRITTEN``, in either case. JPEG and BMP know no transparency: what is
+            suffix: Ending of the file, one of ``WRITABLE_ENDINGS``, in either case. JPEG and BMP know no transparency: what is
                 transparent comes to lie on white.
         """
         suffix = suffix.lower()
@@ -68,7 +68,7 @@ class Photograph:
                 image = Image.alpha_composite(paper, image.convert("RGBA")).convert("L" if grey else "RGB")
         buffer = io.BytesIO()
         format = Image.registered_extensions()[suffix]
-        options = self._kept(format)
+        options = self._save_options(format)
         if pixels.shape[0] != self.pixels.shape[0]:
             options.pop("icc_profile", None)  # a grey picture's profile does not fit a coloured one
         if format in ("JPEG", "WEBP"):
@@ -76,7 +76,7 @@ class Photograph:
         image.save(buffer, format=format, **options)
         return buffer.getvalue()
 
-    def _kept(self, format: str) -> dict[str, Any]:
+    def _save_options(self, format: str) -> dict[str, Any]:
         """Return the metadata as Pillow's writer of a format takes them."""
         kept = dict(self.metadata)
         xmp, text, comment = kept.pop("xmp", None), kept.pop("text", {}), kept.pop("comment", None)

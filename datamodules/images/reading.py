@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
-PICTURE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 WORKING_SIZE = 512
 """Longest side in pixels at which a photograph is searched for what is drawn on it."""
 
@@ -45,7 +45,7 @@ def open_image(source: str | Path | IO[bytes]) -> Image.Image:
     return image
 
 
-def read_picture(
+def read_image(
     source: str | Path | IO[bytes], mode: str = "L", *, name: str | None = None, paper: str = "white"
 ) -> Tensor:
     """Read an image file of any size and mode.
@@ -101,7 +101,7 @@ def _pixels(image: Image.Image, mode: str, paper: str) -> Tensor:
     return (pixels[None] if mode == "L" else pixels.permute(2, 0, 1)).float() / 255
 
 
-def square(picture: Tensor, size: int) -> Tensor:
+def resize_center_crop(picture: Tensor, size: int) -> Tensor:
     """Resize a picture (C, H, W) until its shorter side has ``size`` pixels and cut the middle out: (C, size, size)."""
     height, width = picture.shape[1:]
     ratio = size / min(height, width)
@@ -148,7 +148,7 @@ def extract_ink(grey: Tensor) -> Tensor:
     the picture is light on dark or dark on light makes no difference.
 
     Args:
-        grey: Picture (1, H, W) in [0, 1].
+        grey: ImageFile (1, H, W) in [0, 1].
 
     Returns:
         Floats (1, H, W) in [0, 1]; zeros if nothing stands out.
@@ -174,7 +174,7 @@ def extract_ink(grey: Tensor) -> Tensor:
     return ink[None]
 
 
-def _cropped(ink: Tensor) -> Tensor:
+def _crop_foreground(ink: Tensor) -> Tensor:
     """Cut ink (1, H, W) down to what is stronger than a tenth."""
     rows, columns = torch.nonzero(ink[0] > 0.1, as_tuple=True)
     if not len(rows):
@@ -182,16 +182,16 @@ def _cropped(ink: Tensor) -> Tensor:
     return ink[:, int(rows.min()) : int(rows.max()) + 1, int(columns.min()) : int(columns.max()) + 1]
 
 
-def _boxed(ink: Tensor, box: int) -> Tensor:
+def _fit_box(ink: Tensor, box: int) -> Tensor:
     """Resize ink (1, H, W) to fit a box, its aspect kept; what is within a pixel of fitting stays as it is."""
-    ink = _cropped(ink)
+    ink = _crop_foreground(ink)
     if box - 1 <= max(ink.shape[1:]) <= box:
         return ink
     ratio = box / max(ink.shape[1:])
     return _resize(ink, *(max(1, round(side * ratio)) for side in ink.shape[1:])).clamp(0, 1)
 
 
-def _placed(ink: Tensor, size: int, top: int, left: int) -> Tensor:
+def _paste(ink: Tensor, size: int, top: int, left: int) -> Tensor:
     height, width = ink.shape[1:]
     top, left = min(max(top, 0), size - height), min(max(left, 0), size - width)
     canvas = torch.zeros(1, 1, size, size)
@@ -206,7 +206,7 @@ def centred_digit(grey: Tensor, size: int = 28, box: int = 20) -> Tensor:
     is the centre of the 28x28 pixels: in MNIST's files the middle of pixel 14, counted from 0.
 
     Args:
-        grey: Picture (1, H, W) in [0, 1] of either polarity.
+        grey: ImageFile (1, H, W) in [0, 1] of either polarity.
         size: Side of the result in pixels.
         box: Side of the box that holds the digit; where it is all of the result, the digit stands in the middle,
             and a picture of this size is not resized.
@@ -217,15 +217,15 @@ def centred_digit(grey: Tensor, size: int = 28, box: int = 20) -> Tensor:
     ink = extract_ink(grey)
     if box == size == ink.shape[1] == ink.shape[2]:
         return ink[None]
-    ink = _boxed(ink, box)
+    ink = _fit_box(ink, box)
     height, width = ink.shape[1:]
     mass = ink.sum()
     if box == size or mass == 0:
-        return _placed(ink, size, (size - height) // 2, (size - width) // 2)
+        return _paste(ink, size, (size - height) // 2, (size - width) // 2)
     middle = size / 2 + 0.5
     top = round(middle - float((ink.sum((0, 2)) * (torch.arange(height) + 0.5)).sum() / mass))
     left = round(middle - float((ink.sum((0, 1)) * (torch.arange(width) + 0.5)).sum() / mass))
-    return _placed(ink, size, top, left)
+    return _paste(ink, size, top, left)
 
 
 def upright_garment(grey: Tensor, size: int = 28) -> Tensor:
@@ -235,7 +235,7 @@ def upright_garment(grey: Tensor, size: int = 28) -> Tensor:
     of 28x28 pixels is not resized.
 
     Args:
-        grey: Picture (1, H, W) in [0, 1] of either polarity.
+        grey: ImageFile (1, H, W) in [0, 1] of either polarity.
         size: Side of the result in pixels.
 
     Returns:
@@ -244,6 +244,6 @@ def upright_garment(grey: Tensor, size: int = 28) -> Tensor:
     ink = extract_ink(grey)
     if size == ink.shape[1] == ink.shape[2]:
         return ink[None]
-    ink = _boxed(ink, size)
+    ink = _fit_box(ink, size)
     height, width = ink.shape[1:]
-    return _placed(ink, size, (size - height) // 2, (size - width) // 2)
+    return _paste(ink, size, (size - height) // 2, (size - width) // 2)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
-from datamodules.splits import Split, stratified
+from datamodules.splits import Split, stratified_split
 from datamodules.text.files import read_lines
-from datamodules.text.vocabulary import Vocabulary, padded
+from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 
 class Labelled(NamedTuple):
@@ -65,16 +65,16 @@ class TextDataModule(TensorDataModule):
         """Return the training texts with such as are made from them, if a source makes any."""
         return train
 
-    def divide(self, train: Labelled) -> tuple[Any, Any]:
+    def split_texts(self, train: Labelled) -> tuple[Any, Any]:
         """Return the row numbers that are trained on and those set aside for validation."""
-        return stratified(torch.tensor(train.labels), self.val_size, self.seed)
+        return stratified_split(torch.tensor(train.labels), self.val_size, self.seed)
 
     def text_splits(self) -> dict[str, Labelled]:
         """Return the texts of ``train``, ``val`` and ``test``, read once."""
         if self._text_splits is None:
             parts = self.read_all()
             if "val" not in parts:
-                rest, taken = self.divide(parts["train"])
+                rest, taken = self.split_texts(parts["train"])
                 parts = {
                     **parts,
                     "train": parts["train"].take(sorted(rest)),
@@ -111,7 +111,7 @@ class TextDataModule(TensorDataModule):
         """Turn the texts into token ids."""
         splits = {}
         for name, part in self.text_splits().items():
-            ids, _ = padded(self.vocabulary.encode(part.texts), self.max_length)
+            ids, _ = pad_sequences(self.vocabulary.encode(part.texts), self.max_length)
             splits[name] = Split((torch.from_numpy(ids), torch.tensor(part.labels)), np.array(part.groups))
         return splits
 

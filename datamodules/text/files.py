@@ -18,13 +18,13 @@ def read_lines(source: str) -> list[str]:
         if source.endswith((".txt", ".tsv", ".csv")) and " " not in source:
             raise FileNotFoundError(f"{source}: no such file; expected a file with a text a line, or a text")
         return [source]
-    lines = decoded(path.read_bytes(), source).splitlines()
+    lines = decode_utf8(path.read_bytes(), source).splitlines()
     if not lines:
         raise ValueError(f"{source} is empty: expected a text a line")
     return lines
 
 
-def decoded(content: bytes, name: str) -> str:
+def decode_utf8(content: bytes, name: str) -> str:
     """Return the content of a file as text.
 
     Raises:

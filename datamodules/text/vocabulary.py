@@ -105,7 +105,7 @@ class Vocabulary:
         room = max_length - 2 * ends
         rows = [ids[:room] for ids in self.encode(texts)]
         rows = [[START, *ids, END] for ids in rows] if ends else rows
-        return torch.from_numpy(padded(rows, max_length)[0]).long()
+        return torch.from_numpy(pad_sequences(rows, max_length)[0]).long()
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """Turn token ids into texts, each up to its first ``END``; special tokens are skipped."""
@@ -136,7 +136,7 @@ def vocabulary_from_json(json: str) -> Vocabulary:
     return Vocabulary(json)
 
 
-def padded(rows: Sequence[Sequence[int]], longest: int) -> tuple[np.ndarray, np.ndarray]:
+def pad_sequences(rows: Sequence[Sequence[int]], longest: int) -> tuple[np.ndarray, np.ndarray]:
     """Return rows of ids as one array filled up with ``PAD`` and cut at ``longest``, and their lengths.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Plain torch building blocks that the models are made of."""
+"""Building blocks of the models, in plain torch."""
 
 from zoo.nn.activations import ACTIVATIONS, Step, activation
 from zoo.nn.codecs import OUTPUTS, Codec, GaussianCodec, conv_codec, dense_codec

@@ -13,7 +13,7 @@ from zoo.errors import unknown
 class Step(nn.Module):
     """Heaviside step, g(x) = 1 for x > 0 and 0 elsewhere (McCulloch & Pitts, 1943).
 
-    Its derivative is zero wherever it exists, so nothing before it learns by gradient descent.
+    Its derivative is 0 wherever it exists, so no gradient reaches the layers before it.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,14 +36,14 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "step": Step,
     "tanh": nn.Tanh,
 }
-"""The activations that ``activation`` knows by name."""
+"""The activation functions by name."""
 
 
 def activation(name: str) -> nn.Module:
-    """Build an activation by name.
+    """Return a new activation module by name.
 
     Raises:
-        ValueError: If the name is unknown; the message gives the nearest.
+        ValueError: If the name is unknown; the message names the nearest known one.
     """
     if name not in ACTIVATIONS:
         raise unknown("activation", name, ACTIVATIONS)

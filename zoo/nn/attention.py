@@ -1,4 +1,4 @@
-"""Attention over a sequence."""
+"""Attention over the positions of a sequence."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from zoo.errors import unknown
 
 
 class Attention(nn.Module):
-    """Look back at a sequence: a weighted mean of its positions, the weights by correlation to a query.
+    """Attention: the mean of the positions of a sequence, weighted by their relevance to a query.
 
-    The weights are the softmax over positions of q W k, or of v tanh(W q + U k).
+    The weights are the softmax over the positions k of q W k (``general``) or of v tanh(W q + U k) (``additive``).
 
     Args:
-        query_dim: Numbers of a query.
-        key_dim: Numbers of a position.
+        query_dim: Number of features of a query.
+        key_dim: Number of features of a position.
         kind: ``general`` (Luong, Pham & Manning, 2015) or ``additive`` (Bahdanau, Cho & Bengio, 2015).
 
     Raises:
@@ -32,21 +32,21 @@ class Attention(nn.Module):
         self.score = nn.Linear(key_dim, 1, bias=False) if kind == "additive" else nn.Identity()
 
     def forward(self, queries: Tensor, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Look back from each query.
+        """Compute the weighted means for each query.
 
         Args:
-            queries: (N, T, query_dim).
-            positions: (N, S, key_dim).
-            mask: (N, S), True where a sequence has something. One that has nothing gives zeros.
+            queries: Queries (N, T, query_dim).
+            positions: Keys, which are the values too, (N, S, key_dim).
+            mask: (N, S), True at the positions within a sequence. An empty sequence gives zeros.
 
         Returns:
-            Means (N, T, key_dim) and weights (N, T, S), which sum to 1.
+            Means (N, T, key_dim) and weights (N, T, S), which sum to 1 over S.
         """
-        asked = self.query(queries)
+        projected = self.query(queries)
         if self.kind == "additive":
-            scores = self.score((asked[:, :, None] + self.key(positions)[:, None]).tanh())[..., 0]
+            scores = self.score((projected[:, :, None] + self.key(positions)[:, None]).tanh())[..., 0]
         else:
-            scores = asked @ positions.transpose(1, 2)
+            scores = projected @ positions.transpose(1, 2)
         weights = scores.masked_fill(~mask[:, None], -torch.inf).softmax(2)
-        weights = weights.masked_fill(~mask[:, None], 0.0)  # of nothing the softmax is no number
+        weights = weights.masked_fill(~mask[:, None], 0.0)  # the softmax over no position is NaN
         return weights @ positions, weights

@@ -1,4 +1,4 @@
-"""Corruptions by name: what is done to an input that an autoencoder then learns to undo."""
+"""Corruptions of an autoencoder's inputs, by name."""
 
 from __future__ import annotations
 
@@ -12,109 +12,112 @@ from torch import Tensor
 from zoo.errors import unknown
 from zoo.nn.colours import luma
 
-Draw = Callable[[Tensor, float, torch.Generator | None], Tensor]
+CorruptionFunction = Callable[[Tensor, float, torch.Generator | None], Tensor]
 
 
-def _uniform(like: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
-    return torch.rand(shape, device=like.device, dtype=like.dtype, generator=generator)
+def _uniform(reference: Tensor, shape: tuple[int, ...], generator: torch.Generator | None) -> Tensor:
+    return torch.rand(shape, device=reference.device, dtype=reference.dtype, generator=generator)
 
 
 def gaussian(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Add normal noise of standard deviation ``strength`` and clip to [0, 1]."""
+    """Add Gaussian noise of standard deviation ``strength`` and clip to [0, 1]."""
     noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
     return noise.mul_(strength).add_(x).clamp_(0, 1)
 
 
 def masking(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Set each number to 0 with probability ``strength`` (Vincent et al., 2008)."""
+    """Set each element to 0 with probability ``strength`` (Vincent et al., 2008)."""
     return x * (_uniform(x, tuple(x.shape), generator) >= strength)
 
 
 def salt_pepper(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Set each number to 0 or to 1, as likely, with probability ``strength``."""
+    """Set each element with probability ``strength`` to 0 or 1, both equally likely."""
     draw = _uniform(x, tuple(x.shape), generator)
     return torch.where(draw < strength / 2, 0.0, torch.where(draw < strength, 1.0, x))
 
 
 def square_holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Return masks (N, 1, H, W), True in a rectangle of the picture's shape that has ``strength`` of its area."""
+    """Return masks (N, 1, H, W), True in a rectangle of the image's aspect ratio and ``strength`` of its area."""
     n, _, height, width = x.shape
-    tall, wide = (max(1, round(side * math.sqrt(strength))) for side in (height, width))
-    draws = _uniform(x, (n, 2), generator)
-    top = (draws[:, :1] * (height - tall + 1)).floor()
-    left = (draws[:, 1:] * (width - wide + 1)).floor()
+    hole_height, hole_width = (max(1, round(side * math.sqrt(strength))) for side in (height, width))
+    positions = _uniform(x, (n, 2), generator)
+    top = (positions[:, :1] * (height - hole_height + 1)).floor()
+    left = (positions[:, 1:] * (width - hole_width + 1)).floor()
     rows, columns = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-    inside_rows = (rows >= top) & (rows < top + tall)
-    inside_columns = (columns >= left) & (columns < left + wide)
+    inside_rows = (rows >= top) & (rows < top + hole_height)
+    inside_columns = (columns >= left) & (columns < left + hole_width)
     return (inside_rows[:, :, None] & inside_columns[:, None, :])[:, None]
 
 
 def stroke_holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Return masks (N, 1, H, W), True on ``strength`` straight strokes, a twelfth of the shorter side wide."""
+    """Return masks (N, 1, H, W), True on ``strength`` straight strokes between random points.
+
+    The width of a stroke is a twelfth of the shorter side, and at least 1.5 pixels; set by hand, not tuned.
+    """
     n, _, height, width = x.shape
     ends = _uniform(x, (n, 2, round(strength), 2), generator) * torch.tensor([height, width], device=x.device)
-    start, along = ends[:, 0, :, None, None], (ends[:, 1] - ends[:, 0])[:, :, None, None]  # (N, strokes, 1, 1, 2)
+    start, direction = ends[:, 0, :, None, None], (ends[:, 1] - ends[:, 0])[:, :, None, None]  # (N, strokes, 1, 1, 2)
     grid = torch.meshgrid(
         torch.arange(height, device=x.device) + 0.5, torch.arange(width, device=x.device) + 0.5, indexing="ij"
     )
     offset = torch.stack(grid, -1) - start  # (N, strokes, H, W, 2)
-    length = along.square().sum(-1).clamp_min(1e-6)
-    nearest = ((offset * along).sum(-1) / length).clamp(0, 1)[..., None]
-    distance = (offset - nearest * along).square().sum(-1).sqrt()
+    length = direction.square().sum(-1).clamp_min(1e-6)
+    nearest = ((offset * direction).sum(-1) / length).clamp(0, 1)[..., None]
+    distance = (offset - nearest * direction).square().sum(-1).sqrt()
     return (distance < max(min(height, width) / 24, 0.75)).any(1, keepdim=True)
 
 
 def mixed_holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Return masks (N, 1, H, W) of a rectangle with ``strength`` of the area or of three strokes, either as likely."""
+    """Return masks (N, 1, H, W) of a rectangle of ``strength`` of the area or of three strokes, equally likely."""
     rectangle, lines = square_holes(x, strength, generator), stroke_holes(x, 3.0, generator)
     return torch.where(_uniform(x, (len(x), 1, 1, 1), generator) < 0.5, rectangle, lines)
 
 
 def erase(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Paint one rectangle of each picture black; it has ``strength`` of the area."""
+    """Set a rectangle of ``strength`` of the area of each image to black."""
     return x.masked_fill(square_holes(x, strength, generator), 0.0)
 
 
 def strokes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Paint ``strength`` straight black strokes across each picture."""
+    """Draw ``strength`` straight black strokes on each image."""
     return x.masked_fill(stroke_holes(x, strength, generator), 0.0)
 
 
 def holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
-    """Paint a rectangle with ``strength`` of the area or three strokes black, either as likely."""
+    """Set a rectangle of ``strength`` of the area, or three strokes, to black, both equally likely."""
     return x.masked_fill(mixed_holes(x, strength, generator), 0.0)
 
 
 def grey(x: Tensor, strength: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
-    """Take ``strength`` of the colour of a picture (N, 3, H, W) out; one channel has none to lose."""
+    """Move images (N, 3, H, W) by ``strength`` towards their luma; images of another number of channels stay."""
     if x.shape[1] != 3:
         return x
     return x + strength * (luma(x) - x)
 
 
 def none(x: Tensor, strength: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
-    """Leave a batch as it is."""
+    """Return the batch unchanged."""
     return x
 
 
 class Corruption(NamedTuple):
-    """A corruption and what its strength means.
+    """A corruption and its strength.
 
     Args:
-        apply: Function of the batch, the strength and a source of random numbers.
-        strength: Strength if the user gives none.
-        top: Largest strength.
-        meaning: What the strength is.
-        pictures: Whether it needs samples of the shape (C, H, W).
-        holes: For a corruption that takes parts of a picture away, the function that draws which: masks (N, 1, H, W).
+        apply: Function from the batch, the strength and a random number generator to the corrupted batch.
+        strength: Default strength.
+        max_strength: Largest strength.
+        meaning: Meaning of the strength.
+        images_only: Whether the samples must be images (C, H, W).
+        holes: Function that draws the masks (N, 1, H, W) of a corruption that removes parts of an image.
     """
 
-    apply: Draw
+    apply: CorruptionFunction
     strength: float
-    top: float
+    max_strength: float
     meaning: str
-    pictures: bool = False
-    holes: Draw | None = None
+    images_only: bool = False
+    holes: CorruptionFunction | None = None
 
 
 CORRUPTIONS = {
@@ -127,29 +130,29 @@ CORRUPTIONS = {
     "salt_pepper": Corruption(salt_pepper, 0.25, 1.0, "probability of a zero or a one"),
     "strokes": Corruption(strokes, 3.0, 100.0, "number of strokes", True, stroke_holes),
 }
-"""The corruptions by name."""
+"""The corruptions by name; their default strengths are set by hand, not tuned."""
 
 
 def find_corruption(name: str, strength: float | None, shape: tuple[int, ...]) -> tuple[Corruption, float]:
-    """Return a corruption and its strength, checked.
+    """Return a corruption by name and its validated strength.
 
     Args:
         name: One of ``CORRUPTIONS``.
-        strength: Its strength; its own default if None.
+        strength: Strength; the corruption's default if None.
         shape: Shape of a sample.
 
     Raises:
-        ValueError: If the name is unknown, the strength out of range, or the samples are no pictures and must be.
+        ValueError: If the name is unknown, the strength is out of range, or the samples are not images but must be.
     """
     if name not in CORRUPTIONS:
         raise unknown("corruption", name, CORRUPTIONS)
-    found = CORRUPTIONS[name]
-    strength = found.strength if strength is None else strength
-    if not 0 <= strength <= found.top or math.isinf(strength):
-        top = f"at most {found.top:g}" if math.isfinite(found.top) else "finite"
+    corruption = CORRUPTIONS[name]
+    strength = corruption.strength if strength is None else strength
+    if not 0 <= strength <= corruption.max_strength or math.isinf(strength):
+        limit = f"at most {corruption.max_strength:g}" if math.isfinite(corruption.max_strength) else "finite"
         raise ValueError(
-            f"corruption_strength of {name} is the {found.meaning}, at least 0 and {top}, not {strength:g}"
+            f"corruption_strength of {name} is the {corruption.meaning}, at least 0 and {limit}, not {strength:g}"
         )
-    if found.pictures and len(shape) != 3:
-        raise ValueError(f"corruption {name!r} needs pictures (C, H, W), not samples of shape {tuple(shape)}")
-    return found, strength
+    if corruption.images_only and len(shape) != 3:
+        raise ValueError(f"corruption {name!r} needs images (C, H, W), not samples of shape {tuple(shape)}")
+    return corruption, strength

@@ -1,4 +1,4 @@
-"""Codecs without a dense layer: pictures of any size to a smaller plane of codes and back."""
+"""Fully convolutional codecs, for images of any size."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoo.nn.tiles import pad_to_multiple
 
 
 class UnitVariance(nn.Module):
-    """Scale maps to unit variance over the batch and shift each by a learned offset.
+    """Normalise channels to unit variance over the batch, with a learned offset.
 
-    Batch normalisation (Ioffe & Szegedy, 2015) without its learned scale: a penalty on what follows cannot be met by
-    smaller numbers, only by fewer.
+    Batch normalisation (Ioffe & Szegedy, 2015) without a learned scale: a penalty on the activity that follows cannot
+    be lowered by a smaller scale, only by fewer active units.
 
     Args:
-        channels: Number of maps.
+        channels: Number of channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -36,16 +36,16 @@ class UnitVariance(nn.Module):
 
 
 class FullyConvolutionalCodec(Codec):
-    """A codec of convolutions alone, whose code is a plane of maps (N, latent_dim, H / stride, W / stride).
+    """Codec of convolutions, whose code is a feature map (N, latent_dim, H / stride, W / stride).
 
-    Pictures whose sides are no multiple of ``stride`` are continued to the right and downwards by their last pixels.
+    Images whose sides are no multiples of ``stride`` are padded at the right and the bottom with their last pixels.
 
     Args:
-        encoder: Network from pictures (N, C, H, W) to code maps.
+        encoder: Network from images (N, C, H, W) to code maps.
         decoder: Network from code maps to scores (N, C', H, W).
-        output: Name of the last step, as ``Codec`` takes it.
-        stride: Pixels of a side that share one position of the code.
-        reach: How far, in pixels, what a pixel of the result depends on is from it at most.
+        output: Name of the output activation, see ``Codec``.
+        stride: Stride of the code in pixels.
+        reach: Radius of the receptive field of an output pixel, in pixels.
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, output: str, stride: int, reach: int) -> None:
@@ -53,12 +53,12 @@ class FullyConvolutionalCodec(Codec):
         self.stride, self.reach = stride, reach
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruct pictures (N, C, H, W) of any size, all at once."""
+        """Reconstruct images (N, C, H, W) of any size, without tiling."""
         height, width = x.shape[2:]
         return self.output(self.code_and_scores(pad_to_multiple(x, self.stride))[1])[..., :height, :width]
 
     def encode(self, x: Tensor) -> Tensor:
-        """Turn pictures (N, C, H, W) of any size into code maps."""
+        """Encode images (N, C, H, W) of any size as code maps."""
         return self.encoder(pad_to_multiple(x, self.stride))
 
 
@@ -75,22 +75,23 @@ def fully_convolutional_codec(
     unit_variance: bool = False,
     skip: bool = False,
 ) -> FullyConvolutionalCodec:
-    """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015): any size in, the same size out.
+    """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015), whose output has the input's size.
 
-    Each stage of the encoder halves the picture; ``blocks`` residual blocks follow, where a 3x3 convolution sees far at
-    little cost, and a convolution to the code. The decoder is its mirror image, with transposed convolutions.
+    Each stage of the encoder halves height and width; ``blocks`` residual blocks follow, which widen the receptive
+    field at low resolution and so at low cost, then a convolution to the code. The decoder mirrors the encoder, with
+    transposed convolutions.
 
     Args:
         channels: Channels of the input and of the output.
-        hidden_dims: Maps of each stage.
-        latent_dim: Maps of the code.
-        blocks: Residual blocks before the code, and as many after it.
+        hidden_dims: Number of channels of each stage.
+        latent_dim: Number of channels of the code.
+        blocks: Number of residual blocks before the code, and as many after it.
         activation_name: Name of the hidden activation.
         latent_activation: Name of the activation of the code.
-        output: Last step of the decoder, as ``Codec`` takes it.
-        dropout: Probability with which a map before the code is left out.
-        unit_variance: Whether the maps of the code are scaled to unit variance before their activation.
-        skip: Whether the decoder is shown the encoder's maps, as in ``SkipCodec``.
+        output: Name of the output activation, see ``Codec``.
+        dropout: Dropout probability of the channels before the code.
+        unit_variance: Whether to apply ``UnitVariance`` to the code before its activation.
+        skip: Whether to add skip connections from encoder to decoder, see ``SkipCodec``.
     """
     channels_in, channels_out = channels
     widths, deep = [channels_in, *hidden_dims], hidden_dims[-1]
@@ -103,31 +104,31 @@ def fully_convolutional_codec(
         *([UnitVariance(latent_dim)] if unit_variance else []),
         activation(latent_activation),
     )
-    back: list[nn.Module] = [conv_block(latent_dim, deep, activation_name)]
-    back += [ResidualBlock(deep, activation_name) for _ in range(blocks)]
+    decoder_layers: list[nn.Module] = [conv_block(latent_dim, deep, activation_name)]
+    decoder_layers += [ResidualBlock(deep, activation_name) for _ in range(blocks)]
     stride = 2 ** len(hidden_dims)
-    # A 3x3 convolution sees one position to each side; on the way down and up these are 1, 2, 4, ... pixels.
+    # A 3x3 convolution reaches one position to each side: 1, 2, 4, ... pixels, by stage.
     reach = stride * (4 * blocks + 2) + 4 * stride
     if skip:
-        decoder: nn.Module = SkipDecoder(nn.Sequential(*back), widths, channels_out, activation_name)
+        decoder: nn.Module = SkipDecoder(nn.Sequential(*decoder_layers), widths, channels_out, activation_name)
         codec: type[FullyConvolutionalCodec] = SkipCodec
     else:
         for a, b in pairwise(widths[:0:-1]):
-            back += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), activation(activation_name)]
+            decoder_layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), activation(activation_name)]
         decoder, codec = (
-            nn.Sequential(*back, nn.ConvTranspose2d(widths[1], channels_out, 4, 2, 1)),
+            nn.Sequential(*decoder_layers, nn.ConvTranspose2d(widths[1], channels_out, 4, 2, 1)),
             FullyConvolutionalCodec,
         )
     return codec(encoder, decoder, output, stride, reach).to(memory_format=torch.channels_last)
 
 
 class SkipDecoder(nn.Module):
-    """Decoder that is shown, at each size, what the encoder saw at that size.
+    """Decoder with skip connections, which concatenates the encoder's feature maps of the same size.
 
     Args:
-        deep: Layers that stay at the size of the code.
+        deep: Layers at the resolution of the code.
         widths: Channels of the encoder's input and of each of its stages.
-        channels: Channels of the result.
+        channels: Channels of the output.
         activation_name: Name of the activation.
     """
 
@@ -136,37 +137,36 @@ class SkipDecoder(nn.Module):
         self.deep = deep
         sizes = [max(widths[1] // 2, 8), *widths[1:]]
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for b, a in reversed(list(pairwise(sizes))))
-        shown = reversed(list(zip(sizes[:-1], widths[:-1])))
-        self.merge = nn.ModuleList(conv_block(size + seen, size, activation_name) for size, seen in shown)
+        merged_channels = reversed(list(zip(sizes[:-1], widths[:-1])))
+        self.merge = nn.ModuleList(conv_block(size + features, size, activation_name) for size, features in merged_channels)
         self.last = nn.Conv2d(sizes[0], channels, 3, padding=1)
 
-    def forward(self, code: Tensor, seen: Sequence[Tensor]) -> Tensor:
-        """Map code maps and what the encoder saw, the largest first, to scores."""
+    def forward(self, code: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Map code maps and the encoder's feature maps, the largest first, to scores."""
         x = self.deep(code)
-        for enlarge, merge, maps in zip(self.enlarge, self.merge, reversed(seen)):
+        for enlarge, merge, maps in zip(self.enlarge, self.merge, reversed(features)):
             x = merge(torch.cat([enlarge(x), maps], 1))
         return self.last(x)
 
 
 class SkipCodec(FullyConvolutionalCodec):
-    """A plane codec with skip connections, a U-Net (Ronneberger, Fischer & Brox, 2015).
+    """Fully convolutional codec with skip connections, a U-Net (Ronneberger, Fischer & Brox, 2015).
 
-    The decoder is shown the encoder's maps as well, so the code need not hold what lies near, and cannot be decoded
-    without them.
+    The decoder takes the feature maps of the encoder besides the code, so the code alone cannot be decoded.
     """
 
     encoder: nn.Sequential
 
     def code_and_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return code maps and scores of pictures whose sides are multiples of ``stride``."""
-        x, seen = self.encoder[0](x), []
+        """Return code maps and scores of images whose sides are multiples of ``stride``."""
+        x, features = self.encoder[0](x), []
         stages = self.stride.bit_length() - 1
         for stage in self.encoder[1 : 1 + stages]:
-            seen.append(x)
+            features.append(x)
             x = stage(x)
         code = self.encoder[1 + stages :](x)
-        return code, self.decoder(code, seen)
+        return code, self.decoder(code, features)
 
     def decode(self, code: Tensor) -> Tensor:
-        """Refuse: a code is not all that the decoder needs."""
+        """Raise ``ValueError``: the decoder needs the encoder's feature maps too."""
         raise ValueError("a network with skip connections cannot decode codes alone: use reconstruct")

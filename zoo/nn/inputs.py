@@ -1,4 +1,4 @@
-"""The first layer of every network: natural units in, standardised numbers out."""
+"""The first layer of every network, which standardises inputs in natural units."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class Standardize(nn.Module):
-    """Check the shape of a batch and standardise it, (x - mean) / std.
+    """Check the shape of a batch and standardise it: (x - mean) / std.
 
-    The constants are buffers, so a trained network carries its own normalisation and takes natural units.
+    The constants are buffers, so a trained network includes its normalisation and takes natural units.
 
     Args:
-        shape: Shape of one sample; ``None`` stands for any size, and a sample may also come flattened.
-        mean: Mean of each channel (the first axis of ``shape``), or one number for all.
+        shape: Shape of one sample; ``None`` stands for any size. Samples may also be flattened.
+        mean: Mean of each channel (the first axis of ``shape``), or one for all channels.
         std: Standard deviation, likewise.
     """
 
@@ -40,7 +40,7 @@ class Standardize(nn.Module):
         """Standardise a floating-point batch (N, *shape).
 
         Raises:
-            ValueError: If the shape is another or the dtype is no floating-point one.
+            ValueError: If the shape differs or the dtype is not a floating-point one.
         """
         sizes = [size for size in self.shape if size is not None]
         if x.ndim == 2 and len(sizes) == len(self.shape) > 1 and x.shape[1] == prod(sizes):
@@ -51,4 +51,4 @@ class Standardize(nn.Module):
             raise ValueError(f"input of shape {tuple(x.shape)}: expected N x {wanted}")
         if not x.is_floating_point():
             raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")
-        return (x - self.mean).div_(self.std)  # in place: the difference is nobody else's
+        return (x - self.mean).div_(self.std)  # in place: the difference is not used elsewhere

@@ -1,6 +1,6 @@
 """Penalties: on the weights of a network, and on the code of an autoencoder.
 
-Biases and the scales of normalisation layers, which have one axis, go free.
+Penalties on the weights exclude biases and the scales of normalisation layers, which have one axis.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def limit_norms(module: nn.Module, max_norm: float) -> None:
 
 
 def no_penalty(code: Tensor, x: Tensor, target: float) -> Tensor:
-    """Return 0."""
+    """Return 0, for an autoencoder without a penalty."""
     return code.new_zeros(())
 
 
@@ -59,7 +59,8 @@ def kl_activity(code: Tensor, x: Tensor, target: float) -> Tensor:
 def contractive(code: Tensor, x: Tensor, target: float) -> Tensor:
     """Estimate the mean over the batch of the squared Frobenius norm of dh/dx, a scalar (Rifai et al., 2011).
 
-    For v of independent signs, E |v dh/dx|^2 is that norm: one backward pass for any encoder (Hutchinson, 1990).
+    For a vector v of independent random signs E |v dh/dx|^2 is that norm (Hutchinson, 1990), so one backward pass
+    suffices for any encoder.
     """
     signs = torch.randint_like(code, 2) * 2 - 1
     (gradient,) = torch.autograd.grad(code, x, signs, create_graph=True)
@@ -72,4 +73,4 @@ PENALTIES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "l1": l1_activity,
     "none": no_penalty,
 }
-"""The penalties on a code by name: functions of the code, the inputs and the target activity."""
+"""The penalties on a code by name: functions of the code, the network inputs and the target activity."""

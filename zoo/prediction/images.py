@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.images.photographs import WRITTEN, Photograph, read_photograph
-from datamodules.images.reading import PICTURE_ENDINGS
+from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_photograph
+from datamodules.images.reading import IMAGE_ENDINGS
 from zoo.files import expand, refuse_overwriting, write_atomically
 from zoo.nn import luma
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
@@ -40,7 +40,7 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     start = time.perf_counter()
     if output is None or not all(isinstance(source, str) for source in inputs):
         return _restore_in_memory(model, inputs, output)
-    jobs = plan_jobs(inputs, output, model.takes_mask, WRITTEN, PICTURE_ENDINGS)
+    jobs = plan_jobs(inputs, output, model.takes_mask, WRITABLE_ENDINGS, IMAGE_ENDINGS)
     done, failures = restore_images(model, jobs, read_photograph)
     what = str(jobs[0].target) if len(jobs) == 1 else f"{len(done)} picture{'s' * (len(done) != 1)} in {output}"
     answers = [{"input": job.source, "output": str(job.target)} for job in done]
@@ -51,7 +51,7 @@ def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) ->
     """Restore images and return them; write them to a file if there is one of each."""
     if model.takes_mask and len(inputs) != 2:
         raise ValueError(f"{len(inputs)} inputs: expected an image and its mask")
-    sources = list(inputs) if model.takes_mask else expand(inputs, WRITTEN)
+    sources = list(inputs) if model.takes_mask else expand(inputs, WRITABLE_ENDINGS)
     names = names_of(sources)
     pairs = [(names[0], sources[0], sources[1])] if model.takes_mask else [(n, s, None) for n, s in zip(names, sources)]
     if output is not None and len(pairs) > 1:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from datamodules.ecg.beats import AFTER, BEFORE, cut_windows, median_amplitude, template_beat, two_leads
 from datamodules.ecg.qrs_detection import detect_qrs
-from datamodules.ecg.records import Record, resampled, without_gaps
+from datamodules.ecg.records import Record, fill_gaps, resample
 from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, rr_intervals
 from zoo.base import ZooModule
 from zoo.nn.kernel_smoothing import count_blocks
@@ -120,11 +120,11 @@ class BeatAnnotator(ZooModule):
         names = list(leads) if leads is not None else ["MLII", *(f"lead {k}" for k in range(2, signal.shape[1] + 1))]
         if len(names) != signal.shape[1]:
             raise ValueError(f"{len(names)} names of leads for a signal of {signal.shape[1]}")
-        record = two_leads(Record("signal", without_gaps(signal), float(fs), names))
+        record = two_leads(Record("signal", fill_gaps(signal), float(fs), names))
         peaks = detect_qrs(record.signal, fs) if r_peaks is None else checked_peaks(r_peaks, len(signal))
         if not len(peaks):
             return Annotation(peaks, [], np.zeros(0, np.float32))
-        slower = resampled(record._replace(sample=peaks), self.hparams["fs"])
+        slower = resample(record._replace(sample=peaks), self.hparams["fs"])
         windows = cut_windows(slower.signal, slower.sample)  # type: ignore[arg-type]
         rows = rr_intervals(peaks, fs), rhythm_around(peaks, fs)
         whole = (median_amplitude(windows)[None], template_beat(windows, rows[0])[None])

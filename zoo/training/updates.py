@@ -100,7 +100,7 @@ def check_finite(trainer: L.Trainer, losses: Iterable[Tensor]) -> None:
 
     Losses on an accelerator are passed over: to look at one waits for the device. Their mean is checked once an epoch.
     """
-    if all(loss.device.type != "cpu" or math.isfinite(loss) for loss in losses):
+    if all(loss.device.type != "cpu" or math.isfinite(loss.detach()) for loss in losses):
         return
     rates = ", ".join(f"{rate:g}" for rate in learning_rates(trainer))
     raise FloatingPointError(
