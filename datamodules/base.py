@@ -18,8 +18,7 @@ from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
 from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified_split
 
 RESIDENT_SHARE = 0.5
-"""Largest fraction of a CUDA device's free memory that the data may take under ``device_resident="auto"``. Set by hand:
-the other half is left to the model and its activations."""
+"""Largest fraction of a CUDA device's free memory that the data may take under ``device_resident="auto"``. Set by hand."""
 
 
 def data_root(root: str | os.PathLike[str] | None) -> Path:

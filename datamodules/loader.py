@@ -15,7 +15,7 @@ Batch = tuple[Tensor, ...]
 def epoch_seed(seed: int, epoch: int) -> int:
     """Return the seed of an epoch's random draws.
 
-    The factor 1,000,003 is a prime above any number of epochs, so that no two pairs of seed and epoch share a seed.
+    The factor is prime; no two of the first 1,000,003 epochs of any seeds share a value.
     """
     return seed * 1_000_003 + epoch
 

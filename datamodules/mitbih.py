@@ -34,7 +34,7 @@ from datamodules.ecg.beats import (
 )
 from datamodules.ecg.records import Record, read_record
 from datamodules.ecg.rr_intervals import AROUND, RECENT, RHYTHM_HALF_WIDTHS
-from datamodules.ecg.synthetic_beats import remove_p_wave, synthetic_beats
+from datamodules.ecg.synthetic_beats import remove_p_wave, synthesize_beats
 from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, stratified_split
@@ -99,7 +99,7 @@ class MITBIHDataModule(TensorDataModule):
             nothing about generalisation.
         neighbours: Beats before and after whose windows a batch holds as well.
         synthetic_hearts: Number of made-up hearts to train on besides: their rhythms are simulated, their windows are
-            those of the training beats, see ``synthetic_beats``; each adds about 360 beats.
+            those of the training beats, see ``synthesize_beats``; each adds about 360 beats.
         val_size: Beats set aside for validation under ``intra_patient``, 8,000 if 0; no use under ``inter_patient``.
         batch_size: Rows an update.
         **common: Arguments of ``TensorDataModule``.
@@ -293,7 +293,7 @@ class MITBIHDataModule(TensorDataModule):
         super().setup(stage)
         if self.synthetic_hearts:
             train = self.splits["train"]
-            made = synthetic_beats(self.beats, train.column(5).numpy(), self.synthetic_hearts, self.seed)
+            made = synthesize_beats(self.beats, train.column(5).numpy(), self.synthetic_hearts, self.seed)
             stored = tuple(
                 torch.cat([old, torch.from_numpy(new)]) for old, new in zip(train.tensors, made, strict=True)
             )

@@ -16,7 +16,7 @@ from small_texts import small_text, write_texts
 import datamodules
 from datamodules import CIFAR10DataModule, DigitsDataModule, ImageFolderDataModule
 from datamodules.base import TensorDataModule, data_root
-from datamodules.images.augment import AUGMENTATIONS, augment
+from datamodules.images.augment import AUGMENTATIONS, augment_images
 from datamodules.loader import Chunk, EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
 from datamodules.splits import Split, stratified_split
@@ -449,8 +449,8 @@ def test_rows_in_their_own_order_are_not_copied():
 def test_each_augmentation_changes_pictures_and_none_changes_nothing(name):
     x = torch.rand(64, 1, 16, 16)
     strength = {"scale": 0.3, "flip": 1.0}.get(name, 5.0)
-    assert torch.equal(augment(x, {name: 0.0}, torch.Generator().manual_seed(0)), x)
-    changed = augment(x, {name: strength}, torch.Generator().manual_seed(0))
+    assert torch.equal(augment_images(x, {name: 0.0}, torch.Generator().manual_seed(0)), x)
+    changed = augment_images(x, {name: strength}, torch.Generator().manual_seed(0))
     assert changed.shape == x.shape
     assert changed.min() >= 0
     assert changed.max() <= 1
@@ -465,15 +465,15 @@ def test_each_augmentation_changes_pictures_and_none_changes_nothing(name):
 
 def test_crop_moves_by_whole_pixels_anywhere():
     x = torch.rand(500, 2, 6, 5)
-    changed = augment(x, {"crop": 1}, torch.Generator().manual_seed(0))
+    changed = augment_images(x, {"crop": 1}, torch.Generator().manual_seed(0))
     padded = torch.nn.functional.pad(x, (1, 1, 1, 1))
     places = [padded[:, :, top : top + 6, left : left + 5] for top in range(3) for left in range(3)]
     which = [
         int(torch.tensor([torch.equal(one, place[k]) for place in places]).nonzero()) for k, one in enumerate(changed)
     ]
     assert set(which) == set(range(9))
-    mirrored = augment(x, {"crop": 1, "flip": 1.0}, torch.Generator().manual_seed(0))
-    assert torch.equal(mirrored, augment(x.flip(3), {"crop": 1}, torch.Generator().manual_seed(0)))
+    mirrored = augment_images(x, {"crop": 1, "flip": 1.0}, torch.Generator().manual_seed(0))
+    assert torch.equal(mirrored, augment_images(x.flip(3), {"crop": 1}, torch.Generator().manual_seed(0)))
 
 
 def test_another_fit_draws_the_same_pictures(make):

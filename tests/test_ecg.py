@@ -12,8 +12,8 @@ import zoo
 from datamodules.ecg.qrs_detection import detect_qrs, drop_double_detections
 from datamodules.splits import Split
 from zoo.cli import main
-from zoo.nn.ecg import augment_beats, correlation, relative_rhythm, rhythm_features, segment_correlations
-from zoo.nn.kernel_smoothing import BLOCK, shape_features, smooth_over_similar_beats, timing_features
+from zoo.nn.ecg import augment_beats, correlation, relative_rhythm, relative_rhythm_dim, segment_correlations
+from zoo.nn.kernel_smoothing import BLOCK_SIZE, shape_features, smooth_over_similar_beats, timing_features
 from zoo.prediction import ecg as annotating
 from zoo.recipes import Recipe, load_recipe
 from zoo.tasks.ecg_annotation import Annotation, beat_inputs, checked_peaks
@@ -58,7 +58,7 @@ def test_rhythm_does_not_depend_on_the_heart_rate():
     slow, fast = relative_rhythm(2 * rr, 8), relative_rhythm(rr, 8)
     seconds = [9, 34, 35]  # the recent mean, and the intervals beside the beat
     others = [k for k in range(36) if k not in seconds]
-    assert slow.shape == (20, rhythm_features(8)) == (20, 36)
+    assert slow.shape == (20, relative_rhythm_dim(8)) == (20, 36)
     torch.testing.assert_close(slow[:, others], fast[:, others])
     assert (slow - fast)[:, seconds].abs().min() > 0.4
     torch.testing.assert_close(fast[:, 7], (rr[:, 7] / rr[:, 17]).log())
@@ -82,7 +82,7 @@ def test_causal_rhythm_looks_back_alone():
     rr = torch.rand(20, 18) + 0.5
     other = rr.clone()
     other[:, 8:17] = 3.0
-    assert relative_rhythm(rr, 8, causal=True).shape == (20, rhythm_features(8, causal=True)) == (20, 15)
+    assert relative_rhythm(rr, 8, causal=True).shape == (20, relative_rhythm_dim(8, causal=True)) == (20, 15)
     assert torch.equal(relative_rhythm(rr, 8, causal=True), relative_rhythm(other, 8, causal=True))
     assert not torch.equal(relative_rhythm(rr, 8), relative_rhythm(other, 8))
 
@@ -232,11 +232,11 @@ def test_artefacts_are_no_company():
 
 
 def test_beats_are_compared_within_stretches():
-    scores, same = torch.randn(BLOCK + 2, 5), torch.zeros(BLOCK + 2, 2)
+    scores, same = torch.randn(BLOCK_SIZE + 2, 5), torch.zeros(BLOCK_SIZE + 2, 2)
     found = smooth_over_similar_beats(scores, same, same, 0.05)
     halves = [
         smooth_over_similar_beats(part, same[: len(part)], same[: len(part)], 0.05)
-        for part in scores.split(BLOCK // 2 + 1)
+        for part in scores.split(BLOCK_SIZE // 2 + 1)
     ]
     torch.testing.assert_close(found, torch.cat(halves))
     assert (found[0, 2] - found[-1, 2]).abs() > 1e-6

@@ -28,7 +28,7 @@ from datamodules.ecg.beats import (
     two_leads,
 )
 from datamodules.ecg.records import Record, fill_gaps, order_leads, read_record, resample
-from datamodules.ecg.rr_intervals import RHYTHM_HALF_WIDTHS, on_time, rhythm_around, rr_intervals
+from datamodules.ecg.rr_intervals import RHYTHM_HALF_WIDTHS, on_time, rhythm_around, surrounding_intervals
 from datamodules.mitbih import DS1, DS2
 from zoo.baselines.ecg import detected_beats, random_forest
 from zoo.tasks.ecg_annotation import Annotation
@@ -275,7 +275,7 @@ def test_windows_go_on_beyond_the_ends():
 
 
 def test_rr_intervals_by_hand():
-    rows = rr_intervals(np.array([0, 360, 540, 1260]), 360, around=2)
+    rows = surrounding_intervals(np.array([0, 360, 540, 1260]), 360, around=2)
     assert rows.tolist() == pytest.approx(
         np.array(
             [
@@ -286,10 +286,10 @@ def test_rr_intervals_by_hand():
             ]
         )
     )
-    assert rr_intervals(np.array([5]), 360).tolist() == [[0] * 18]
-    assert rr_intervals(np.array([], int), 360).shape == (0, 18)
+    assert surrounding_intervals(np.array([5]), 360).tolist() == [[0] * 18]
+    assert surrounding_intervals(np.array([], int), 360).shape == (0, 18)
     positions = np.cumsum(np.random.default_rng(0).integers(200, 400, 1000))
-    recent = rr_intervals(positions, 360)[:, -1]
+    recent = surrounding_intervals(positions, 360)[:, -1]
     assert recent[900] == pytest.approx((positions[900] - positions[600]) / 360 / 300)
     assert recent[10] == pytest.approx((positions[10] - positions[0]) / 360 / 10)
 
@@ -297,7 +297,7 @@ def test_rr_intervals_by_hand():
 def test_the_causal_columns_do_not_look_ahead():
     positions = np.cumsum(np.random.default_rng(0).integers(200, 400, 500))
     causal = [*range(8), 17]
-    assert np.array_equal(rr_intervals(positions, 360)[:300, causal], rr_intervals(positions[:300], 360)[:, causal])
+    assert np.array_equal(surrounding_intervals(positions, 360)[:300, causal], surrounding_intervals(positions[:300], 360)[:, causal])
 
 
 def test_what_is_taken_over_a_record_by_hand():
@@ -316,7 +316,7 @@ def test_what_is_taken_over_a_record_by_hand():
 def test_usual_beat_is_normal_where_most_beats_are_early():
     gaps = np.tile([0.6, 0.6, 0.6, 1.4], 30)  # runs of ectopic beats, and a pause before each normal one
     positions = np.rint(np.cumsum(gaps) * 360).astype(np.int64)
-    rr = rr_intervals(positions, 360)
+    rr = surrounding_intervals(positions, 360)
     normal = gaps == 1.4
     assert np.array_equal(on_time(rr)[8:], normal[8:])
     windows = np.zeros((len(gaps), 1, BEFORE + AFTER), np.float32)
@@ -386,7 +386,7 @@ def test_rows_are_the_records_beats(small, written):
     x, y, rr, rhythm, amplitude, template, around, names = data.decode_batch(tuple(t[rows] for t in split.tensors))
     assert y.tolist() == label.tolist()  # none is lost at the ends
     assert names.tolist() == [100] * len(label)
-    assert torch.equal(rr, torch.from_numpy(rr_intervals(sample, 360)))
+    assert torch.equal(rr, torch.from_numpy(surrounding_intervals(sample, 360)))
     assert torch.equal(rhythm, torch.from_numpy(rhythm_around(sample, 360)))
     slower = resample(record._replace(sample=sample), FS)
     expected = cut_windows(slower.signal, slower.sample)

@@ -64,7 +64,7 @@ def test_step_by_step_is_all_at_once(cell):
         out, state = layers(x[:, position : position + 1], state=state)
         outputs.append(out)
     torch.testing.assert_close(torch.cat(outputs, 1), whole)
-    assert len(state) == 2 * layers.numbers
+    assert len(state) == 2 * layers.num_state_tensors
     for one, other in zip(state, last, strict=True):
         assert one.shape == (3, 6)
         torch.testing.assert_close(one, other)

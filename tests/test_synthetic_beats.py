@@ -7,8 +7,8 @@ import torch
 from datamodules.ecg import rhythm_simulation as simulated_rhythms
 from datamodules.ecg.beats import AFTER, BEFORE, Beats
 from datamodules.ecg.rhythm_simulation import BEATS_PER_HEART, MAX_INTERVAL, MIN_INTERVAL, N, S, V, synthetic_hearts
-from datamodules.ecg.rr_intervals import AROUND, rr_intervals
-from datamodules.ecg.synthetic_beats import P_WAVE, WARM_UP_BEATS, intervals_of, remove_p_wave, synthetic_beats
+from datamodules.ecg.rr_intervals import AROUND, surrounding_intervals
+from datamodules.ecg.synthetic_beats import P_WAVE, WARM_UP_BEATS, intervals_of, remove_p_wave, synthesize_beats
 
 
 def only(kind, monkeypatch):
@@ -77,7 +77,7 @@ def beats():
     draw = np.random.default_rng(0)
     n = 900
     record = np.repeat(np.arange(3), n // 3)
-    rr = np.concatenate([rr_intervals(np.cumsum(draw.integers(200, 400, n // 3)), 360) for _ in range(3)])
+    rr = np.concatenate([surrounding_intervals(np.cumsum(draw.integers(200, 400, n // 3)), 360) for _ in range(3)])
     window = np.zeros((n, 2, BEFORE + AFTER), np.int16)
     window += np.arange(n, dtype=np.int16)[:, None, None]
     window[..., BEFORE - 30] = 5_000  # a P wave
@@ -89,8 +89,8 @@ def beats():
 
 def test_beats_stand_in_made_up_rhythms(beats):
     rows = np.flatnonzero(beats.record != 1)
-    made = synthetic_beats(beats, rows, hearts=8, seed=0)
-    again = synthetic_beats(beats, rows, hearts=8, seed=0)
+    made = synthesize_beats(beats, rows, hearts=8, seed=0)
+    again = synthesize_beats(beats, rows, hearts=8, seed=0)
     assert all(np.array_equal(a, b) for a, b in zip(made, again))
     assert np.isin(made.number, rows).all()  # nothing of the record that was not given
     assert np.array_equal(beats.label[made.number], made.label)
@@ -117,7 +117,7 @@ def test_rhythms_of_two_hearts_do_not_mix():
 
 
 def test_a_class_that_no_row_has_is_left_out(beats):
-    made = synthetic_beats(beats, np.flatnonzero(beats.label == N)[:5], hearts=4, seed=0)
+    made = synthesize_beats(beats, np.flatnonzero(beats.label == N)[:5], hearts=4, seed=0)
     assert set(made.label.tolist()) == {N}
 
 

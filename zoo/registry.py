@@ -1,4 +1,4 @@
-"""Names of models: ``register_model``, ``create_model``, ``list_models``, ``model_info``."""
+"""Names of models: ``register_model``, ``build_model``, ``list_models``, ``model_info``."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_entries(), pattern))
 
 
-def create_model(name: str, **args: Any) -> Any:
+def build_model(name: str, **args: Any) -> Any:
     """Build a model by name.
 
     Args:

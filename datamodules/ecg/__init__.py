@@ -1,1 +1,1 @@
-"""Helpers of the ECG datamodules."""
+"""Building blocks of the ECG datamodules."""

@@ -1,4 +1,4 @@
-"""Records of an electrocardiogram from WFDB or CSV files: ``read_record``."""
+"""ECG recordings from WFDB or CSV files."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ import numpy as np
 from datamodules.errors import needs
 
 MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
-"""Millivolts in a unit, by its name in lower case; a signal in another unit is no lead of an electrocardiogram."""
+"""Millivolts per unit, by the unit's lower-case name. Signals in other units are not ECG leads."""
 SAMPLE_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
+"""Bytes per sample of the WFDB signal formats."""
 TIME_COLUMNS = ("time", "t", "seconds", "sample", "samples", "index", "")
-"""Names of the columns of a CSV file that are no lead."""
+"""Names of the columns of a CSV file that hold time or sample numbers instead of a lead."""
 
 
 class Record(NamedTuple):
-    """A recording: its signal and, where they were read, its annotations."""
+    """A recording: its signal and, if read, its annotations."""
 
     name: str
     signal: np.ndarray
-    """Millivolts (samples, leads), float32; NaN where the recorder gave none."""
+    """Millivolts (samples, leads), float32; NaN for missing samples."""
     fs: float
-    """Samples a second."""
+    """Sampling rate in Hz."""
     leads: list[str]
     sample: np.ndarray | None = None
-    """Positions (annotations,) of the annotations in samples, int64, in ascending order."""
+    """Positions (annotations,) in samples, int64, in ascending order."""
     symbol: list[str] | None = None
-    """Their WFDB codes, those of beats and all others."""
+    """WFDB codes of all annotations, beats and others."""
 
 
 def read_record(path: str | Path, annotator: str | None = None, fs: float | None = None) -> Record:
-    """Read a recording of any rate, gain and number of leads.
+    """Read a recording of any sampling rate, gain and number of leads.
 
     Args:
-        path: A WFDB record, with or without the ending of one of its files, or a CSV file of millivolts with a column a
-            lead, perhaps with a line of their names.
-        annotator: Ending of the annotation file to read as well, such as ``atr``; none if None.
-        fs: Samples a second of a CSV file, which does not say it; a WFDB record does.
+        path: A WFDB record, with or without the ending of one of its files, or a CSV file of millivolts with one column
+            per lead and an optional header line.
+        annotator: Ending of the annotation file to read, such as ``atr``; None for no annotations.
+        fs: Sampling rate of a CSV file in Hz; a WFDB record states its own.
 
     Raises:
         FileNotFoundError: If the record or its annotation file is missing.
-        ValueError: If a file is damaged, truncated or of an unknown format; the line says which.
+        ValueError: If a file is damaged, truncated or of an unknown format; the message names it.
         ModuleNotFoundError: If ``wfdb`` is not installed.
     """
     path = Path(path).expanduser()
@@ -53,7 +54,7 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
             raise ValueError(f"{path}: a CSV file has no annotations {annotator!r}")
         return _read_csv(path, fs)
     header = path if path.suffix == ".hea" else path.with_name(path.name + ".hea")
-    if not header.is_file() and path.is_file():  # one of the record's other files
+    if not header.is_file() and path.is_file():  # path is another file of the record
         header = path.with_suffix(".hea")
     if not header.is_file():
         raise FileNotFoundError(f"{path}: no such record; expected {header.name} beside its signals, or a CSV file")
@@ -64,9 +65,9 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
 
 
 def order_leads(record: Record, first: str = "MLII") -> Record:
-    """Return a record with one lead, where it has it, put first; the others stay in their order.
+    """Return a record with lead ``first`` moved to the front if present; the order of the others is kept.
 
-    ``II`` is taken for ``MLII``, which is lead II with the electrodes on the trunk.
+    ``II`` is treated as ``MLII``, lead II with the electrodes on the trunk.
     """
     synonyms = {"II", "MLII"} if first in ("II", "MLII") else {first}
     order = sorted(range(len(record.leads)), key=lambda k: record.leads[k].upper().strip() not in synonyms)
@@ -74,10 +75,10 @@ def order_leads(record: Record, first: str = "MLII") -> Record:
 
 
 def fill_gaps(signal: np.ndarray) -> np.ndarray:
-    """Fill each lead's missing samples, NaN or infinite, on the straight line between their neighbours.
+    """Fill missing samples, NaN or infinite, of a signal (samples, leads) by linear interpolation.
 
-    A gap at an end continues the nearest sample, and a lead without any number is 0. The signal itself is returned if
-    nothing is missing.
+    A gap at an end is filled with the nearest sample, and a lead without any sample with 0. A signal without gaps is
+    returned as it is, not copied.
     """
     present = np.isfinite(signal)
     if present.all():
@@ -91,7 +92,7 @@ def fill_gaps(signal: np.ndarray) -> np.ndarray:
 
 
 def resample(record: Record, fs: float) -> Record:
-    """Return a record at another rate: low-pass filtered, gaps filled, positions rounded to the nearest sample."""
+    """Return a record at another sampling rate: gaps filled, low-pass filtered, positions rounded to samples."""
     if math.isclose(record.fs, fs):
         return record._replace(signal=fill_gaps(record.signal))
     from scipy.signal import resample_poly
@@ -99,7 +100,7 @@ def resample(record: Record, fs: float) -> Record:
     ratio = Fraction(fs / record.fs).limit_denominator(1000)
     signal = fill_gaps(record.signal)
     if len(signal):
-        # Its last sample goes on beyond an end: at zeros the filter would ring.
+        # Padding with the edge sample avoids the ringing that zero padding causes.
         signal = resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="edge").astype(np.float32)
     sample = None if record.sample is None else np.rint(record.sample * float(ratio)).astype(np.int64)
     return record._replace(signal=signal, fs=fs, sample=sample)
@@ -116,7 +117,7 @@ def _read_wfdb(header: Path) -> Record:
         head = package.rdheader(name)
         fs, names, units = float(head.fs), list(head.sig_name or []), list(getattr(head, "units", None) or [])
         files = list(getattr(head, "file_name", None) or [])
-    except Exception as error:  # wfdb raises whatever its parsing stumbles over
+    except Exception as error:  # wfdb raises exceptions of many types
         raise ValueError(f"{header}: damaged header ({_first_line(error)})") from error
     if not fs > 0:
         raise ValueError(f"{header}: damaged header (a rate of {fs:g} Hz)")
@@ -139,30 +140,30 @@ def _read_wfdb(header: Path) -> Record:
 
 
 def _check_record_line(header: Path) -> None:
-    """Raise where the line of number of signals, rate and number of samples holds something else.
+    """Raise if the number of signals, the rate or the number of samples in the record line is not a number.
 
-    ``wfdb`` leaves out what it does not understand, and goes on with 250 Hz.
+    ``wfdb`` ignores invalid fields and falls back to 250 Hz.
     """
     lines = header.read_text(encoding="latin-1").splitlines()
     cells = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
     for cell, what in zip(cells[1:4], ("number of signals", "rate", "number of samples")):
-        number = cell.split("/")[0].split("(")[0]  # a rate may have a counter's beside it
+        number = cell.split("/")[0].split("(")[0]  # the rate may be followed by a counter frequency and a base counter value
         if not _is_number(number) or float(number) < 0:
             raise ValueError(f"{header}: damaged header ({cell!r} is no {what})")
 
 
 def _check_files(header: Path, head: Any, files: list[str]) -> None:
-    """Raise where a signal file is missing, of an unknown format or shorter than the header says."""
+    """Raise if a signal file is missing, of an unknown format or shorter than the header states."""
     formats = list(getattr(head, "fmt", None) or [])
     for file in dict.fromkeys(files):
         path = header.with_name(str(file))
         rows = [k for k, name in enumerate(files) if name == file]
         if file == "~" or not formats:
-            continue  # a gap between segments, or a list of segments with headers of their own
+            continue  # a null segment, or a multi-segment record, whose segments have their own headers
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: {header.name} says that it holds the signals")
         sizes = [SAMPLE_BYTES.get(str(formats[k])) for k in rows]
-        if None in sizes and not str(formats[rows[0]]).startswith("5"):  # 508, 516, 524: compressed
+        if None in sizes and not str(formats[rows[0]]).startswith("5"):  # formats 508, 516 and 524 are compressed
             raise ValueError(f"{path}: unknown signal format {formats[rows[0]]}; choose from {', '.join(SAMPLE_BYTES)}")
         if head.sig_len and None not in sizes:
             frames = [int((head.samps_per_frame or [1] * len(files))[k] or 1) for k in rows]
@@ -176,7 +177,7 @@ def _check_files(header: Path, head: Any, files: list[str]) -> None:
 
 
 def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
-    """Return a record with the annotations in its file of an ending."""
+    """Return a record with the annotations of an annotation file, given by its ending."""
     path = header.with_suffix(f".{annotator}")
     if not path.is_file():
         kinds = {".hea", ".dat", ".csv", ".png", ".txt"}
@@ -211,7 +212,7 @@ def _read_csv(path: Path, fs: float | None) -> Record:
         named = any(not _is_number(cell) for cell in cells)
         table = pandas.read_csv(path, sep=mark, header=0 if named else None, encoding="utf-8-sig", low_memory=False)
         values = table.to_numpy(np.float32)
-    except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas' errors are ValueErrors
+    except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas raises subclasses of ValueError
         raise ValueError(f"{path}: expected numbers in columns, a lead each ({_first_line(error)})") from error
     if not values.size:
         raise ValueError(f"{path} is empty: expected millivolts, a column a lead")

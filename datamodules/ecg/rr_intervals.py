@@ -1,37 +1,36 @@
-"""The rhythm around each beat of a recording, in RR intervals."""
+"""RR intervals and rhythm features of the beats of a recording."""
 
 from __future__ import annotations
 
 import numpy as np
 
 AROUND = 8
-"""RR intervals that a row holds on either side of its beat."""
+"""Number of RR intervals on either side of a beat. Set by hand."""
 RECENT = 300
-"""Intervals before a beat that its recent mean is taken over, about four minutes."""
+"""Number of RR intervals before a beat over which its recent mean is taken, about four minutes. Set by hand."""
 RHYTHM_HALF_WIDTHS = (16, 64)
-"""Intervals on either side, near and far, over which the rhythm is summed up."""
+"""Half-widths, in RR intervals, of the windows over which rhythm features are computed. Set by hand."""
 INTERVAL_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
-"""Of the intervals around: which quantiles the beat is compared with."""
+"""Quantiles of the log intervals in a window that a beat's interval is compared with."""
 CHANGE_QUANTILES = (0.25, 0.5, 0.75)
-"""Quantiles of how much neighbouring intervals differ."""
+"""Quantiles of the absolute differences between successive log intervals in a window."""
 MIN_CHANGE = 0.02
-"""Least change of the interval that counts, in logarithms: a fiftieth."""
+"""Offset, 2 % in logarithms, that bounds the logarithms and quotients of interval changes. Set by hand."""
 MAX_FEATURE = 8.0
-"""No number of ``rhythm_around`` is larger."""
+"""Absolute value at which the features of ``rhythm_around`` are clipped. Set by hand."""
 
 
-def rr_intervals(positions: np.ndarray, fs: float, around: int = AROUND) -> np.ndarray:
+def surrounding_intervals(positions: np.ndarray, fs: float, around: int = AROUND) -> np.ndarray:
     """Return the RR intervals around each beat in seconds (N, 2 * around + 2), float32.
 
     Columns: the ``around`` intervals up to the beat, oldest first, so that column ``around - 1`` ends at the beat; the
-    ``around`` intervals after it, next first; the median interval of the whole record; the mean of the last 300
-    intervals up to the beat. All but the first and the last kind look into the future. An interval that the record
-    does not have is 0, which none is.
+    ``around`` intervals after it, next first; the median interval of the record; the mean of the last 300 intervals up
+    to the beat. The intervals after the beat and the median are non-causal. Intervals outside the record are 0.
 
     Args:
         positions: R peaks in samples, ascending.
-        fs: Samples a second.
-        around: Intervals on either side.
+        fs: Sampling rate in Hz.
+        around: Number of intervals on either side.
     """
     n = len(positions)
     intervals = np.diff(positions) / fs
@@ -48,52 +47,58 @@ def rr_intervals(positions: np.ndarray, fs: float, around: int = AROUND) -> np.n
 
 
 def rhythm_around(positions: np.ndarray, fs: float, half_widths: tuple[int, ...] = RHYTHM_HALF_WIDTHS) -> np.ndarray:
-    """Return how each beat stands in a longer stretch of its rhythm (N, 12 * len(half_widths)), float32.
+    """Return rhythm features (N, 12 * len(half_widths)), float32, of each beat relative to a window around it.
 
-    With l_k the logarithms of the ``half_width`` intervals up to the beat and the ``half_width`` intervals after it, l the one
-    that ends at the beat and n the next, and d_k = |l_k - l_k-1|, these are, for each half_width: l less the 10, 25, 50, 75
-    and 90 % quantile of the l_k; the logarithm of 0.02 plus the 25, 50 and 75 % quantile of the d_k, which are large
-    in an irregular rhythm such as atrial fibrillation; the share of the l_k below l, and below n; and l and n less the
-    median over 0.04 plus the median of the d_k: how unusual an early beat is for this rhythm. An interval that the
-    record does not have is left out; where there is none all are 0. They look into the future.
+    A window of half-width w holds the w intervals up to the beat and the w intervals after it. Let l_k be the
+    logarithms of its intervals, d_k = |l_k - l_(k-1)|, l the logarithm of the interval that ends at the beat and n that
+    of the next one. The 12 features of each window, clipped to [-8, 8], are
+
+    - l minus the 10, 25, 50, 75 and 90 % quantiles of the l_k;
+    - log(0.02 + q), with q the 25, 50 and 75 % quantiles of the d_k, which are large in irregular rhythms such as
+      atrial fibrillation;
+    - the fractions of the l_k below l and below n;
+    - (l - median l_k) / (0.04 + median d_k), and the same for n: the prematurity relative to the regularity of the
+      rhythm.
+
+    Intervals outside the record are excluded; a feature without any interval is 0. All features are non-causal.
 
     Args:
         positions: R peaks in samples, ascending.
-        fs: Samples a second.
-        half_widths: Intervals on either side.
+        fs: Sampling rate in Hz.
+        half_widths: Number of intervals on either side, for each window.
     """
     around = max(half_widths)
-    intervals = rr_intervals(positions, fs, around)[:, : 2 * around]
+    intervals = surrounding_intervals(positions, fs, around)[:, : 2 * around]
     log = np.log(np.where(intervals > 0, intervals.clip(0.05, 20), np.nan))
     last, following = log[:, around - 1 : around], log[:, around : around + 1]
-    parts = []
+    features = []
     for half_width in half_widths:
         near = log[:, around - half_width : around + half_width]
         present = (~np.isnan(near)).sum(1, keepdims=True).clip(1)
         quantiles, changes = _quantiles(near, INTERVAL_QUANTILES), _quantiles(np.abs(np.diff(near)), CHANGE_QUANTILES)
         median, scale = quantiles[:, 2:3], 2 * MIN_CHANGE + changes[:, 1:2]
-        parts += [last - quantiles, np.log(MIN_CHANGE + changes)]
-        parts += [(near < edge).sum(1, keepdims=True) / present for edge in (last, following)]
-        parts += [(edge - median) / scale for edge in (last, following)]
-    return np.nan_to_num(np.concatenate(parts, 1)).clip(-MAX_FEATURE, MAX_FEATURE).astype(np.float32)
+        features += [last - quantiles, np.log(MIN_CHANGE + changes)]
+        features += [(near < edge).sum(1, keepdims=True) / present for edge in (last, following)]
+        features += [(edge - median) / scale for edge in (last, following)]
+    return np.nan_to_num(np.concatenate(features, 1)).clip(-MAX_FEATURE, MAX_FEATURE).astype(np.float32)
 
 
 def rhythm_features(half_widths: tuple[int, ...] = RHYTHM_HALF_WIDTHS) -> int:
-    """Return the number of features that ``rhythm_around`` gives."""
+    """Return the number of features of ``rhythm_around``."""
     return len(half_widths) * (len(INTERVAL_QUANTILES) + len(CHANGE_QUANTILES) + 4)
 
 
-def _quantiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """Return the quantiles (N, len(shares)) of rows (N, K), NaN left out; NaN where there is nothing else."""
-    ordered = np.sort(values, axis=1)  # NaN last
-    place = ((~np.isnan(ordered)).sum(1, keepdims=True).clip(1) - 1) * np.array(shares)
-    low = place.astype(np.int64)
-    lower, upper = (np.take_along_axis(ordered, at, 1) for at in (low, np.ceil(place).astype(np.int64)))
-    return lower + (place - low) * (upper - lower)
+def _quantiles(values: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+    """Return the quantiles (N, len(levels)) of rows (N, K), ignoring NaN; NaN for a row of NaN alone."""
+    ordered = np.sort(values, axis=1)  # NaN are sorted last
+    position = ((~np.isnan(ordered)).sum(1, keepdims=True).clip(1) - 1) * np.array(levels)
+    low = position.astype(np.int64)
+    lower, upper = (np.take_along_axis(ordered, at, 1) for at in (low, np.ceil(position).astype(np.int64)))
+    return lower + (position - low) * (upper - lower)
 
 
 def on_time(rr: np.ndarray) -> np.ndarray:
-    """Return which beats (N,) come no earlier than the mean of the recent intervals, of rows of ``rr_intervals``.
+    """Return which beats (N,) come no earlier than the mean of the recent intervals, of rows of ``surrounding_intervals``.
 
     Hardly an ectopic beat is among them, even where most beats are ectopic: those come early.
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 from datamodules.ecg.beats import BEFORE, FS, Beats, Rows
 from datamodules.ecg.rhythm_simulation import Hearts, synthetic_hearts
-from datamodules.ecg.rr_intervals import AROUND, rhythm_around, rr_intervals
+from datamodules.ecg.rr_intervals import AROUND, rhythm_around, surrounding_intervals
 
 WARM_UP_BEATS = 30
 """Beats of a made-up heart that are left out, as their recent mean is taken over too few."""
@@ -18,7 +18,7 @@ P_WAVE = slice(BEFORE - FS * 28 // 100, BEFORE - FS * 7 // 100)
 """Samples of a window in which atrial fibrillation leaves no P wave."""
 
 
-def synthetic_beats(beats: Beats, rows: np.ndarray, hearts: int, seed: int) -> Rows:
+def synthesize_beats(beats: Beats, rows: np.ndarray, hearts: int, seed: int) -> Rows:
     """Put the beats of some rows into made-up rhythms.
 
     Each beat of a made-up heart gets the window of a real one of its class whose intervals before and after are about
@@ -47,10 +47,10 @@ def synthetic_beats(beats: Beats, rows: np.ndarray, hearts: int, seed: int) -> R
 
 
 def intervals_of(hearts: Hearts) -> tuple[np.ndarray, np.ndarray]:
-    """Return what ``rr_intervals`` and ``rhythm_around`` give for the beats of each heart, one after the other."""
+    """Return what ``surrounding_intervals`` and ``rhythm_around`` give for the beats of each heart, one after the other."""
     positions = np.rint(hearts.position * RESOLUTION).astype(np.int64)
     each = [positions[hearts.heart == number] for number in np.unique(hearts.heart)]
-    return tuple(np.concatenate([f(one, RESOLUTION) for one in each]) for f in (rr_intervals, rhythm_around))  # type: ignore[return-value]
+    return tuple(np.concatenate([f(one, RESOLUTION) for one in each]) for f in (surrounding_intervals, rhythm_around))  # type: ignore[return-value]
 
 
 def _after_warm_up(hearts: Hearts) -> np.ndarray:

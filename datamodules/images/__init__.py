@@ -1,1 +1,1 @@
-"""Helpers of the image datamodules."""
+"""Building blocks of the image datamodules."""

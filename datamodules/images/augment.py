@@ -20,7 +20,7 @@ AUGMENTATIONS = {
     "flip": "probability of a left-right mirror image",
     "erase": "side in pixels of a square painted black, in every other picture",
 }
-"""What ``augment`` knows, and what the number beside each name means."""
+"""What ``augment_images`` knows, and what the number beside each name means."""
 
 
 def check_augmentation(strengths: Mapping[str, float]) -> None:
@@ -34,7 +34,7 @@ def check_augmentation(strengths: Mapping[str, float]) -> None:
         raise ValueError("augment: shift and crop both move the picture; use one of them")
 
 
-def augment(x: Tensor, strengths: Mapping[str, float], generator: torch.Generator) -> Tensor:
+def augment_images(x: Tensor, strengths: Mapping[str, float], generator: torch.Generator) -> Tensor:
     """Change each picture of a batch at random by an affine map, a mirror image, a crop and a black square.
 
     Args:

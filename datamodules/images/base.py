@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
-from datamodules.images.augment import augment, check_augmentation
+from datamodules.images.augment import augment_images, check_augmentation
 from datamodules.images.reading import IMAGE_ENDINGS
 from datamodules.loader import TensorLoader, epoch_seed
 
@@ -36,7 +36,7 @@ class ImageDataModule(TensorDataModule):
 
     def augment_batch(self, x: Tensor) -> Tensor:
         """Augment a training batch (N, C, H, W) of floats in [0, 1], on its device."""
-        return augment(x, self.augment, self._generator())
+        return augment_images(x, self.augment, self._generator())
 
     def train_dataloader(self) -> TensorLoader:
         """Return the training batches."""

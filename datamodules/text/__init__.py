@@ -1,1 +1,1 @@
-"""Helpers of the text datamodules."""
+"""Building blocks of the text datamodules."""

@@ -12,12 +12,12 @@ from typing import Any
 
 from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
-from zoo.baselines.documents import lsa, retrieval
+from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
 from zoo.baselines.measurement import Measure, Measurement
 from zoo.baselines.restoration import (
     biharmonic,
-    colours,
+    colour_scores,
     filled,
     grey_copy,
     linear_denoiser,
@@ -28,7 +28,7 @@ from zoo.baselines.restoration import (
     wavelet,
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
-from zoo.baselines.translation import translation_memory, translations
+from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
 
 BASELINES: dict[str, Measure] = {
@@ -60,15 +60,15 @@ BASELINES: dict[str, Measure] = {
 
 MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
-    "colours": colours,
+    "colours": colour_scores,
     "detected_beats": detected_beats,
     "filled": filled,
     "negation": negation,
     "neighbour_error": neighbour_error,
     "readable_samples": readable_samples,
-    "retrieval": retrieval,
+    "retrieval": document_retrieval,
     "solved": solved,
-    "translations": translations,
+    "translations": translation_scores,
 }
 """The further quantities by name."""
 

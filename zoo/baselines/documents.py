@@ -22,7 +22,7 @@ def _precisions(codes: np.ndarray, topics: np.ndarray, split: str = "test") -> d
     return {f"{split}_precision_at_recall_{100 * r:g}": value for r, value in zip(RECALLS, found)}
 
 
-def retrieval(model: Any, data: Any) -> dict[str, float]:
+def document_retrieval(model: Any, data: Any) -> dict[str, float]:
     """Precision at each recall of documents of a shared topic, found by the cosine of the model's codes.
 
     Each test document with a topic is a query; it looks among the other test documents with a topic (Hinton &

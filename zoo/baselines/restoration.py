@@ -209,7 +209,7 @@ def _colour_figures(restored: Tensor, x: Tensor) -> dict[str, float]:
     }
 
 
-def colours(model: Any, data: Any) -> dict[str, float]:
+def colour_scores(model: Any, data: Any) -> dict[str, float]:
     """SSIM and CIEDE2000 (Sharma, Wu & Dalal, 2005) of the coloured test pictures."""
     data.setup()
     x = data.to_natural_units(data.splits["test"].tensors[0])

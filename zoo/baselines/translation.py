@@ -31,7 +31,7 @@ def score_translations(found: Sequence[str], references: Sequence[Sequence[str]]
     }
 
 
-def translations(model: Any, data: Any) -> dict[str, float]:
+def translation_scores(model: Any, data: Any) -> dict[str, float]:
     """BLEU of the model's translations, by beam search, of the test sources against all their references."""
     sources, references = data.references()
     return score_translations(model.translate(sources), references)

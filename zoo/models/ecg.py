@@ -15,7 +15,7 @@ from zoo.nn.ecg import (
     correlation,
     divide_by_amplitude,
     relative_rhythm,
-    rhythm_features,
+    relative_rhythm_dim,
     segment_correlations,
 )
 from zoo.nn.stacks import ConvStack1d
@@ -67,7 +67,7 @@ class BeatNet(nn.Module):
         self.beside = slice(0, seen)
         width = 4 * hidden_dims[-1] + 2 * len(SEGMENTS) * compare + 2 * seen
         if self.rhythm:
-            rhythm = rhythm_features(around, causal) + RHYTHM * (not causal)
+            rhythm = relative_rhythm_dim(around, causal) + RHYTHM * (not causal)
             self.normalise = nn.Sequential(nn.BatchNorm1d(rhythm), nn.Dropout(dropout))
             width += rhythm
         self.scores = nn.Sequential(

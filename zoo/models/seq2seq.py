@@ -78,7 +78,7 @@ class Seq2SeqNet(nn.Module):
         lengths = (src != PAD).sum(1)
         memory, _ = self.encoder(self.embedded(src), lengths)
         starts = self.bridge(last_outputs(memory, lengths, bidirectional=True)).tanh().chunk(len(self.decoder), 1)
-        rest = self.encoder.numbers - 1  # an LSTM's cell starts empty
+        rest = self.encoder.num_state_tensors - 1  # an LSTM's cell starts empty
         state = tuple(part for start in starts for part in (start, *[torch.zeros_like(start)] * rest))
         return memory, padding_mask(lengths, src.shape[1]), state
 
@@ -97,7 +97,7 @@ class Seq2SeqNet(nn.Module):
         """
         x, after, weights = self.embedded(tgt), [], None
         for number, layer in enumerate(self.decoder):
-            size = self.encoder.numbers
+            size = self.encoder.num_state_tensors
             hidden, new = layer(x, state=state[number * size : (number + 1) * size])
             after += new
             x = self.dropout(hidden)

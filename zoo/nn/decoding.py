@@ -63,7 +63,9 @@ def greedy(step: StepFunction, state: State, n: int, *, start: int, end: int, ma
         ValueError: If ``max_length`` is not positive.
     """
     _check_positive(max_length)
-    return _extend_sequences(step, state, n, start, end, max_length, lambda log_probabilities: log_probabilities.argmax(1))
+    return _extend_sequences(
+        step, state, n, start, end, max_length, lambda log_probabilities: log_probabilities.argmax(1)
+    )
 
 
 @torch.no_grad()
@@ -173,7 +175,9 @@ def beam_search(
         ending = candidates.gather(1, which[:, None, None].expand(-1, 1, length))[:, 0]
         complete[:, :length] = torch.where(better[:, None], ending, complete[:, :length])
         complete[:, length:] = torch.where(better[:, None], end, complete[:, length:])
-        open_scores, kept = candidate_scores.masked_fill(ended, -torch.inf).topk(min(beam, candidate_scores.shape[1]), 1)
+        open_scores, kept = candidate_scores.masked_fill(ended, -torch.inf).topk(
+            min(beam, candidate_scores.shape[1]), 1
+        )
         # Extending a sequence lowers its log-probability, and the length term is largest at max_length.
         if bool((open_scores[:, 0] / max_length**length_penalty <= best).all()):
             break

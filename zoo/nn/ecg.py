@@ -57,7 +57,13 @@ def relative_rhythm(rr: Tensor, around: int, causal: bool = False) -> Tensor:
         following, median = log[:, around : around + 1], log.nanmedian(1, keepdim=True).values
         recent_over_median = torch.where(rr[:, -2:-1] > 0, (recent / rr[:, -2:-1].clamp_min(0.05)).log(), 0.0)
         seconds = torch.where(rr[:, around - 1 : around + 1] > 0, rr[:, around - 1 : around + 1] - 0.8, none)
-        parts += [log[:, around:], _interval_statistics(log, last), following - last, following - median, _nan_std(log[:, around:])]
+        parts += [
+            log[:, around:],
+            _interval_statistics(log, last),
+            following - last,
+            following - median,
+            _nan_std(log[:, around:]),
+        ]
         parts += [last + recent_over_median, following + recent_over_median, median + recent_over_median, seconds]
     return torch.cat(parts, 1).nan_to_num(0.0)
 
@@ -121,10 +127,10 @@ def augment_beats(x: Tensor, template: Tensor, rr: Tensor, strength: float) -> t
     """
     n, leads, length = x.shape
     gain = (0.15 * strength * torch.randn(n, leads, 1, device=x.device)).exp()
-    phases = torch.rand(2, n, leads, 1, device=x.device)
+    frequency, phase = torch.rand(2, n, leads, 1, device=x.device)
     time = torch.linspace(0, 2, length, device=x.device)
     wave_amplitude = 0.05 * strength * torch.randn(n, leads, 1, device=x.device)
-    wave = wave_amplitude * (2 * torch.pi * (time * phases[0] + phases[1])).sin()
+    wave = wave_amplitude * (2 * torch.pi * (time * frequency + phase)).sin()
     lead_mask = torch.ones(n, leads, 1, device=x.device)
     lead_mask[:, 1:] = (torch.rand(n, leads - 1, 1, device=x.device) >= 0.2 * strength).float()
     noise = 0.015 * strength * torch.randn_like(x)

@@ -114,7 +114,11 @@ def fully_convolutional_codec(
         codec: type[FullyConvolutionalCodec] = SkipCodec
     else:
         for a, b in pairwise(widths[:0:-1]):
-            decoder_layers += [nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), activation(activation_name)]
+            decoder_layers += [
+                nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(b),
+                activation(activation_name),
+            ]
         decoder, codec = (
             nn.Sequential(*decoder_layers, nn.ConvTranspose2d(widths[1], channels_out, 4, 2, 1)),
             FullyConvolutionalCodec,
@@ -138,7 +142,9 @@ class SkipDecoder(nn.Module):
         sizes = [max(widths[1] // 2, 8), *widths[1:]]
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for b, a in reversed(list(pairwise(sizes))))
         merged_channels = reversed(list(zip(sizes[:-1], widths[:-1])))
-        self.merge = nn.ModuleList(conv_block(size + features, size, activation_name) for size, features in merged_channels)
+        self.merge = nn.ModuleList(
+            conv_block(size + features, size, activation_name) for size, features in merged_channels
+        )
         self.last = nn.Conv2d(sizes[0], channels, 3, padding=1)
 
     def forward(self, code: Tensor, features: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recurrent layers over sequences of several lengths, and attention."""
+"""Recurrent layers over padded sequences of several lengths."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ State = tuple[Tensor, ...]
 
 
 def padding_mask(lengths: Tensor, longest: int) -> Tensor:
-    """Return where sequences of the given lengths (N,) have something: (N, longest), True up to each length."""
+    """Return the mask (N, longest) of sequences of the given lengths (N,): True within a sequence, False in padding."""
     return torch.arange(longest, device=lengths.device) < lengths[:, None]
 
 
 def last_outputs(outputs: Tensor, lengths: Tensor, bidirectional: bool) -> Tensor:
-    """Return what layers say after they have read everything: (N, C) of outputs (N, T, C).
+    """Return the final outputs (N, C) of recurrent layers from all outputs (N, T, C).
 
-    That is the output at a sequence's last position; of the way back, which is the second half, that at its first.
+    The final output of the forward direction is at a sequence's last position; that of the backward direction, the
+    second half of the channels, at its first.
     """
     last = outputs.gather(1, (lengths - 1).clamp_min(0)[:, None, None].expand(-1, 1, outputs.shape[2]))[:, 0]
     if not bidirectional:
@@ -34,20 +35,20 @@ def last_outputs(outputs: Tensor, lengths: Tensor, bidirectional: bool) -> Tenso
 
 
 def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each sequence of a batch (N, T, ...) round within its length; what fills it up stays behind it."""
-    places = torch.arange(x.shape[1], device=x.device).expand(x.shape[0], -1)
-    back = torch.where(places < lengths[:, None], lengths[:, None] - 1 - places, places)
-    return x.gather(1, back.reshape(*back.shape, *[1] * (x.ndim - 2)).expand_as(x))
+    """Reverse each sequence of a batch (N, T, ...) within its length; the padding stays at the end."""
+    positions = torch.arange(x.shape[1], device=x.device).expand(x.shape[0], -1)
+    reversed_positions = torch.where(positions < lengths[:, None], lengths[:, None] - 1 - positions, positions)
+    return x.gather(1, reversed_positions.reshape(*reversed_positions.shape, *[1] * (x.ndim - 2)).expand_as(x))
 
 
 class SequenceDropout(nn.Module):
-    """Leave out the same numbers at all positions of a sequence, others in each (Gal & Ghahramani, 2016).
+    """Variational dropout: one mask for all positions of a sequence (Gal & Ghahramani, 2016).
 
-    So the layers cannot fill in at one position what they saw at the last, and a mask costs as many random numbers as
-    one position has.
+    Each sequence has a mask of its own. The recurrence cannot recover a dropped feature from earlier positions, and a
+    mask takes C random numbers instead of T C.
 
     Args:
-        p: Probability with which a number is left out; the others are divided by 1 - p.
+        p: Dropout probability; kept features are divided by 1 - p.
 
     Raises:
         ValueError: If ``p`` is not in [0, 1).
@@ -60,27 +61,27 @@ class SequenceDropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, T, C) to the same shape."""
+        """Apply dropout to (N, T, C) in training; the identity in evaluation."""
         if not self.training or not self.p:
             return x
-        kept = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= self.p
-        return x * (kept / (1 - self.p)).to(x.dtype)
+        mask = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= self.p
+        return x * (mask / (1 - self.p)).to(x.dtype)
 
 
 class Recurrent(nn.Module):
-    """Recurrent layers in a row, over sequences filled up to the longest.
+    """Stack of recurrent layers over padded sequences.
 
-    The way back of a bidirectional layer (Schuster & Paliwal, 1997) reads each sequence from its own end, so nothing
-    depends on how much a batch is filled up, and no packing is needed. Dropout between layers is a layer of its own:
-    cuDNN's inside the recurrence does not repeat with a seed.
+    The backward direction of a bidirectional layer (Schuster & Paliwal, 1997) starts at each sequence's own end, so the
+    result does not depend on the padding, and sequences need not be packed. Dropout is applied between the layers as a
+    module of its own, since cuDNN's inside of the recurrence is not reproducible.
 
     Args:
-        in_features: Numbers a position.
-        hidden_dim: Units of a layer, in each direction.
+        in_features: Number of features at each position.
+        hidden_dim: Number of units of a layer in each direction.
         layers: Number of layers.
         cell: ``lstm``, ``gru`` or ``rnn``.
-        bidirectional: Whether each layer reads both ways.
-        dropout: Probability with which a number between layers is left out.
+        bidirectional: Whether to use both directions.
+        dropout: Dropout probability between the layers.
 
     Raises:
         ValueError: If the cell is unknown or a number is out of range.
@@ -105,46 +106,50 @@ class Recurrent(nn.Module):
         self.out_features = hidden_dim * (1 + bidirectional)
         sizes = [in_features, *[self.out_features] * layers]
 
-        def line() -> nn.ModuleList:
+        def make_layers() -> nn.ModuleList:
             return nn.ModuleList(CELLS[cell](size, hidden_dim, batch_first=True) for size, _ in pairwise(sizes))
 
-        self.forth = line()
-        self.back = line() if bidirectional else None
+        self.forth = make_layers()
+        self.back = make_layers() if bidirectional else None
         self.dropout = SequenceDropout(dropout)
-        self.numbers = 2 if cell == "lstm" else 1
-        """Tensors in a layer's state."""
+        self.num_state_tensors = 2 if cell == "lstm" else 1
+        """Number of tensors in a layer's state."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, state: State | None = None) -> tuple[Tensor, State]:
-        """Read a batch.
+        """Apply the layers to a batch of sequences.
 
         Args:
             x: Sequences (N, T, in_features).
-            lengths: Their lengths (N,); all of T if None.
-            state: State to start from, as this method gave it, of layers that read one way.
+            lengths: Lengths (N,) of the sequences; T for all if None.
+            state: Initial state of unidirectional layers, as returned by this method; zeros if None.
 
         Returns:
-            Outputs (N, T, out_features), zero beyond each length, and the state of each layer after position T, tensors
-            (N, hidden_dim), those of the way forth alone. Beyond its length a sequence's state means nothing.
+            Outputs (N, T, out_features), zero in the padding, and the forward direction's state of each layer after
+            position T, tensors (N, hidden_dim). The state is meaningless for a sequence with padding.
         """
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
         mask = padding_mask(lengths, x.shape[1])[:, :, None]
-        after: list[Tensor] = []
+        final_state: list[Tensor] = []
         for number, layer in enumerate(self.forth):
             if number:
                 x = self.dropout(x)
-            start = None if state is None else state[number * self.numbers : (number + 1) * self.numbers]
-            out, last = layer(x, self._inner(start))
-            after += [part[0] for part in (last if isinstance(last, tuple) else (last,))]
+            start = (
+                None
+                if state is None
+                else state[number * self.num_state_tensors : (number + 1) * self.num_state_tensors]
+            )
+            out, last = layer(x, self._torch_state(start))
+            final_state += [part[0] for part in (last if isinstance(last, tuple) else (last,))]
             if self.back is not None:
-                other, _ = self.back[number](reverse_sequences(x, lengths))
-                out = torch.cat([out, reverse_sequences(other, lengths)], 2)
+                backward, _ = self.back[number](reverse_sequences(x, lengths))
+                out = torch.cat([out, reverse_sequences(backward, lengths)], 2)
             x = out * mask
-        return x, tuple(after)
+        return x, tuple(final_state)
 
-    def _inner(self, state: State | None) -> Tensor | State | None:
-        """Return a layer's state in the form that torch's cells take."""
+    def _torch_state(self, state: State | None) -> Tensor | State | None:
+        """Return a layer's state in the form of torch's recurrent layers."""
         if state is None:
             return None
         parts = tuple(part[None].contiguous() for part in state)
-        return parts if self.numbers == 2 else parts[0]
+        return parts if self.num_state_tensors == 2 else parts[0]

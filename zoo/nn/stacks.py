@@ -1,4 +1,4 @@
-"""Layers in a row."""
+"""Stacks of fully connected and convolutional layers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from zoo.nn.inputs import Standardize
 def dense_stack(
     sizes: Sequence[int], activation_name: str = "relu", dropout: float = 0.0, batch_norm: bool = False
 ) -> list[nn.Module]:
-    """Return fully connected layers, each followed by its activation and dropout.
+    """Return fully connected layers, each followed by an activation and dropout.
 
     Args:
-        sizes: Widths from the input on; ``[784, 256, 128]`` makes two layers.
-        activation_name: Name of the activation after every layer.
-        dropout: Probability with which a unit is left out (Srivastava et al., 2014).
-        batch_norm: Whether to normalise before the activation (Ioffe & Szegedy, 2015).
+        sizes: Widths, beginning with the input's; ``[784, 256, 128]`` gives two layers.
+        activation_name: Name of the activation after each layer.
+        dropout: Dropout probability (Srivastava et al., 2014).
+        batch_norm: Whether to apply batch normalisation before the activations (Ioffe & Szegedy, 2015).
     """
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes):
@@ -49,18 +49,21 @@ def dense_net(
 ) -> nn.Sequential:
     """Return a fully connected network from samples in natural units to scores (N, num_classes).
 
-    Two classes share one output unit z and the scores are (0, z); see ``BinaryScores``.
+    For two classes the network has one output unit z, and the scores are (0, z); see ``BinaryScores``.
 
     Args:
         input_shape: Shape of one sample.
-        hidden_dims: Widths of the hidden layers; none for a linear model.
+        hidden_dims: Widths of the hidden layers; empty for a linear model.
         num_classes: Number of classes.
-        activation_name: Name of the activation after every hidden layer.
-        dropout: Probability with which a hidden unit is left out.
-        input_dropout: Probability with which an input is left out.
-        batch_norm: Whether to normalise before the activation.
-        mean: Mean of the input, as ``Standardize`` takes it.
-        std: Standard deviation of the input, likewise.
+        activation_name: Name of the hidden activation.
+        dropout: Dropout probability of the hidden layers.
+        input_dropout: Dropout probability of the input.
+        batch_norm: Whether to apply batch normalisation before the hidden activations.
+        mean: Mean of the input, see ``Standardize``.
+        std: Standard deviation of the input, see ``Standardize``.
+
+    Raises:
+        ValueError: If there are less than two classes.
     """
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, not {num_classes}")
@@ -76,10 +79,10 @@ def dense_net(
 
 
 def image_shape(in_features: int, input_shape: Sequence[int] | None) -> list[int]:
-    """Return the shape of a sample of ``in_features`` numbers: as given, or 1x28x28 for 784, or flat.
+    """Return the shape of a sample of ``in_features`` features: ``input_shape`` if given, 1x28x28 for 784, else flat.
 
     Raises:
-        ValueError: If the two contradict each other.
+        ValueError: If ``input_shape`` has another number of features than ``in_features``.
     """
     if input_shape is None:
         return [1, 28, 28] if in_features == 784 else [in_features]
@@ -98,12 +101,12 @@ def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu
 
 
 class MirrorAverage(nn.Module):
-    """Average the scores of a picture and its left-right mirror image in evaluation; a plain network in training.
+    """Test-time augmentation by mirroring: the mean of the scores of an image and its horizontal flip.
 
-    For pictures whose class a mirror does not change, such as clothes.
+    In training the scores are those of the image alone. For images whose class a flip does not change, such as clothes.
 
     Args:
-        net: Network from pictures (N, C, H, W) to scores.
+        net: Network from images (N, C, H, W) to scores.
     """
 
     def __init__(self, net: nn.Module) -> None:
@@ -111,15 +114,15 @@ class MirrorAverage(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map pictures to what ``net`` maps them to."""
+        """Map images (N, C, H, W) to scores."""
         return self.net(x) if self.training else (self.net(x) + self.net(x.flip(-1))) / 2
 
 
 class BinaryScores(nn.Module):
-    """Turn one logit z into the two scores (0, z).
+    """Scores (0, z) of two classes from one logit z.
 
-    Their softmax is (1 - sigmoid(z), sigmoid(z)), so cross-entropy on them is the binary cross-entropy on z, and
-    their argmax is the step function of z: a model of one output unit answers like any other classifier.
+    Their softmax is (1 - sigmoid(z), sigmoid(z)), their cross-entropy the binary cross-entropy of z, and their argmax
+    the step function of z, so that a model with one output unit has the interface of any other classifier.
     """
 
     def forward(self, logit: Tensor) -> Tensor:
@@ -128,10 +131,10 @@ class BinaryScores(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions whose result is added to their input (He, Zhang, Ren & Sun, 2016).
+    """Residual block of two 3x3 convolutions (He, Zhang, Ren & Sun, 2016).
 
     Args:
-        channels: Maps of input and output.
+        channels: Channels of input and output.
         activation_name: Name of the activation.
     """
 
@@ -150,14 +153,14 @@ class ResidualBlock(nn.Module):
 
 
 class ConvStack1d(nn.Sequential):
-    """Convolutions over time, each followed by batch normalisation, an activation and a halving.
+    """Stages of a convolution over time, batch normalisation, ReLU, max pooling by 2 and dropout.
 
     Args:
         in_channels: Channels of the signal.
         hidden_dims: Channels after each convolution.
-        kernel_size: Samples that a convolution sees.
-        dropout: Probability with which a channel is left out after each stage.
-        stride: Step of the first convolution.
+        kernel_size: Kernel size of the convolutions.
+        dropout: Dropout probability of the channels after each stage.
+        stride: Stride of the first convolution.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
     """
     from safetensors import safe_open
 
-    from zoo.registry import create_model
+    from zoo.registry import build_model
 
     path = weights_path(recipe, folder)
     if not path.exists():
@@ -78,6 +78,6 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    model = create_model(metadata["model"], **json.loads(metadata["hparams"]))
+    model = build_model(metadata["model"], **json.loads(metadata["hparams"]))
     model.net.load_state_dict(state)
     return model.eval()

@@ -113,11 +113,11 @@ class Recipe:
     def create_model(self, spec: dict[str, Any], **overrides: Any) -> Any:
         """Build the model alone, its unset arguments filled from a datamodule's ``spec``."""
         from zoo.arguments import signature
-        from zoo.registry import create_model, find_model
+        from zoo.registry import build_model, find_model
 
         known = signature(find_model(self.model["name"]).cls)
         args = {key: value for key, value in spec.items() if key in known}
-        return create_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
+        return build_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
 
     def build(
         self,
@@ -238,7 +238,7 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
         if pretrained:
             near = list_recipes(f"{name}.*")
             raise ValueError(f"pretrained weights belong to a recipe, not to {name!r}: choose from {', '.join(near)}")
-        return registry.create_model(name, **args)
+        return registry.build_model(name, **args)
     recipe = load_recipe(name)
     if not pretrained:
         return recipe.create_model(recipe.datamodule().spec, **args)

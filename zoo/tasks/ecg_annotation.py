@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules.ecg.beats import AFTER, BEFORE, cut_windows, median_amplitude, template_beat, two_leads
 from datamodules.ecg.qrs_detection import detect_qrs
 from datamodules.ecg.records import Record, fill_gaps, resample
-from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, rr_intervals
+from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, surrounding_intervals
 from zoo.base import ZooModule
 from zoo.nn.kernel_smoothing import count_blocks
 
@@ -126,7 +126,7 @@ class BeatAnnotator(ZooModule):
             return Annotation(peaks, [], np.zeros(0, np.float32))
         slower = resample(record._replace(sample=peaks), self.hparams["fs"])
         windows = cut_windows(slower.signal, slower.sample)  # type: ignore[arg-type]
-        rows = rr_intervals(peaks, fs), rhythm_around(peaks, fs)
+        rows = surrounding_intervals(peaks, fs), rhythm_around(peaks, fs)
         whole = (median_amplitude(windows)[None], template_beat(windows, rows[0])[None])
         found, sure = [], []
         with self.evaluating():
