@@ -18,7 +18,7 @@ from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
 from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified_split
 
 RESIDENT_SHARE = 0.5
-"""Largest fraction of a CUDA device's free memory that the data may take under ``device_resident="auto"``. Set by hand."""
+"""Largest fraction of a device's free memory that data may take under ``device_resident="auto"``. Set by hand."""
 
 
 def data_root(root: str | os.PathLike[str] | None) -> Path:
@@ -107,7 +107,7 @@ class TensorDataModule(L.LightningDataModule):
         return self.to_natural_units(x), *rest
 
     def bucket_keys(self, split: Split) -> Tensor | None:
-        """Return keys (N,), such as lengths, by which training rows are bucketed into batches; None for no bucketing."""
+        """Return keys (N,), such as lengths, by which training rows are bucketed into batches; None for no buckets."""
         return None
 
     def adopt(self, hparams: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""English-French sentence pairs, for translation both ways."""
+"""English-French sentence pairs for translation in both directions."""
 
 from __future__ import annotations
 
@@ -22,38 +22,40 @@ from datamodules.text.files import decode_utf8, read_lines
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 LARGEST_COMPONENT = 100
-"""Pairs of the largest group that is not trained on; a larger one would be a test of little else."""
+"""Largest group, in pairs, of the validation and test splits, which a larger one would dominate. Set by hand."""
 
 NON_ALPHANUMERIC = re.compile(r"[\W_]+")
-"""Runs of what is neither letter nor digit."""
+"""Runs of characters that are neither letters nor digits."""
 
 Pair = tuple[str, str]
 
 
 @register_datamodule("fra_eng")
 class FraEngDataModule(TensorDataModule):
-    """English-French sentence pairs of Tatoeba, as ManyThings.org packs them; ``source`` says which way to translate.
+    """English-French sentence pairs of Tatoeba in the edition of ManyThings.org.
 
-    The file has a pair a line, English, tab, French; today's has a third column, which is left out. A sentence may have
-    several translations, so pairs hang together: two are of one group if they share a sentence of either language,
-    where case, accents' encoding, spaces and punctuation make no difference, and groups are connected components of
-    these. Test (always the same) and validation are whole groups, so no sentence of either language is on two sides,
-    and the split is one for both directions. A batch is (src, src_len, tgt, tgt_len): ids (N, S) and (N, T) with the
-    special tokens at both ends, filled up with 0, and their lengths.
+    The file has one pair per line: English, tab, French, and in recent editions a third column, which is ignored. Since
+    a sentence may have several translations, pairs are grouped by the connected components of the graph in which two
+    pairs are adjacent if they share a sentence of either language, up to case, spaces, punctuation and the encoding of
+    accents. The test split (always the same) and the validation split are whole groups, so that no sentence of either
+    language is in two splits. The splits are the same for both directions.
+
+    A batch is (src, src_len, tgt, tgt_len): ids (N, S) and (N, T) enclosed in start and end tokens and padded with 0,
+    and their lengths (N,).
 
     Args:
-        source: Language translated from: ``fra`` or ``eng``.
-        vocab_size: Number of tokens, which both languages share.
-        max_length: Largest number of tokens of a sentence, its ends included; longer pairs are not trained on, and
-            longer sources are cut.
-        val_size: Pairs set aside for validation, at least.
+        source: Source language: ``fra`` or ``eng``.
+        vocab_size: Size of the vocabulary, which both languages share.
+        max_length: Largest number of tokens of a sentence, including the start and end tokens. Longer pairs are dropped
+            from training; longer sentences of other splits are truncated.
+        val_size: Smallest number of pairs held out for validation, which are whole groups.
         **common: Arguments of ``TensorDataModule``.
     """
 
     url = "https://www.manythings.org/anki/fra-eng.zip"
     names = ("eng", "fra")
     test_sources = 2_000
-    """Sentences of each language that the test split has at least; so many are translated."""
+    """Smallest number of sentences of each language in the test split. Set by hand."""
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class FraEngDataModule(TensorDataModule):
         self._vocabulary: Vocabulary | None = None
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its file is there."""
+        """Download the archive if neither it nor its file exists."""
         self._source()
 
     def _source(self) -> Path:
@@ -83,7 +85,7 @@ class FraEngDataModule(TensorDataModule):
         return find_source(folder, ["fra.txt"], folder.with_suffix(".zip"), [self.url], None)
 
     def read_all(self) -> list[Pair]:
-        """Read the pairs (English, French), each once, in the order of the file."""
+        """Read the unique pairs (English, French) in the order of the file."""
         path = self._source()
         (content,) = read_source(path, ["fra.txt"])
         pairs: dict[Pair, None] = {}
@@ -97,7 +99,7 @@ class FraEngDataModule(TensorDataModule):
         return list(pairs)
 
     def text_splits(self) -> dict[str, tuple[list[Pair], np.ndarray]]:
-        """Return pairs and the numbers of their groups for ``train``, ``val`` and ``test``, read once."""
+        """Return the pairs and their groups for ``train``, ``val`` and ``test``, read once."""
         if self._text_splits is None:
             pairs = self.read_all()
             groups = components(pairs)
@@ -123,7 +125,7 @@ class FraEngDataModule(TensorDataModule):
 
     @staticmethod
     def _count_groups(pairs: list[Pair], members: list[np.ndarray], order: np.ndarray, sources: int) -> int:
-        """Return how many groups of an order together have so many sentences of each language."""
+        """Return the smallest number of groups, in order, that hold ``sources`` sentences of each language."""
         found: tuple[set[str], set[str]] = set(), set()
         for count, group in enumerate(order, 1):
             for row in members[group]:
@@ -134,12 +136,12 @@ class FraEngDataModule(TensorDataModule):
         raise ValueError(f"the file has too few sentences for a test split of {sources} of each language")
 
     def sentences(self, part: str) -> tuple[list[str], list[str]]:
-        """Return the sources and the targets of all pairs of a part."""
+        """Return the source and target sentences of all pairs of a split."""
         sources, targets = zip(*map(self._oriented, self.text_splits()[part][0]))
         return list(sources), list(targets)
 
     def references(self, part: str = "test", limit: int | None = 2_000) -> tuple[list[str], list[list[str]]]:
-        """Return the first ``limit`` sources of a part and all translations of each."""
+        """Return the first ``limit`` source sentences of a split and all translations of each."""
         found: dict[str, list[str]] = {}
         for pair in self.text_splits()[part][0]:
             source, target = self._oriented(pair)
@@ -151,7 +153,7 @@ class FraEngDataModule(TensorDataModule):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The subwords of both languages, learned from the training pairs once."""
+        """Subword vocabulary of both languages, learned from the training split once."""
         if self._vocabulary is None:
             texts = [sentence for pair in self.text_splits()["train"][0] for sentence in pair]
             self._vocabulary = Vocabulary.train(texts, self.vocab_size)
@@ -159,7 +161,7 @@ class FraEngDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The vocabulary as JSON, its size and the largest number of tokens."""
+        """Vocabulary as JSON, its size and the largest number of tokens."""
         return {
             "tokenizer": self.vocabulary.json,
             "vocab_size": len(self.vocabulary),
@@ -167,7 +169,7 @@ class FraEngDataModule(TensorDataModule):
         }
 
     def load(self) -> dict[str, Split]:
-        """Turn the pairs into token ids."""
+        """Encode the pairs as token ids."""
         splits = {}
         for name, (pairs, groups) in self.text_splits().items():
             sides = list(zip(*(self._oriented(pair) for pair in pairs)))
@@ -181,30 +183,30 @@ class FraEngDataModule(TensorDataModule):
         return splits
 
     def sha256(self) -> str:
-        """Return the checksum of all pairs, however they are divided."""
+        """Return the SHA-256 checksum of all pairs, independent of the splits."""
         return hashlib.sha256("\n".join("\t".join(pair) for pair in self.read_all()).encode()).hexdigest()
 
     def bucket_keys(self, split: Split) -> Tensor:
-        """Return keys (N,) that sort pairs by the length of the source, then by that of the target."""
+        """Return keys (N,) that order pairs by source length, then by target length."""
         return split.column(1) * 1_000 + split.column(3)
 
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Cut ids to the longest row and make them int64."""
+        """Truncate ids to the longest row and convert them to int64."""
         src, src_len, tgt, tgt_len = batch
         return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len
 
     def read(self, source: str) -> list[str]:  # type: ignore[override]
-        """Read a text file, a sentence a line, or take the string for the sentence itself."""
+        """Read a text file with one sentence per line, or return the string itself as a sentence."""
         return read_lines(source)
 
 
 def normalize_sentence(sentence: str) -> str:
-    """Return a sentence without what makes no other sentence of it: case, spaces, punctuation, encoding of accents."""
+    """Return a sentence without case, spaces and punctuation, in Unicode NFKC."""
     return NON_ALPHANUMERIC.sub("", unicodedata.normalize("NFKC", sentence).casefold()) or sentence
 
 
 def components(pairs: Sequence[Pair]) -> np.ndarray:
-    """Return the number (N,) of each pair's connected component: pairs that share a sentence are of one.
+    """Return the index (N,) of the connected component of each pair; pairs that share a sentence are connected.
 
     Components are numbered in the order of their first pair.
     """
@@ -213,7 +215,10 @@ def components(pairs: Sequence[Pair]) -> np.ndarray:
 
     numbers: dict[tuple[int, str], int] = {}
     ends = np.array(
-        [[numbers.setdefault((side, normalize_sentence(s)), len(numbers)) for side, s in enumerate(pair)] for pair in pairs]
+        [
+            [numbers.setdefault((side, normalize_sentence(s)), len(numbers)) for side, s in enumerate(pair)]
+            for pair in pairs
+        ]
     )
     size = len(numbers)
     graph = coo_matrix((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), (size, size))

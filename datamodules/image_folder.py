@@ -1,4 +1,4 @@
-"""A user's own pictures: a folder or a zip file with one folder a class."""
+"""Users' labelled images, from a folder or a zip file with one folder per class."""
 
 from __future__ import annotations
 
@@ -27,18 +27,22 @@ from datamodules.splits import Split, rows_as_groups, stratified_split
 
 SPLITS = ("train", "val", "test")
 STATISTICS_ROWS = 256
+"""Number of images per step of ``channel_statistics``, which bounds its memory. Set by hand."""
 
 
 class ImageFile(NamedTuple):
-    """A picture of the set: its path inside the folder or zip file, and what changes when it does."""
+    """An image file of the data set."""
 
     name: str
+    """Path inside the folder or zip file."""
     size: int
+    """Size in bytes."""
     stamp: int
+    """Time of modification in nanoseconds, or in a zip file the CRC."""
 
 
 def machine_memory() -> int:
-    """Return the machine's memory in bytes; 8 GiB where the system does not tell."""
+    """Return the physical memory in bytes; 8 GiB if the system does not report it."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -46,57 +50,58 @@ def machine_memory() -> int:
 
 
 def list_images(root: Path) -> list[ImageFile]:
-    """List the pictures in a folder or zip file, sorted by name; hidden files and other kinds of files are left out.
+    """Return the image files in a folder or zip file, sorted by name; hidden and other files are ignored.
 
     Raises:
-        FileNotFoundError: If there is no such folder or file.
-        ValueError: If it is a file but no zip file, or holds no picture.
+        FileNotFoundError: If the folder or file does not exist.
+        ValueError: If it is a file but not a zip file, or holds no images.
     """
     if not root.exists():
         raise FileNotFoundError(f"{root}: no such folder or zip file; expected pictures in one folder a class")
     if root.is_dir():
-        files = [(path.relative_to(root).as_posix(), path.stat()) for path in root.rglob("*") if path.is_file()]
-        found = [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in files]
+        stats = [(path.relative_to(root).as_posix(), path.stat()) for path in root.rglob("*") if path.is_file()]
+        found = [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     else:
         try:
             with zipfile.ZipFile(root) as archive:
                 found = [ImageFile(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{root} is neither a folder nor a zip file that can be read ({error})") from error
-    pictures = [
-        picture
-        for picture in sorted(found)
-        if picture.name.lower().endswith(IMAGE_ENDINGS)
-        and not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(picture.name).parts)
+    files = [
+        file
+        for file in sorted(found)
+        if file.name.lower().endswith(IMAGE_ENDINGS)
+        and not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(file.name).parts)
     ]
-    if not pictures:
+    if not files:
         raise ValueError(f"{root} holds no pictures: expected files ending in {', '.join(IMAGE_ENDINGS)}")
-    return pictures
+    return files
 
 
-def group_by_split(root: Path, pictures: list[ImageFile]) -> dict[str, list[tuple[ImageFile, str]]]:
-    """Sort pictures by part and class, as their folders say.
+def group_by_split(root: Path, files: list[ImageFile]) -> dict[str, list[tuple[ImageFile, str]]]:
+    """Group image files by the split in their path and label them by their class folder.
 
     Returns:
-        Pictures and class names of ``train``, ``test`` and perhaps ``val``; of ``all`` where there are no such folders.
+        Image files with class names for ``train``, ``test`` and optionally ``val``; for ``all`` if there are no folders
+        of splits.
 
     Raises:
         ValueError: If the folders are not laid out as ``ImageFolderDataModule`` expects.
     """
-    paths = [PurePosixPath(picture.name).parts for picture in pictures]
+    paths = [PurePosixPath(file.name).parts for file in files]
     tops = {path[0] for path in paths}
     if len(tops) == 1 and not tops & set(SPLITS) and min(map(len, paths)) > 2:
         paths = [path[1:] for path in paths]
         tops = {path[0] for path in paths}
     divided = bool(tops & set(SPLITS))
     parts: dict[str, list[tuple[ImageFile, str]]] = {}
-    for picture, path in zip(pictures, paths, strict=True):
+    for file, path in zip(files, paths, strict=True):
         part = path[0] if divided else "all"
         if divided and part not in SPLITS:
             raise unknown(f"folder in {root}", part, SPLITS)
         if len(path) < (3 if divided else 2):
-            raise ValueError(f"{root}: {picture.name} lies in no class folder: expected one folder a class")
-        parts.setdefault(part, []).append((picture, path[1] if divided else path[0]))
+            raise ValueError(f"{root}: {file.name} lies in no class folder: expected one folder a class")
+        parts.setdefault(part, []).append((file, path[1] if divided else path[0]))
     if divided and not {"train", "test"} <= set(parts):
         missing = "train" if "train" not in parts else "test"
         raise ValueError(f"{root}: no pictures in {missing}/, expected train/ and test/, or one folder a class alone")
@@ -112,25 +117,25 @@ def group_by_split(root: Path, pictures: list[ImageFile]) -> dict[str, list[tupl
 
 @register_datamodule("image_folder")
 class ImageFolderDataModule(ImageDataModule):
-    """A folder or a zip file of a user's own pictures, one folder a class.
+    """Images in a folder or zip file with one folder per class.
 
-    Either ``train/<class>/...`` and ``test/<class>/...``, perhaps also ``val/<class>/...``; or ``<class>/...`` alone.
-    In the latter the test split is drawn here: ``test_size`` pictures with each class in proportion, always the same
-    for the same file names, whatever ``seed`` is. Without ``val/``, ``val_size`` training pictures are set aside for
-    validation. A single folder around it all does no harm, and a folder without pictures is no class.
+    The layout is either ``train/<class>/...`` and ``test/<class>/...``, optionally with ``val/<class>/...``, or
+    ``<class>/...`` alone. In the latter case ``test_size`` images are drawn as the test split, stratified by class and
+    always the same for the same file names, regardless of ``seed``. Without ``val/``, ``val_size`` training images are
+    held out for validation. A single enclosing folder is skipped, and folders without images are ignored.
 
-    Each picture is resized until its shorter side fits and its middle is cut out. All are decoded once, to bytes. A set
-    larger than ``memory_limit`` is decoded into a memory-mapped file in the per-user cache folder, which serves until a
-    picture is added, removed or changed.
+    The shorter side of each image is resized to ``image_size`` and the centre is cropped. Images are decoded once and
+    stored as bytes. A data set larger than ``memory_limit`` is decoded into a memory-mapped file in the per-user cache
+    folder, which is reused until an image is added, removed or changed.
 
     Args:
-        root: The folder or zip file; there is no default.
+        root: Path of the folder or zip file; required.
         image_size: Height and width in pixels.
-        grey: Whether pictures are grey, one channel, instead of red, green and blue.
-        val_size: Training pictures set aside for validation; a tenth if None. Takes no number where there is ``val/``.
-        test_size: Pictures of the test split; a fifth if None. Takes no number where there is ``test/``.
-        memory_limit: GiB of decoded pictures to keep in memory; half of the machine's memory if None.
-        batch_size: Rows an update.
+        grey: Whether to convert images to one grey channel instead of RGB.
+        val_size: Number of training images held out for validation; a tenth if None. Must be None if ``val/`` exists.
+        test_size: Number of test images; a fifth if None. Must be None if ``test/`` exists.
+        memory_limit: Largest size in GiB of the decoded images in memory; half of the physical memory if None.
+        batch_size: Rows per update.
         **common: Arguments of ``ImageDataModule``.
     """
 
@@ -163,13 +168,13 @@ class ImageFolderDataModule(ImageDataModule):
         self.check_root()
 
     def check_root(self) -> None:
-        """Raise ``FileNotFoundError`` at once if the folder or zip file is not there."""
+        """Raise ``FileNotFoundError`` if the folder or zip file does not exist."""
         if not self.root.exists():
             list_images(self.root)
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape, class names as the folders', and the pixel statistics of all training pictures."""
+        """Shape, class names, which are those of the folders, and pixel statistics of all training images."""
         splits, names = self._load_once()
         if self._statistics is None:
             self._statistics = channel_statistics(splits["train"].stored[0])
@@ -178,23 +183,23 @@ class ImageFolderDataModule(ImageDataModule):
         return spec_of_images(shape, names, mean[0] if self.grey else mean, std[0] if self.grey else std)
 
     def load(self) -> dict[str, Split]:
-        """Decode the pictures, or find them decoded."""
+        """Return the splits, decoded or from the cache file."""
         return self._load_once()[0]
 
     def read(self, source: str) -> Tensor:
-        """Read a picture as those of the set are: (1, C, image_size, image_size)."""
+        """Read an image in the format of the data set: (1, C, image_size, image_size)."""
         return self.to_natural_units(self._decode(source, source)[None])
 
     def _load_once(self) -> tuple[dict[str, Split], list[str]]:
-        """Return the splits and the class names, read once."""
+        """Return the splits and the class names, loaded once."""
         if self._loaded is None:
             parts = self._images_by_split()
             names = sorted({name for _, name in parts["train"]})
-            x = self._decode_all([picture for part in parts.values() for picture, _ in part])
+            x = self._decode_all([file for part in parts.values() for file, _ in part])
             groups, splits, start = rows_as_groups({part: len(p) for part, p in parts.items()}), {}, 0
             for part, labelled in parts.items():
                 y = torch.tensor([names.index(name) for _, name in labelled])
-                # Training rows are chosen for validation, not copied: there may be no room for a second copy.
+                # A subset, so that the validation split is no copy, for which memory may not suffice.
                 rows = torch.arange(len(y)) if part == "train" else None
                 splits[part] = Split((x[start : start + len(y)], y), groups[part], rows)
                 start += len(y)
@@ -202,7 +207,7 @@ class ImageFolderDataModule(ImageDataModule):
         return self._loaded
 
     def _images_by_split(self) -> dict[str, list[tuple[ImageFile, str]]]:
-        """Return the pictures and class names of each part; draw a test split where there is none."""
+        """Return the image files and class names of each split; draw a test split if there is none."""
         parts = group_by_split(self.root, list_images(self.root))
         for given, part in ((self._val_size_given, "val"), (self.test_size is not None, "test")):
             if given and part in parts:
@@ -219,28 +224,28 @@ class ImageFolderDataModule(ImageDataModule):
         return {part: parts[part] for part in SPLITS if part in parts}
 
     def _decode(self, source: Any, name: str) -> Tensor:
-        picture = resize_center_crop(read_image(source, "L" if self.grey else "RGB", name=name), self.image_size)
-        return (picture * 255).round().to(torch.uint8)
+        image = resize_center_crop(read_image(source, "L" if self.grey else "RGB", name=name), self.image_size)
+        return (image * 255).round().to(torch.uint8)
 
-    def _decode_all(self, pictures: list[ImageFile]) -> Tensor:
-        """Return all pictures as bytes (N, C, H, W), in memory or in a memory-mapped file."""
-        shape = (len(pictures), 1 if self.grey else 3, self.image_size, self.image_size)
+    def _decode_all(self, files: list[ImageFile]) -> Tensor:
+        """Return all images (N, C, H, W), uint8, in memory or in a memory-mapped file."""
+        shape = (len(files), 1 if self.grey else 3, self.image_size, self.image_size)
         limit = machine_memory() / 2 if self.memory_limit is None else self.memory_limit * 2**30
         if np.prod(shape, dtype=float) <= limit:
             x = np.empty(shape, np.uint8)
-            self._decode_into(x, pictures)
+            self._decode_into(x, files)
             return torch.from_numpy(x)
-        path = self._cache_path(pictures)
+        path = self._cache_path(files)
         if not path.exists():
-            self._write(path, shape, pictures)
-        # Copy on write: torch takes no read-only arrays, and nothing is ever written.
+            self._write(path, shape, files)
+        # Copy-on-write mode, because torch does not accept read-only arrays; nothing is written.
         return torch.from_numpy(np.load(path, mmap_mode="c"))
 
-    def _decode_into(self, x: np.ndarray, pictures: list[ImageFile]) -> None:
+    def _decode_into(self, x: np.ndarray, files: list[ImageFile]) -> None:
         archive = None if self.root.is_dir() else zipfile.ZipFile(self.root)
 
         def decode(row: int) -> None:
-            name = pictures[row].name
+            name = files[row].name
             if archive is None:
                 x[row] = self._decode(self.root / name, str(self.root / name)).numpy()
                 return
@@ -252,35 +257,35 @@ class ImageFolderDataModule(ImageDataModule):
 
         try:
             with ThreadPoolExecutor(os.cpu_count()) as threads:
-                for _ in threads.map(decode, range(len(pictures))):
+                for _ in threads.map(decode, range(len(files))):
                     pass
         finally:
             if archive is not None:
                 archive.close()
 
-    def _cache_path(self, pictures: list[ImageFile]) -> Path:
-        """Return the decoded file's path: settings and pictures, in their order, decide its name."""
+    def _cache_path(self, files: list[ImageFile]) -> Path:
+        """Return the path of the cache file, named by hashes of the settings and of the list of image files."""
         settings = [str(self.root.resolve()), self.image_size, self.grey, self.test_size]
-        keys = (hashlib.sha256(json.dumps(part).encode()).hexdigest()[:16] for part in (settings, pictures))
+        keys = (hashlib.sha256(json.dumps(part).encode()).hexdigest()[:16] for part in (settings, files))
         return platformdirs.user_cache_path("lightning-zoo") / "image_folder" / f"{'-'.join(keys)}.npy"
 
-    def _write(self, path: Path, shape: tuple[int, ...], pictures: list[ImageFile]) -> None:
-        """Decode into a file that appears under its name when it is complete."""
+    def _write(self, path: Path, shape: tuple[int, ...], files: list[ImageFile]) -> None:
+        """Decode into a cache file that appears under its name once complete, and delete outdated ones."""
         size = int(np.prod(shape, dtype=float))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # A memory-mapped file on a full disk would end the process without a word.
+            # Writing to a memory-mapped file on a full disk would kill the process without an error.
             free = shutil.disk_usage(path.parent).free
             if size > free:
                 raise ValueError(f"{path.parent}: {size / 2**30:.1f} GiB of pictures, {free / 2**30:.1f} GiB are free")
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 unfinished = Path(folder) / path.name
                 x = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-                self._decode_into(x, pictures)
+                self._decode_into(x, files)
                 x.flush()
                 os.replace(unfinished, path)
         except FileNotFoundError:
-            raise  # a picture went while the others were read
+            raise  # an image was deleted during decoding
         except OSError as error:
             raise ValueError(f"{path.parent} cannot be written ({error.strerror or error})") from error
         for outdated in path.parent.glob(f"{path.name.split('-')[0]}-*.npy"):
@@ -289,7 +294,7 @@ class ImageFolderDataModule(ImageDataModule):
 
 
 def channel_statistics(x: Tensor) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of each channel of bytes (N, C, H, W) as values in [0, 1], to 4 digits."""
+    """Return mean and standard deviation of each channel of images (N, C, H, W), uint8, in [0, 1], to 4 decimals."""
     count, total, squares = 0, torch.zeros(x.shape[1]).double(), torch.zeros(x.shape[1]).double()
     for rows in x.split(STATISTICS_ROWS):
         values = rows.double() / 255

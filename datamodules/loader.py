@@ -57,7 +57,7 @@ class EpochSampler:
 
 
 class BucketSampler(EpochSampler):
-    """Row indices of an epoch, bucketed into batches of similar rows, such as texts of similar length, to reduce padding.
+    """Row indices of an epoch, bucketed into batches of rows of similar length to reduce padding.
 
     The epoch's permutation is cut into pools of ``pool`` batches; each pool is sorted by key and cut into batches, and
     the batches of all pools are shuffled. Every row occurs once per epoch.

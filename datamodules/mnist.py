@@ -44,7 +44,7 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
         ValueError: If the file is truncated or not an IDX file of this shape.
     """
     try:
-        # A tensor can share a bytearray; bytes would be copied, which takes half of the memory of a small run.
+        # A tensor can share a bytearray; bytes would be copied, and MNIST takes half of the memory of a small run.
         raw = bytearray(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else np.fromfile(path, np.uint8)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: damaged gzip file ({error}); delete it and it is downloaded again") from error

@@ -6,7 +6,7 @@ import hashlib
 import html
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 class Document(NamedTuple):
-    """A document of the ModApte split: its text and its topics."""
+    """A document of the ModApte split: split, text and topics."""
 
     split: str
     text: str
@@ -41,10 +41,10 @@ class Document(NamedTuple):
 
 
 def parse_sgml(content: str) -> Iterator[Document]:
-    """Yield the documents of one SGML file that belong to the ModApte split (Apte, Damerau & Weiss, 1994).
+    """Yield the documents of an SGML file that belong to the ModApte split (Apte, Damerau & Weiss, 1994).
 
-    These are the documents with TOPICS="YES" whose LEWISSPLIT is TRAIN or TEST. A text is title and body without the
-    dateline.
+    The split consists of the documents with TOPICS="YES" whose LEWISSPLIT is TRAIN or TEST. The text of a document is
+    its title and body without the dateline.
     """
     for attributes, inside in _DOCUMENT.findall(content):
         found = re.search(r'LEWISSPLIT="(TRAIN|TEST)"', attributes)
@@ -61,15 +61,16 @@ def parse_sgml(content: str) -> Iterator[Document]:
 
 @register_datamodule("reuters")
 class ReutersDataModule(TensorDataModule):
-    """Reuters-21578, Distribution 1.0 (Lewis, 1997): 9,603 documents to train on and 3,299 to test, by ModApte.
+    """Reuters-21578, Distribution 1.0 (Lewis, 1997): 9,603 training and 3,299 test documents of the ModApte split.
 
-    A document is the counts of the ``num_words`` words most frequent in the 9,603, common English words left out; in
-    natural units the shares log(1 + count) / sum log(1 + count), which sum to 1 (or are all 0 without such a word).
-    Labels are the topics, of which a document has none, one or several: (N, topics) of zeros and ones, uint8.
+    A document is stored as the counts of the ``num_words`` most frequent words of the training documents, without
+    English stop words. In natural units these are log(1 + count) / sum log(1 + count), which sum to 1, or are all 0 in
+    a document without any of the words. Labels are the topics (N, topics), zeros and ones, uint8; a document has none,
+    one or several.
 
     Args:
         num_words: Number of words.
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``TensorDataModule``.
     """
 
@@ -80,10 +81,11 @@ class ReutersDataModule(TensorDataModule):
         if num_words < 1:
             raise ValueError(f"num_words must be at least 1, not {num_words}")
         self.num_words = num_words
+        self._adopted: list[str] = []
         self._read: tuple[dict[str, Split], list[str], list[str]] | None = None
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its files are there."""
+        """Download the archive if neither it nor its files exist."""
         self._source()
 
     def _source(self) -> Path:
@@ -108,7 +110,7 @@ class ReutersDataModule(TensorDataModule):
         )
 
     def _all(self) -> tuple[dict[str, Split], list[str], list[str]]:
-        """Return the splits, the words and the topics."""
+        """Return the splits, the words and the topics, loaded once."""
         if self._read is None:
             documents = self._documents()
             parts = {split: [d for d in documents if d.split == split] for split in ("train", "test")}
@@ -128,34 +130,38 @@ class ReutersDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape of a document; known without the files."""
-        return {"input_shape": [self.num_words], "in_features": self.num_words}
+        """Shape of a document and the counted words."""
+        return {"input_shape": [self.num_words], "in_features": self.num_words, "words": self.words}
 
     @property
     def words(self) -> list[str]:
-        """The words that are counted, in the order of the columns."""
-        return self._all()[1]
+        """Counted words, in the order of the columns; those of a model if adopted."""
+        return self._adopted or self._all()[1]
+
+    def adopt(self, hparams: Mapping[str, Any]) -> None:
+        """Adopt the ``words`` of a model, so that ``read`` does not need the corpus."""
+        self._adopted = list(hparams.get("words") or [])
 
     @property
     def topics(self) -> list[str]:
-        """The topics, in the order of the labels' columns."""
+        """Topics in the order of the columns of the labels."""
         return self._all()[2]
 
     def load(self) -> dict[str, Split]:
-        """Read the splits of ModApte."""
+        """Return the splits of ModApte."""
         return dict(self._all()[0])
 
     def strata(self, train: Split) -> Tensor:
-        """Return one stratum: topics that a single document has cannot be divided."""
+        """Return one stratum for all rows, since topics of a single document cannot be stratified."""
         return torch.zeros(len(train.groups))
 
     def to_natural_units(self, x: Tensor) -> Tensor:
-        """Turn counts (N, num_words) into shares of their logarithms, float32."""
+        """Convert counts (N, num_words) to log(1 + count), normalised to sum 1, float32."""
         weights = x.float().log1p()
         return weights / weights.sum(1, keepdim=True).clamp_min(1e-9)
 
     def read(self, source: str) -> Tensor:
-        """Read a text file, or take the string for the text itself: shares (1, num_words)."""
+        """Read a text file, or the string itself as a text, as (1, num_words) in natural units."""
         path = Path(source)
         text = path.read_text(encoding="utf-8", errors="replace") if os.path.isfile(source) else source
         counts = self._vectorizer(self.words).transform([text]).toarray()

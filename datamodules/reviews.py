@@ -1,4 +1,4 @@
-"""Film reviews, sentence by sentence: SST-2 and Pang & Lee's."""
+"""Sentiment of sentences of film reviews: SST-2 and the movie reviews of Pang & Lee."""
 
 from __future__ import annotations
 
@@ -27,37 +27,41 @@ TREEBANK_RULES = [
         (r"\( ", "("),
     )
 ]
-"""What the Penn Treebank's rules cut or wrote otherwise, and how people write it."""
+"""Patterns of Penn Treebank tokenization and their replacements in plain text."""
 
 
 def detokenize(text: str) -> str:
-    """Put a text together again that was cut into words by the Penn Treebank's rules: ``do n't .`` to ``don't.``."""
+    """Revert the Penn Treebank tokenization of a text, such as ``do n't .`` to ``don't.``."""
     for pattern, whole in TREEBANK_RULES:
         text = pattern.sub(whole, text)
     return text
 
 
 SHORT_PHRASE = re.compile(r"\w+(?: \w+){0,2}")
+"""Phrases of at most three words."""
 NEGATION_WORD = re.compile(r"\b(?:no|not|never|nothing|nor|without|hardly|barely)\b|n't")
+"""Words that mark a phrase as negated."""
 NEGATION_TEMPLATES = (
     *("not {}", "is not {}", "isn't {}", "wasn't {}", "not really {}", "not at all {}", "is not {} at all"),
     *("not a {} film", "it is not {}", "i don't think it is {}"),
 )
-"""Ways of saying that something is not what a phrase says."""
+"""Templates that negate a phrase. Set by hand."""
 
 
 @register_datamodule("sst2")
 class SST2DataModule(TextDataModule):
-    """SST-2: is a phrase of a film review positive? (Socher et al., 2013; two classes as in GLUE, Wang et al., 2018).
+    """SST-2: sentiment of phrases of film reviews (Socher et al., 2013) in the two classes of GLUE (Wang et al., 2018).
 
-    67,349 phrases to train on; the 872 sentences of dev are the test split here, since GLUE's own test labels are not
-    public. The training phrases are parts of sentences: for validation ``val_size`` of those that are in no other one
-    are set aside, and every phrase that is a part of one of them is left out of training.
+    The training split has 67,349 phrases. The 872 sentences of the development set are the test split, since the test
+    labels of GLUE are not public. The training phrases are parts of sentences: ``val_size`` whole sentences, that is
+    phrases which are not part of a longer one, are held out for validation, and every phrase that is part of one of
+    them is dropped from training.
 
     Args:
-        val_size: Sentences of the training split set aside for validation.
-        negated: Number of training rows added: phrases of at most three words after a negation, of the opposite class.
-            In the source nearly every negation is negative, and "not bad" is learned from such rows.
+        val_size: Number of training sentences held out for validation.
+        negated: Number of synthetic training rows to add: negated phrases of at most three words with the opposite
+            class. In the source nearly all negated phrases are negative, so that "not bad" can only be learned from
+            such rows.
         **common: Arguments of ``TextDataModule``.
     """
 
@@ -75,7 +79,7 @@ class SST2DataModule(TextDataModule):
         self.negated = negated
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its files are there."""
+        """Download the archive if neither it nor its files exist."""
         self._source()
 
     def _source(self) -> Path:
@@ -83,7 +87,7 @@ class SST2DataModule(TextDataModule):
         return find_source(self.root / "SST-2", names, self.root / "SST-2.zip", [self.url], None)
 
     def read_all(self) -> dict[str, Labelled]:
-        """Read the phrases of train and, as ``test``, the sentences of dev."""
+        """Read the phrases of ``train.tsv`` and, as ``test``, the sentences of ``dev.tsv``."""
         rows = {part: self._file(name) for part, name in (("train", "train"), ("test", "dev"))}
         groups = rows_as_groups({part: len(found) for part, found in rows.items()})
         return {
@@ -92,11 +96,11 @@ class SST2DataModule(TextDataModule):
         }
 
     def clean_text(self, text: str) -> str:
-        """Return a phrase as people write, ``don't`` in place of ``do n't``."""
+        """Return a phrase in plain text, such as ``don't`` for ``do n't``."""
         return detokenize(text)
 
     def add_synthetic(self, train: Labelled) -> Labelled:
-        """Add negated phrases, each class alike, each phrase and negation drawn by the seed."""
+        """Add negated phrases, half of them per class; phrases and templates are drawn by the seed."""
         rng = np.random.default_rng(self.seed)
         added = Labelled([], [], [])
         for label in range(2):
@@ -121,7 +125,7 @@ class SST2DataModule(TextDataModule):
         return [line.split("\t") for line in content.decode().splitlines()[1:]]
 
     def split_texts(self, train: Labelled) -> tuple[Any, Any]:
-        """Set whole sentences aside, and leave their phrases out of training."""
+        """Hold out whole sentences and drop their phrases from training."""
         words = [tuple(text.split()) for text in train.texts]
         whole = np.array(longest_phrases(words))
         if self.val_size > len(whole) // 2:
@@ -133,17 +137,18 @@ class SST2DataModule(TextDataModule):
 
 
 def all_phrases(words: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Return all runs of words in a sentence, itself included."""
+    """Return all contiguous subsequences of the words of a sentence."""
     n = len(words)
     return {words[i:j] for i in range(n) for j in range(i + 1, n + 1)}
 
 
 def longest_phrases(phrases: list[tuple[str, ...]]) -> list[int]:
-    """Return the numbers of the phrases that are no part of a longer one; of equal ones the first."""
+    """Return the indices of the phrases that are not part of a longer one; of equal phrases the first."""
     found: list[int] = []
     seen: set[int] = set()
     for row in sorted(range(len(phrases)), key=lambda row: -len(phrases[row])):
-        if hash(phrases[row]) not in seen:  # hashes take a tenth of the memory; a collision loses one sentence
+        # Hashes take a tenth of the memory of tuples; a collision drops one sentence.
+        if hash(phrases[row]) not in seen:
             found.append(row)
             seen.update(hash(part) for part in all_phrases(phrases[row]))
     return sorted(found)
@@ -151,13 +156,13 @@ def longest_phrases(phrases: list[tuple[str, ...]]) -> list[int]:
 
 @register_datamodule("movie_reviews")
 class MovieReviewsDataModule(TextDataModule):
-    """Sentences of film reviews, 5,331 positive and 5,331 negative ones (Pang & Lee, 2005).
+    """Movie reviews: 5,331 positive and 5,331 negative sentences of film reviews (Pang & Lee, 2005).
 
-    There is no official split: a tenth, drawn here and always the same, is the test split. SST was made from these
-    sentences, so a model of one says nothing about the other.
+    There is no official split. The test split is a tenth, stratified by class and always the same. SST was made from
+    these sentences, so a model trained on one must not be evaluated on the other.
 
     Args:
-        val_size: Rows of the training split set aside for validation.
+        val_size: Number of training rows held out for validation.
         **common: Arguments of ``TextDataModule``.
     """
 
@@ -170,7 +175,7 @@ class MovieReviewsDataModule(TextDataModule):
         super().__init__(val_size=val_size, **common)
 
     def prepare_data(self) -> None:
-        """Download the archive unless it or its files are there."""
+        """Download the archive if neither it nor its files exist."""
         self._source()
 
     def _source(self) -> Path:
@@ -183,7 +188,7 @@ class MovieReviewsDataModule(TextDataModule):
         for label, content in enumerate(read_source(self._source(), self.files)):
             try:
                 lines = content.decode().splitlines()
-            except UnicodeDecodeError:  # the original files, which are older than their habit
+            except UnicodeDecodeError:  # the original files are in Windows-1252
                 lines = content.decode("cp1252", errors="replace").splitlines()
             lines = [line.strip() for line in lines if line.strip()]
             if len(lines) != self.rows:
@@ -195,5 +200,5 @@ class MovieReviewsDataModule(TextDataModule):
         return {"train": everything.take(sorted(rest)), "test": everything.take(sorted(taken))}
 
     def clean_text(self, text: str) -> str:
-        """Return a sentence as people write, ``don't`` in place of ``do n't``."""
+        """Return a sentence in plain text, such as ``don't`` for ``do n't``."""
         return detokenize(text)

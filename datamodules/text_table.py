@@ -1,4 +1,4 @@
-"""A user's own table of labelled texts."""
+"""Users' labelled texts, from a TSV or CSV file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from datamodules.text.files import decode_utf8
 
 @register_datamodule("text_table")
 class TextTableDataModule(TextDataModule):
-    """A user's own labelled texts: a TSV or CSV file with a header line, a column of texts and one of labels.
+    """Labelled texts in a TSV or CSV file with a header line, a column of texts and a column of labels.
 
-    The test split is drawn here, always the same for the same file; rows of the same text are one, or all on one side.
+    The test split is drawn at random, stratified by label and always the same for the same file. Duplicate rows are
+    dropped, and rows of the same text with different labels are in the same split.
 
     Args:
-        root: The file; there is no default.
+        root: Path of the file; required.
         text: Name of the column of texts.
         label: Name of the column of labels.
-        val_size: Texts of the training split set aside for validation; a tenth if None.
-        test_size: Texts of the test split; a fifth if None.
-        batch_size: Rows an update.
-        vocab_size: Number of tokens.
+        val_size: Number of training texts held out for validation; a tenth if None.
+        test_size: Number of test texts; a fifth if None.
+        batch_size: Rows per update.
+        vocab_size: Size of the vocabulary.
         **common: Arguments of ``TextDataModule``.
     """
 
@@ -52,7 +53,7 @@ class TextTableDataModule(TextDataModule):
 
     @property
     def class_names(self) -> list[str]:  # type: ignore[override]
-        """The labels, sorted."""
+        """Labels in sorted order."""
         return sorted({label for _, label in self._table()})
 
     def read_all(self) -> dict[str, Labelled]:
@@ -75,7 +76,7 @@ class TextTableDataModule(TextDataModule):
         return parts
 
     def split_texts(self, train: Labelled) -> tuple[Any, Any]:
-        """Set texts aside with all their labels."""
+        """Hold out texts with all their labels."""
         _, first, group = np.unique(train.groups, return_index=True, return_inverse=True)
         return tuple(
             np.flatnonzero(np.isin(group, chosen))

@@ -12,7 +12,7 @@ from torch import Tensor
 import zoo
 from zoo.baselines import restoration
 from zoo.callbacks.samples import walk
-from zoo.figures.images import picture_grid
+from zoo.figures.images import comparison_figure
 from zoo.nn import CORRUPTIONS, luma
 
 JPEG = "CIFAR-10 (JPEG re-encoded)"
@@ -46,7 +46,7 @@ def draw_denoised(count: int = 10) -> Figure:
         "denoising\nautoencoder": model.reconstruct(noisy),
         "original": x,
     }
-    return picture_grid(rows, title="Fashion-MNIST test pictures, PSNR beside the original")
+    return comparison_figure(rows, title="Fashion-MNIST test pictures, PSNR beside the original")
 
 
 def biharmonic(x: Tensor, mask: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def inpainted(recipe: str, title: str, count: int = 10) -> Figure:
         "inpainting\nautoencoder": model.reconstruct(x, mask=mask),
         "original": x,
     }
-    return picture_grid(rows, title=f"{title} test pictures, PSNR of the whole picture beside the original")
+    return comparison_figure(rows, title=f"{title} test pictures, PSNR of the whole picture beside the original")
 
 
 def draw_filled() -> Figure:
@@ -93,7 +93,7 @@ def draw_coloured(count: int = 10) -> Figure:
         **{names[mode]: model.reconstruct(grey) for mode, (model, *_) in found.items()},
         "original": x,
     }
-    return picture_grid(rows, title=f"{JPEG} test pictures, PSNR beside the original")
+    return comparison_figure(rows, title=f"{JPEG} test pictures, PSNR beside the original")
 
 
 def draw_samples(side: int = 10) -> Figure:

@@ -1,4 +1,4 @@
-"""Write the tables that are generated into the README, between their markers."""
+"""Write the generated tables into README.md and scripts/README.md, between their markers."""
 
 import json
 from pathlib import Path
@@ -9,13 +9,13 @@ from zoo.pretrained import load_result
 from zoo.verification.report import format_mean_std, markdown_table
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
+README, METHODS = HERE.parent / "README.md", HERE / "README.md"
 
 
 ECG_COLUMNS = {
     "macro_f1": "macro-F1 of N, S, V, F",
     "s_f1": "F1 of S",
-    "s_f1_without_232": "F1 of S but for record 232",
+    "s_f1_without_232": "F1 of S without record 232",
     "v_f1": "F1 of V",
     "f_f1": "F1 of F",
     "accuracy": "accuracy",
@@ -32,7 +32,7 @@ ECG_PUBLISHED = {
 
 
 def ecg_table() -> str:
-    """Return the classifier of heart beats beside a forest and published figures."""
+    """Return the scores of the heartbeat classifier, of a random forest, and published ones."""
     result = load_result("ecg_classifier.mitbih")
     if result is None:
         return "Not measured yet."
@@ -41,7 +41,7 @@ def ecg_table() -> str:
     rows = {
         f"`ecg_classifier.mitbih`, {result['seeds']} seeds": measured,
         "the same, with detected R peaks": detected,
-        "random forest on the same numbers": result["baselines"]["random_forest"],
+        "random forest on the same features": result["baselines"]["random_forest"],
     }
     lines = [f"| | {' | '.join(ECG_COLUMNS.values())} |", "|---" * (len(ECG_COLUMNS) + 1) + "|"]
     for title, values in rows.items():
@@ -53,11 +53,12 @@ def ecg_table() -> str:
 
 
 def speed_table() -> str:
-    """Return the benchmark's page from the committed measurements."""
+    """Return the report of the benchmark from the committed measurements."""
     return report(json.loads((HERE / "figures" / "benchmark.json").read_text(encoding="utf-8"))).strip()
 
 
-TABLES = {"ecg": ecg_table, "results": markdown_table, "speed": speed_table}
+TABLES = {"results": (README, markdown_table), "ecg": (METHODS, ecg_table), "speed": (METHODS, speed_table)}
+"""The file and the function of each table."""
 
 
 def replace(text: str, name: str, content: str) -> str:
@@ -68,10 +69,8 @@ def replace(text: str, name: str, content: str) -> str:
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
-    for name, table in TABLES.items():
-        text = replace(text, name, table())
-    README.write_text(text, encoding="utf-8")
+    for name, (path, table) in TABLES.items():
+        path.write_text(replace(path.read_text(encoding="utf-8"), name, table()), encoding="utf-8")
 
 
 if __name__ == "__main__":

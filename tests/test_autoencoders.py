@@ -307,7 +307,7 @@ def test_draws_of_evaluation_are_those_of_the_cpu_on_every_device(name, monkeypa
     assert worked == [("cpu", model._draws)]
     assert seen.device == there
     if name == "vae":
-        assert model._drawn(seen).device == there
+        assert model._random_like(seen).device == there
 
 
 def test_wrong_codes_are_refused():

@@ -16,7 +16,7 @@ from zoo.nn.ecg import augment_beats, correlation, relative_rhythm, relative_rhy
 from zoo.nn.kernel_smoothing import BLOCK_SIZE, shape_features, smooth_over_similar_beats, timing_features
 from zoo.prediction import ecg as annotating
 from zoo.recipes import Recipe, load_recipe
-from zoo.tasks.ecg_annotation import Annotation, beat_inputs, checked_peaks
+from zoo.tasks.ecg_annotation import Annotation, beat_inputs, check_peaks
 from zoo.tasks.ecg_classification import beat_weights
 
 wfdb = pytest.importorskip("wfdb")
@@ -161,7 +161,7 @@ def test_causal_network_sees_no_whole_record():
         later = rr.clone()
         later[:, 8:17] = 1.7
         assert torch.equal(causal(x, later, rhythm + 1, 3 * amplitude, template + 1, around), expected)
-    with pytest.raises(ValueError, match="causal leaves the record's usual beat out"):
+    with pytest.raises(ValueError, match="causal excludes the record's template beat"):
         zoo.create_model("ecg_classifier", causal=True)
     with pytest.raises(ValueError, match="causal cannot smooth over later beats"):
         zoo.create_model("ecg_classifier", causal=True, compare=False, smoothing_bandwidth=0.05)
@@ -469,7 +469,7 @@ def test_wrong_arguments_are_refused_in_one_line(model, args, message):
 
 
 def test_no_peaks_are_peaks_too():
-    assert checked_peaks([], 10).dtype == np.int64
+    assert check_peaks([], 10).dtype == np.int64
 
 
 # ---- files ----

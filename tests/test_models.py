@@ -52,7 +52,7 @@ def test_overfits_a_batch(name):
             assert (answers.argmax(1) == y).all()
             assert model.loss(answers, y) < 0.2  # a guess costs log 10 = 2.3
         elif isinstance(model, BeatAnnotator):
-            seen = model.eval().net.view(*tiny_inputs(model, val_size=0))
+            seen = model.eval().net.segments(*tiny_inputs(model, val_size=0))
             assert model.step(batch)["loss"] < 0.2 * seen[y == 0].square().mean()
         else:
             seen = model.eval().corrupt(x, torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The README's commands, its Python and its tables."""
+"""The commands, the Python, the tables and the links of README.md and of the pages beside it."""
 
 import os
 import re
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ("README.md", "scripts/README.md", ".github/CONTRIBUTING.md")
+README, METHODS, CONTRIBUTING = ((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 
 def block(marker: str) -> str:
@@ -22,6 +23,11 @@ def block(marker: str) -> str:
 def environment() -> dict[str, str]:
     # The `zoo` beside this Python is the one under test.
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run_blocks(code: str, folder: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
 
 
 def test_command_1_trains_tests_and_says_what_to_do_next(tmp_path):
@@ -39,21 +45,47 @@ def test_command_1_trains_tests_and_says_what_to_do_next(tmp_path):
 
 
 def test_python_block(tmp_path):
-    run = subprocess.run(
-        [sys.executable, "-c", block("python")], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert run.returncode == 0, run.stderr
+    run_blocks(block("python"), tmp_path)
 
 
 def test_command_2_is_what_ci_runs():
     assert block("command 2") == 'pip install -e ".[dev]" && pytest'
 
 
-@pytest.mark.parametrize("name", ["results", "speed"])
+def test_examples_for_contributors_run(tmp_path):
+    recipe = re.search(r"```yaml\n# (\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL)
+    assert recipe
+    (tmp_path / recipe[1]).write_text(recipe[2])
+    run_blocks("\n".join(re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["results", "ecg", "speed"])
 def test_tables_are_generated(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import update_readme
 
-    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", README, re.DOTALL)
+    path, table = update_readme.TABLES[name]
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", path.read_text(encoding="utf-8"), re.DOTALL)
     assert found
-    assert found[1] == update_readme.TABLES[name](), "stale: run python scripts/update_readme.py"
+    assert found[1] == table(), "stale: run python scripts/update_readme.py"
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_and_images_lead_to_files_and_headings_that_exist(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    assert links
+    for link in links:
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / file if file else ROOT / page
+        assert target.exists(), f"{page}: {link} does not exist"
+        if anchor:
+            assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page}: {link} has no such heading"

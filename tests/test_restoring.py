@@ -21,8 +21,9 @@ from datamodules.text.files import read_lines
 from zoo import cli
 from zoo.baselines import BASELINES, MEASURES, restoration
 from zoo.callbacks.samples import walk
-from zoo.figures.images import picture_grid
+from zoo.figures.images import comparison_figure
 from zoo.files import expand, write_atomically
+from zoo.metrics import psnr
 from zoo.nn import (
     CORRUPTIONS,
     apply_in_tiles,
@@ -190,7 +191,7 @@ def test_wrong_pictures_are_named_in_one_line(name, spoil, message):
         ("vae", {"beta": -1.0}, "beta must be at least 0, not -1"),
         ("vae", {"loss": "squared_error"}, "loss of a vae is cross_entropy"),
         ("vae", {"network": "fully_convolutional"}, "network of a vae is conv or dense"),
-        ("denoising_autoencoder", {"in_features": 20}, "takes pictures"),
+        ("denoising_autoencoder", {"in_features": 20}, "takes images"),
     ],
 )
 def test_wrong_choice_is_refused_in_one_line(name, args, message):
@@ -468,7 +469,7 @@ def test_holes_are_measured_inside_them_and_are_the_same_for_both():
     x, mask = torch.rand(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
     mask[:, :, 2:4, 2:4] = 1
     worse = torch.where(mask > 0, x + 0.1, x + 0.5)
-    assert restoration.hole_psnr(worse, x, mask) == pytest.approx(20, abs=1e-3)
+    assert psnr(worse, x, mask).mean().item() == pytest.approx(20, abs=1e-3)
 
 
 def test_grey_copy_and_colours_are_measured():
@@ -482,7 +483,7 @@ def test_grey_copy_and_colours_are_measured():
     assert found["test_ssim"] == pytest.approx(grey["test_ssim"], abs=1e-4)
     assert found["test_ciede2000"] == pytest.approx(grey["test_ciede2000"], abs=1e-3)
     x = data.to_natural_units(data.splits["test"].tensors[0])
-    perfect = restoration._colour_figures(x, x)
+    perfect = restoration._colour_metrics(x, x)
     assert perfect["test_ssim"] == pytest.approx(1, abs=1e-5)
     assert perfect["test_ciede2000"] == pytest.approx(0, abs=1e-6)
 
@@ -553,7 +554,7 @@ def test_tensorboard_shows_what_was_seen_and_restored(name, tmp_path):
 def test_grid_gives_each_picture_its_psnr():
     x = torch.full((3, 3, 4, 4), 0.5)
     rows = {"darker": x - 0.1, "grey": x[:, :1] - 0.01, "original": x}
-    figure = picture_grid(rows, title="a title")
+    figure = comparison_figure(rows, title="a title")
     labels = [axes.get_xlabel() for axes in figure.axes]
     assert labels == ["20.0 dB"] * 3 + ["40.0 dB"] * 3 + [""] * 3
     assert figure.axes[0].get_ylabel() == "darker"

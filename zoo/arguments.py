@@ -60,7 +60,7 @@ def current_names(cls: type, args: dict[str, Any]) -> dict[str, Any]:
 
 
 def original_names(cls: type, args: dict[str, Any]) -> dict[str, Any]:
-    """Return arguments under their first names, by which configurations are told apart."""
+    """Return arguments under their original names, from which configurations are hashed."""
     first = {new: old for old, new in renamed_arguments(cls).items()}
     return {first.get(name, name): value for name, value in args.items()}
 
@@ -69,7 +69,7 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
     """Check names and types of arguments and convert strings to the annotated types.
 
     Args:
-        owner: What the arguments belong to, for the message, such as ``"model mlp"``.
+        owner: Owner of the arguments in messages, such as ``"model mlp"``.
         cls: The class whose constructor will take them.
         args: Names and values; a string is read as the annotated type where that is another.
 
@@ -102,7 +102,7 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value could stand in a YAML file; objects a program passes are its own affair."""
+    """Return whether a value could stand in a YAML file; other objects are not checked."""
     if isinstance(value, dict):
         return all(_is_plain(part) for part in value.values())
     if isinstance(value, (list, tuple)):

@@ -229,7 +229,10 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     run = resume.parent.parent if own and resume else recipe.new_run()
     _quiet()
     fit = fit_recipe(recipe, seed=args.seed, run=run, resume=resume, overrides=overrides)
-    rows: dict[str, Any] = dict(fit.metrics)
+    rows: dict[str, Any] = {
+        f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value
+        for name, value in fit.metrics.items()
+    }
     if fit.checkpoint and not args.no_test:
         rows.update(evaluate(fit.model, fit.data))
     rows |= {"epochs": fit.epochs, "time": f"{fit.seconds:.1f} s"}

@@ -1,4 +1,4 @@
-"""The one-line errors: of a wrong name, of a missing package, of whatever else went wrong."""
+"""One-line errors: unknown names, values out of range, missing packages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
     """Return the error for a value that is not among its choices.
 
     Args:
-        kind: What was asked for, such as ``"model"``.
-        value: What the user wrote.
+        kind: Kind of the value, such as ``"model"``.
+        value: The value given.
         choices: The valid names.
 
     Returns:
@@ -27,7 +27,7 @@ def unknown(kind: str, value: object, choices: Iterable[str]) -> ValueError:
 
 
 def check_positive(**values: float | None) -> None:
-    """Raise ``ValueError`` for a value, given by name, that is not positive and finite; None is no value."""
+    """Raise ``ValueError`` for a value, given by name, that is not positive and finite; None is ignored."""
     for name, value in values.items():
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, not {value}")
@@ -41,7 +41,7 @@ def check_not_negative(**values: float) -> None:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Say an error in one line."""
+    """Return the message of an error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Files: expand folders, write atomically, overwrite no input."""
+"""File handling: expansion of folders, atomic writes, protection of inputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def expand(inputs: Sequence[Any], endings: Collection[str] = ()) -> list[Any]:
-    """Replace each folder among the inputs by the files directly in it, hidden ones left out.
+    """Replace each folder among the inputs by the files directly in it, except hidden ones.
 
     Args:
-        inputs: Files, folders or strings; what is no string stays as it is.
+        inputs: Files, folders or strings; other objects are kept.
         endings: Endings, in lower case, of the files wanted from a folder; a line on the error stream says how many
             others are left out. Any file if empty.
 
@@ -43,7 +43,7 @@ def expand(inputs: Sequence[Any], endings: Collection[str] = ()) -> list[Any]:
 
 
 def refuse_overwriting(output: str, targets: Collection[Path], inputs: Collection[str]) -> None:
-    """Raise ``ValueError`` if a file to write is one to read, by whatever path or link."""
+    """Raise ``ValueError`` if an output is one of the inputs, also by another path or a link."""
     sources = {Path(source).resolve(): source for source in inputs if os.path.isfile(source)}
     for target in targets:
         if target.resolve() in sources:
@@ -51,7 +51,7 @@ def refuse_overwriting(output: str, targets: Collection[Path], inputs: Collectio
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, where a link leads to and with the permissions it had."""
+    """Write a file atomically; a link is followed, and permissions are kept."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

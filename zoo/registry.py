@@ -1,4 +1,4 @@
-"""Names of models: ``register_model``, ``build_model``, ``list_models``, ``model_info``."""
+"""Registry of models by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T", bound=type)
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered model: its class, where it was published and the arguments that make it this variant."""
+    """A registered model: its class, its source and the arguments that differ from the class's defaults."""
 
     name: str
     cls: type

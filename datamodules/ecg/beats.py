@@ -89,14 +89,15 @@ def cut_windows(signal: np.ndarray, positions: np.ndarray, before: int = BEFORE,
 
 
 def template_beat(windows: np.ndarray, rr: np.ndarray) -> np.ndarray:
-    """Return the median (leads, L) of the windows (N, leads, L) that are on time, each less its own median.
+    """Return the template beat (leads, L) of a record: the median of its windows that are on time.
 
-    That is the record's usual beat: a normal one even where most beats are ectopic, as those come early. Where fewer
-    than eight are on time it is the median of all. It looks into the future, as it takes the whole record.
+    The median of each window and lead is subtracted first. The restriction to beats on time, see ``on_time``, yields a
+    normal beat even if most beats are ectopic. With fewer than eight beats on time all windows are used. The template
+    is non-causal: it uses the whole record.
 
     Args:
-        windows: The record's beats.
-        rr: Their RR intervals, see ``surrounding_intervals``.
+        windows: Windows (N, leads, L) of the record's beats.
+        rr: RR intervals of the beats, see ``surrounding_intervals``.
     """
     if not len(windows):
         return np.zeros(windows.shape[1:], np.float32)
@@ -190,7 +191,7 @@ def load_beats(path: Path) -> Beats | None:
 
 
 def save_beats(beats: Beats, path: Path) -> Beats:
-    """Cache beats in a folder, renamed to its path once complete, and return them, memory-mapped if they were cached."""
+    """Cache beats in a folder that appears once complete; return them, memory-mapped if they were cached."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as unfinished:

@@ -83,11 +83,11 @@ def fill_gaps(signal: np.ndarray) -> np.ndarray:
     present = np.isfinite(signal)
     if present.all():
         return signal
-    filled, places = np.zeros_like(signal), np.arange(len(signal))
+    filled, samples = np.zeros_like(signal), np.arange(len(signal))
     for lead in range(signal.shape[1]):
         known = present[:, lead]
         if known.any():
-            filled[:, lead] = np.interp(places, places[known], signal[known, lead])
+            filled[:, lead] = np.interp(samples, samples[known], signal[known, lead])
     return filled
 
 
@@ -147,7 +147,7 @@ def _check_record_line(header: Path) -> None:
     lines = header.read_text(encoding="latin-1").splitlines()
     cells = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
     for cell, what in zip(cells[1:4], ("number of signals", "rate", "number of samples")):
-        number = cell.split("/")[0].split("(")[0]  # the rate may be followed by a counter frequency and a base counter value
+        number = cell.split("/")[0].split("(")[0]  # a rate may be followed by a counter frequency
         if not _is_number(number) or float(number) < 0:
             raise ValueError(f"{header}: damaged header ({cell!r} is no {what})")
 
@@ -207,10 +207,11 @@ def _read_csv(path: Path, fs: float | None) -> Record:
     try:
         with path.open(encoding="utf-8-sig") as file:
             line = file.readline()
-        mark = max(",;\t", key=line.count)
-        cells = [cell.strip().strip("'\"") for cell in line.strip().split(mark)]
+        separator = max(",;\t", key=line.count)
+        cells = [cell.strip().strip("'\"") for cell in line.strip().split(separator)]
         named = any(not _is_number(cell) for cell in cells)
-        table = pandas.read_csv(path, sep=mark, header=0 if named else None, encoding="utf-8-sig", low_memory=False)
+        header = 0 if named else None
+        table = pandas.read_csv(path, sep=separator, header=header, encoding="utf-8-sig", low_memory=False)
         values = table.to_numpy(np.float32)
     except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas raises subclasses of ValueError
         raise ValueError(f"{path}: expected numbers in columns, a lead each ({_first_line(error)})") from error

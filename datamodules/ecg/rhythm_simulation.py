@@ -1,4 +1,4 @@
-"""Made-up rhythms: which beats of a heart are ectopic, and when each comes."""
+"""Simulation of heart rhythms: classes and times of beats."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 N, S, V = range(3)
 BEATS_PER_HEART = 400
-"""Beats of a made-up heart."""
+"""Number of beats of a synthetic heart. Set by hand."""
 KIND_PROBABILITIES = {
     "sinus": 0.1,
     "early_atrial": 0.2,
@@ -19,35 +19,35 @@ KIND_PROBABILITIES = {
     "mixed": 0.1,
     "fibrillation": 0.18,
 }
-"""Kinds of hearts, and how often each is drawn."""
+"""Kinds of hearts and their probabilities. Set by hand, as are all distributions of this module."""
 MIN_INTERVAL, MAX_INTERVAL = 0.25, 3.5
-"""Seconds that an interval has at least and at most."""
+"""Limits in seconds to which intervals are clipped. Set by hand."""
 
 
 class Hearts(NamedTuple):
-    """Beats of made-up hearts, one heart after the other."""
+    """Beats of synthetic hearts, one heart after the other."""
 
     label: np.ndarray
     """Class (N,) of each beat: N, S or V, int64."""
     position: np.ndarray
-    """Time (N,) of each beat in seconds since its heart's first."""
+    """Time (N,) of each beat in seconds, counted from the start of its heart."""
     heart: np.ndarray
-    """Number (N,) of the beat's heart, ascending, int64."""
+    """Index (N,) of the beat's heart, ascending, int64."""
     fibrillates: np.ndarray
-    """Whether the beat's atria fibrillate (N,), so that it has no P wave."""
+    """Mask (N,) of the beats in atrial fibrillation, which have no P wave."""
 
 
 def synthetic_hearts(hearts: int, seed: int) -> Hearts:
-    """Make up the rhythms of hearts, ``BEATS_PER_HEART`` beats each, of the kinds in ``KIND_PROBABILITIES``.
+    """Simulate the rhythms of hearts with ``BEATS_PER_HEART`` beats each, of the kinds in ``KIND_PROBABILITIES``.
 
-    They cover what few patients show: premature atrial beats, alone, in pairs, in every second to fourth beat, or in
-    runs of four to a hundred; hearts of which most beats are ectopic; premature ventricular beats with a compensatory
-    pause or between two sinus beats, alone, in runs, or in every second beat; pauses; and atrial fibrillation, whose
-    intervals are independent of each other. Rates, couplings and how often each occurs are drawn anew for each heart
-    from wide ranges; nothing is fitted to recordings.
+    The rhythms are those that are rare in recordings: premature atrial beats, isolated, in couplets, in bigeminy to
+    quadrigeminy or in runs of four to a hundred; hearts with mostly ectopic beats; premature ventricular beats with a
+    compensatory pause or interpolated, isolated, in runs or in bigeminy; pauses; and atrial fibrillation, with
+    independent intervals. Heart rates, coupling intervals and frequencies of events are drawn for each heart from wide
+    ranges; nothing is fitted to recordings.
 
     Args:
-        hearts: Their number.
+        hearts: Number of hearts.
         seed: Seed of all draws.
     """
     rng = np.random.default_rng(seed)
@@ -62,39 +62,39 @@ def synthetic_hearts(hearts: int, seed: int) -> Hearts:
 
 
 Beat = tuple[int, float]
-"""Class of a beat, and the interval that ends at it in seconds."""
+"""Class of a beat and the RR interval in seconds that ends at it."""
 
 
 def _heart(kind: str, rng: np.random.Generator) -> Iterator[Beat]:
-    """Yield the beats of a heart of a kind, without an end."""
+    """Return an endless iterator over the beats of a heart of a kind."""
     if kind == "fibrillation":
         return _fibrillation(rng)
     return _mostly_ectopic(rng) if kind == "mostly_ectopic" else _sinus_with_ectopy(kind, rng)
 
 
 class _Sinus:
-    """Intervals of a sinus rhythm: a base that drifts, varies with the breath, and jitters."""
+    """Intervals of a sinus rhythm: a base interval with slow drift, respiratory sinus arrhythmia and jitter."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng, self.base, self.drift, self.beat = rng, rng.uniform(0.5, 1.25), 0.0, 0
         self.breath, self.jitter = rng.uniform(0, 0.1), rng.uniform(0.005, 0.04)
-        self.beats_a_breath, self.phase = rng.uniform(3, 7), rng.uniform(0, 2 * np.pi)
+        self.beats_per_breath, self.phase = rng.uniform(3, 7), rng.uniform(0, 2 * np.pi)
 
     def __call__(self) -> float:
         """Return the next interval in seconds."""
         self.beat += 1
         self.drift = 0.98 * self.drift + 0.016 * self.rng.normal()
-        breath = self.breath * np.sin(2 * np.pi * self.beat / self.beats_a_breath + self.phase)
+        breath = self.breath * np.sin(2 * np.pi * self.beat / self.beats_per_breath + self.phase)
         return float(self.base * np.exp(0.3 * self.drift + breath + self.jitter * self.rng.normal()))
 
 
-def _lognormal(rng: np.random.Generator, value: float, spread: float) -> float:
-    """Draw from the log-normal distribution with a median and a standard deviation of the logarithm."""
-    return float(value * np.exp(spread * rng.normal()))
+def _lognormal(rng: np.random.Generator, median: float, sigma: float) -> float:
+    """Draw from the log-normal distribution with median ``median`` and log standard deviation ``sigma``."""
+    return float(median * np.exp(sigma * rng.normal()))
 
 
 def _fibrillation(rng: np.random.Generator) -> Iterator[Beat]:
-    """Yield intervals that are independent of each other, and in some hearts ventricular beats."""
+    """Yield beats in atrial fibrillation, with independent intervals, and in some hearts ventricular beats."""
     base, spread, shortest = rng.uniform(0.45, 1.0), rng.uniform(0.12, 0.32), rng.uniform(0.3, 0.5)
     coupling, ventricular = rng.uniform(0.4, 0.8), rng.choice([0, 0.02, 0.1])
     while True:
@@ -106,7 +106,7 @@ def _fibrillation(rng: np.random.Generator) -> Iterator[Beat]:
 
 
 def _mostly_ectopic(rng: np.random.Generator) -> Iterator[Beat]:
-    """Yield runs of atrial beats with a pause after each, and few sinus beats."""
+    """Yield runs of premature atrial beats, a pause after each run, and few sinus beats."""
     sinus, early, spread = _Sinus(rng), rng.uniform(0.55, 0.9), 0.04
     length, pause, alone = rng.choice([2, 4, 10, 30]), rng.uniform(1.0, 1.9), 0.6
     while True:
@@ -118,9 +118,9 @@ def _mostly_ectopic(rng: np.random.Generator) -> Iterator[Beat]:
 
 
 def _sinus_with_ectopy(kind: str, rng: np.random.Generator) -> Iterator[Beat]:
-    """Yield a sinus rhythm with what a kind of heart has besides, at rates drawn for the heart."""
+    """Yield a sinus rhythm with the events of a kind of heart, at rates drawn for the heart."""
     rates: dict[str, tuple[list[float], list[float], list[float]]] = {
-        # premature atrial beats, runs of them, premature ventricular beats
+        # Rates to draw from: premature atrial beats, atrial runs, premature ventricular beats.
         "sinus": ([0.0], [0.0], [0.0]),
         "early_atrial": ([0.01, 0.05, 0.2], [0.0], [0.0]),
         "tachycardia": ([0.02], [0.005, 0.02], [0.0]),
@@ -144,7 +144,7 @@ def _sinus_with_ectopy(kind: str, rng: np.random.Generator) -> Iterator[Beat]:
 
 
 def _atrial(sinus: _Sinus, rng: np.random.Generator, early: float) -> Iterator[Beat]:
-    """Yield a premature atrial beat, perhaps a second, the next sinus beat, and perhaps a stretch with many."""
+    """Yield a premature atrial beat or a couplet, the next sinus beat, and at times an episode of regular ectopy."""
     expected = sinus()
     yield S, min(_lognormal(rng, early, 0.07), 0.9) * expected
     if rng.random() < 0.15:
@@ -161,7 +161,7 @@ def _atrial(sinus: _Sinus, rng: np.random.Generator, early: float) -> Iterator[B
 
 
 def _tachycardia(sinus: _Sinus, rng: np.random.Generator) -> Iterator[Beat]:
-    """Yield a run of atrial beats and the pause that ends it."""
+    """Yield a run of premature atrial beats and the pause that ends it."""
     expected, rate, jitter = sinus(), rng.uniform(0.45, 0.85), rng.uniform(0.005, 0.06)
     for _ in range(3 + rng.geometric(1 / rng.choice([3, 10, 40]))):
         yield S, _lognormal(rng, expected * rate, jitter)
@@ -169,7 +169,7 @@ def _tachycardia(sinus: _Sinus, rng: np.random.Generator) -> Iterator[Beat]:
 
 
 def _ventricular(sinus: _Sinus, rng: np.random.Generator, coupling: float) -> Iterator[Beat]:
-    """Yield premature ventricular beats: one, a run, every second or third beat, or one between two sinus beats."""
+    """Yield premature ventricular beats: isolated, in a run, in bigeminy or trigeminy, or interpolated."""
     alone = rng.random() < 0.7
     period = rng.choice([1, 1, 1, 2])
     for _ in range(1 if alone else rng.integers(3, 20)):

@@ -98,9 +98,12 @@ def _quantiles(values: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
 
 
 def on_time(rr: np.ndarray) -> np.ndarray:
-    """Return which beats (N,) come no earlier than the mean of the recent intervals, of rows of ``surrounding_intervals``.
+    """Return a mask (N,) of the beats whose RR interval is at least the recent mean interval.
 
-    Hardly an ectopic beat is among them, even where most beats are ectopic: those come early.
+    Ectopic beats are premature, so that few of them are on time, even in a record in which most beats are ectopic.
+
+    Args:
+        rr: Rows of ``surrounding_intervals``.
     """
     last = rr[:, (rr.shape[1] - 2) // 2 - 1]
     return (last > 0) & (last >= rr[:, -1])

@@ -1,4 +1,4 @@
-"""Random changes of training pictures, for a whole batch at once on its device."""
+"""Random augmentation of batches of training images on their device."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from torch import Tensor
 from datamodules.errors import unknown
 
 AUGMENTATIONS = {
-    "rotate": "degrees either way",
-    "scale": "fraction by which each side shrinks or grows, either way",
-    "shear": "degrees either way",
-    "shift": "pixels either way, along both axes",
-    "crop": "whole pixels either way, along both axes, which blurs nothing",
-    "flip": "probability of a left-right mirror image",
-    "erase": "side in pixels of a square painted black, in every other picture",
+    "rotate": "degrees of the largest rotation",
+    "scale": "the largest relative change of height and width",
+    "shear": "degrees of the largest shear",
+    "shift": "pixels of the largest translation along each axis, interpolated",
+    "crop": "whole pixels of the largest translation along each axis, without interpolation",
+    "flip": "the probability of a horizontal flip",
+    "erase": "the side in pixels of a square set to black with probability 0.5",
 }
-"""What ``augment_images`` knows, and what the number beside each name means."""
+"""Names of the augmentations and the meaning of their strengths. Rotation, scale, shear and translation are uniform
+between plus and minus the strength."""
 
 
 def check_augmentation(strengths: Mapping[str, float]) -> None:
@@ -35,16 +36,16 @@ def check_augmentation(strengths: Mapping[str, float]) -> None:
 
 
 def augment_images(x: Tensor, strengths: Mapping[str, float], generator: torch.Generator) -> Tensor:
-    """Change each picture of a batch at random by an affine map, a mirror image, a crop and a black square.
+    """Augment each image of a batch by a random affine map, flip, crop and erased square.
 
     Args:
-        x: Pictures (N, C, H, W) of floats in [0, 1]; outside the picture lies black.
-        strengths: Names of ``AUGMENTATIONS`` and their strengths.
-        generator: Source of the random numbers, on the CPU. They are drawn row by row, so that a batch changes in the
-            same way whether it comes alone or within a larger one.
+        x: Images (N, C, H, W) of floats in [0, 1]; padded with black.
+        strengths: Strengths by name, see ``AUGMENTATIONS``.
+        generator: Random generator on the CPU. Numbers are drawn row by row, so that the augmentation of a batch does
+            not depend on whether it is passed alone or as part of a larger one.
 
     Returns:
-        Pictures of the same shape and dtype.
+        Images of the same shape and dtype.
     """
     n, _, height, width = x.shape
     draws = torch.rand(n, 9, generator=generator)
@@ -75,7 +76,7 @@ def augment_images(x: Tensor, strengths: Mapping[str, float], generator: torch.G
 
 
 def _random_crop(x: Tensor, draws: Tensor, margin: int) -> Tensor:
-    """Pad each picture with black on all sides and cut its size out again, anywhere."""
+    """Pad each image with ``margin`` black pixels on all sides and crop it at random to its original size."""
     n, _, height, width = x.shape
     top, left = (draws * (2 * margin + 1)).long().to(x.device).unbind(1)
     rows = top[:, None] + torch.arange(height, device=x.device)
@@ -85,8 +86,8 @@ def _random_crop(x: Tensor, draws: Tensor, margin: int) -> Tensor:
 
 
 def _erased_squares(draws: Tensor, side: float, height: int, width: int) -> Tensor:
-    """Return masks (N, 1, H, W) of one square each, anywhere, in those pictures whose first draw is odd enough."""
-    # One draw serves twice: its first binary digit decides whether, its rest decides where.
+    """Return masks (N, 1, H, W) of one square at a random position, with probability 0.5, else empty."""
+    # The first draw is used twice: its first binary digit selects the image, the remaining digits give the row.
     chosen, row = draws[:, 0] < 0.5, (2 * draws[:, 0]).frac() * height
     column = draws[:, 1] * width
     rows = (torch.arange(height) + 0.5 - row[:, None]).abs() < side / 2

@@ -1,4 +1,4 @@
-"""Base of the datamodules of images."""
+"""Base class of the image datamodules."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from datamodules.loader import TensorLoader, epoch_seed
 
 
 class ImageDataModule(TensorDataModule):
-    """Base of the datamodules of images, with random augmentation of whole training batches on their device.
+    """Base class of the image datamodules, with random augmentation of training batches on their device.
 
     Args:
-        augment: Names and strengths of random changes of the training images; see ``AUGMENTATIONS``.
+        augment: Strengths of the augmentations of training images by name; see ``AUGMENTATIONS``.
         **common: Arguments of ``TensorDataModule``.
     """
 
@@ -40,15 +40,15 @@ class ImageDataModule(TensorDataModule):
 
     def train_dataloader(self) -> TensorLoader:
         """Return the training batches."""
-        self._draws = None  # another fit draws the same augmentations as this one
+        self._draws = None  # each fit draws the same augmentations
         return super().train_dataloader()
 
     def _generator(self) -> torch.Generator:
-        """Return the random generator of the epoch's augmentation, a function of seed, epoch and process alone."""
+        """Return the generator of the epoch's augmentations, seeded by seed, epoch and rank."""
         epoch = self.trainer.current_epoch  # type: ignore[union-attr]
         if self._draws is None or self._draws[0] != epoch:
             rank = self.trainer.global_rank  # type: ignore[union-attr]
-            # 4,099 is a prime above any number of processes, so that no two of them share a seed.
+            # 4,099 is a prime above any number of processes, so that no two processes share a seed.
             seed = epoch_seed(self.seed, epoch) * 4_099 + rank + 1
             self._draws = (epoch, torch.Generator().manual_seed(seed))
         return self._draws[1]
@@ -57,7 +57,14 @@ class ImageDataModule(TensorDataModule):
 def spec_of_images(
     shape: tuple[int, int, int], class_names: list[str], mean: float | list[float], std: float | list[float]
 ) -> dict[str, Any]:
-    """Return the ``spec`` of labelled images of a shape (C, H, W)."""
+    """Return the ``spec`` of a data set of labelled images.
+
+    Args:
+        shape: Shape (C, H, W) of the images.
+        class_names: Names of the classes.
+        mean: Mean of the training pixels in natural units, overall or per channel.
+        std: Their standard deviation, overall or per channel.
+    """
     return {
         "input_shape": list(shape),
         "in_features": shape[0] * shape[1] * shape[2],

@@ -1,4 +1,4 @@
-"""A user's pictures as they are: every pixel, and what else is in the file, from reading to writing."""
+"""Lossless reading and writing of users' images: all pixels, transparency and metadata."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch import Tensor
 from datamodules.images.reading import grey_levels, reading_errors
 
 WRITABLE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""Endings of the picture files that can be written."""
+"""Endings of the image files that can be written."""
 _WITHOUT_ALPHA = (".bmp", ".jpeg", ".jpg")
 _ORIENTATION, _X_RESOLUTION, _XMP = 274, 282, 700
-# Tags of a TIFF file that say how its pixels are stored, and not what the picture is.
+# TIFF tags that describe the storage of the pixels, not the image.
 _LAYOUT_RANGES = [
     *((254, 259), (262, 263), (277, 284), (290, 293), (296, 297), (320, 325), (332, 336), (338, 341), (512, 521)),
     (529, 532),
@@ -30,14 +30,14 @@ _LAYOUT |= {266, 273, 301, 317, 330, 347, _XMP, 33723, 34377, 34675}
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture and what belongs to it.
+    """An image with transparency and metadata.
 
     Args:
         pixels: Floats (C, H, W) in [0, 1]; C is 1 for grey and 3 for colour.
-        alpha: Bytes (H, W), 255 where the picture is opaque; None if it is everywhere.
-        deep: Whether the grey levels have 16 bits or more; 16 are written.
-        metadata: What is written back as it was: ``exif``, ``icc_profile``, ``dpi`` and ``xmp``, from PNG to PNG the
-            ``text``, a dictionary, and from JPEG to JPEG the ``comment``.
+        alpha: Opacity (H, W), uint8, 255 for opaque pixels; None for an opaque image.
+        deep: Whether the grey levels have 16 bits or more; they are written with 16 bits.
+        metadata: Metadata that are preserved: ``exif``, ``icc_profile``, ``dpi`` and ``xmp``, from PNG to PNG also
+            ``text``, a dictionary, and from JPEG to JPEG also ``comment``.
     """
 
     pixels: Tensor
@@ -46,12 +46,12 @@ class Photograph:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def to_bytes(self, pixels: Tensor, suffix: str) -> bytes:
-        """Return the content of an image file with other pixels and everything else as it was.
+        """Return the content of an image file with other pixels and the transparency and metadata of this image.
 
         Args:
-            pixels: Floats (C, H, W) in [0, 1], of the same height and width; C is 1 or 3.
-            suffix: Ending of the file, one of ``WRITABLE_ENDINGS``, in either case. JPEG and BMP know no transparency: what is
-                transparent comes to lie on white.
+            pixels: Floats (C, H, W) in [0, 1] of the same height and width; C is 1 or 3.
+            suffix: Ending of the file, one of ``WRITABLE_ENDINGS`` in lower or upper case. JPEG and BMP have no
+                transparency: the image is composited over white.
         """
         suffix = suffix.lower()
         planes = pixels.clamp(0, 1).permute(1, 2, 0).numpy()
@@ -64,20 +64,20 @@ class Photograph:
         if self.alpha is not None:
             image.putalpha(Image.fromarray(self.alpha))
             if suffix in _WITHOUT_ALPHA:
-                paper = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(paper, image.convert("RGBA")).convert("L" if grey else "RGB")
+                background = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(background, image.convert("RGBA")).convert("L" if grey else "RGB")
         buffer = io.BytesIO()
         format = Image.registered_extensions()[suffix]
         options = self._save_options(format)
         if pixels.shape[0] != self.pixels.shape[0]:
-            options.pop("icc_profile", None)  # a grey picture's profile does not fit a coloured one
+            options.pop("icc_profile", None)  # a grey colour profile does not apply to RGB, and vice versa
         if format in ("JPEG", "WEBP"):
-            options["quality"] = 95
+            options["quality"] = 95  # the highest that Pillow recommends for JPEG
         image.save(buffer, format=format, **options)
         return buffer.getvalue()
 
     def _save_options(self, format: str) -> dict[str, Any]:
-        """Return the metadata as Pillow's writer of a format takes them."""
+        """Return the metadata as options of Pillow's writer of a format."""
         kept = dict(self.metadata)
         xmp, text, comment = kept.pop("xmp", None), kept.pop("text", {}), kept.pop("comment", None)
         if format == "PNG":
@@ -99,13 +99,13 @@ class Photograph:
 
 
 def read_photograph(path: str | Path) -> Photograph:
-    """Read an image file of any size and mode, nothing of it lost but colours beyond RGB and 8 bits.
+    """Read an image file of any size and mode. Colours are converted to RGB with 8 bits; grey levels keep their depth.
 
-    Of the pictures that some cameras put into one JPEG file the first is read.
+    Of a multi-picture JPEG file, as some cameras write, the first image is read.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no picture that can be read, or several: an animation, or pages.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a readable image, or holds several, such as frames or pages.
     """
     with reading_errors(str(path)), Image.open(path) as opened:
         count = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
@@ -131,19 +131,24 @@ def read_photograph(path: str | Path) -> Photograph:
 
 
 def _metadata(opened: Image.Image, upright: Image.Image) -> dict[str, Any]:
-    """Return what a loaded file says about its picture, but for which way up it was."""
+    """Return the metadata of a loaded file, except the orientation, which is applied to the pixels.
+
+    Args:
+        opened: The loaded file.
+        upright: The image after the orientation was applied.
+    """
     found = {key: upright.info[key] for key in ("comment", "dpi", "icc_profile", "xmp") if upright.info.get(key)}
     exif = opened.getexif()
     if opened.format == "TIFF":
         if _X_RESOLUTION not in exif:
-            found.pop("dpi", None)  # Pillow's answer where the file has none
+            found.pop("dpi", None)  # a default of Pillow, not in the file
         for tag in _LAYOUT.intersection(exif):
             del exif[tag]
     if _ORIENTATION in exif:
         del exif[_ORIENTATION]
     if exif:
         found["exif"] = exif.tobytes()
-    # What other keys PNG has for EXIF and XMP would be a second answer, the way up included.
-    own = ("Raw profile type", "XML:com.adobe.xmp")
-    text = {key: value for key, value in getattr(opened, "text", {}).items() if not key.startswith(own)}
+    # These text chunks repeat EXIF and XMP, with the orientation.
+    duplicates = ("Raw profile type", "XML:com.adobe.xmp")
+    text = {key: value for key, value in getattr(opened, "text", {}).items() if not key.startswith(duplicates)}
     return {**found, "text": text} if text else found

@@ -1,4 +1,4 @@
-"""A user's pictures, brought to what a model was trained on."""
+"""Reading of users' images and their conversion to the format of the training images."""
 
 from __future__ import annotations
 
@@ -15,17 +15,36 @@ from scipy import ndimage
 from torch import Tensor
 
 IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+"""Endings of the image files that are read from folders."""
 WORKING_SIZE = 512
-"""Longest side in pixels at which a photograph is searched for what is drawn on it."""
+"""Longest side in pixels to which an image is reduced before its foreground is extracted. Set by hand."""
+BORDER_FRACTION = 1 / 20
+"""Width of the border that the background is fitted to, relative to the shorter side. Set by hand."""
+BACKGROUND_QUANTILE = 0.6
+"""Fraction of the border pixels that the background is fitted to, those of the smallest residuals. Set by hand."""
+BACKGROUND_ITERATIONS = 10
+"""Number of iterations of the trimmed least-squares fit of the background. Set by hand."""
+MAD_TO_STD = 1.4826
+"""Ratio of the standard deviation to the median absolute deviation of a normal distribution."""
+NOISE_STDS = 4
+"""Standard deviations of the noise below which a pixel is background. Set by hand."""
+MIN_NOISE = 0.004
+"""Standard deviation below which noise is ignored, about one grey level of 255. Set by hand."""
+MIN_CONTRAST = 0.02
+"""Contrast below which an image has no foreground, about five grey levels of 255. Set by hand."""
+FOREGROUND_THRESHOLD = 0.1
+"""Strength above which a pixel is part of a connected component or of the bounding box. Set by hand."""
+DUST_FRACTION = 0.01
+"""Mass of a connected component, relative to the largest, below which it is removed as dust. Set by hand."""
 
 
 @contextmanager
 def reading_errors(name: str) -> Iterator[None]:
-    """Turn whatever reading a file as a picture raises into one line that names it.
+    """Convert any exception raised while reading an image file to a one-line error that names the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no picture that can be read.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a readable image.
     """
     try:
         yield
@@ -33,12 +52,12 @@ def reading_errors(name: str) -> Iterator[None]:
         raise FileNotFoundError(f"{name}: no such file; expected a picture") from None
     except IsADirectoryError:
         raise ValueError(f"{name} is a folder; expected a picture") from None
-    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them into
+    except Exception as error:  # Pillow raises exceptions of many types for damaged files
         raise ValueError(f"{name} is not a picture that can be read ({type(error).__name__})") from error
 
 
 def open_image(source: str | Path | IO[bytes]) -> Image.Image:
-    """Open an image file, its first picture if it has several, the way up that the file's metadata say."""
+    """Open an image file, or its first frame, and apply the orientation of its metadata."""
     with Image.open(source) as opened:
         image: Image.Image = ImageOps.exif_transpose(opened)
         image.load()
@@ -50,33 +69,33 @@ def read_image(
 ) -> Tensor:
     """Read an image file of any size and mode.
 
-    The orientation in the file's metadata is followed, and 16-bit grey is kept exact.
+    The orientation of the metadata is applied, and grey levels of 16 bits are read exactly.
 
     Args:
-        source: The file, by path or opened.
+        source: Path of the file, or an open file.
         mode: ``"L"`` for grey or ``"RGB"``.
-        name: What errors call the file; its path if None.
-        paper: What transparent parts lie on: ``"white"``, or ``"contrast"`` for black under what is light.
+        name: Name of the file in error messages; ``source`` if None.
+        paper: Background of transparent pixels: ``"white"``, or ``"contrast"`` for black behind light images.
 
     Returns:
         Floats (C, H, W) in [0, 1].
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no picture that can be read.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a readable image.
     """
     with reading_errors(name or str(source)):
         return _pixels(open_image(source), mode, paper)
 
 
 def grey_levels(image: Image.Image) -> tuple[np.ndarray, float]:
-    """Return the grey levels (H, W) of an image of more than 8 bits, and the level that is white.
+    """Return the grey levels (H, W) of an image of more than 8 bits, and the level of white.
 
-    Whole numbers have 16 bits, or if that is too few 24 or 31; real ones are levels from 0 to 1, to 255 or to as many.
+    White is the smallest of 2^16 - 1, 2^24 - 1 and 2^31 - 1 that no level exceeds; for floats also 1 and 255.
     """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
     lightest = float(values.max(initial=0))
-    # Only I;16 says how many bits it has; the wider modes hold whatever the file did.
+    # Only mode I;16 implies a bit depth; the wider modes hold levels of any depth.
     whites = [65535.0, 2.0**24 - 1, 2.0**31 - 1]
     if image.mode == "F":
         whites = [1.0, 255.0, *whites]
@@ -93,23 +112,23 @@ def _pixels(image: Image.Image, mode: str, paper: str) -> Tensor:
         image = image.convert("RGBA")
         colour = "white"
         if paper == "contrast":
-            cover = np.asarray(image.getchannel("A"), dtype=np.float64)
-            light = float((np.asarray(image.convert("L")) * cover).sum()) > 127.5 * float(cover.sum())
-            colour = "black" if light and cover.min() < 128 else "white"
+            opacity = np.asarray(image.getchannel("A"), dtype=np.float64)
+            light = float((np.asarray(image.convert("L")) * opacity).sum()) > 127.5 * float(opacity.sum())
+            colour = "black" if light and opacity.min() < 128 else "white"
         image = Image.alpha_composite(Image.new("RGBA", image.size, colour), image)
     pixels = torch.from_numpy(np.array(image.convert(mode)))
     return (pixels[None] if mode == "L" else pixels.permute(2, 0, 1)).float() / 255
 
 
-def resize_center_crop(picture: Tensor, size: int) -> Tensor:
-    """Resize a picture (C, H, W) until its shorter side has ``size`` pixels and cut the middle out: (C, size, size)."""
-    height, width = picture.shape[1:]
+def resize_center_crop(image: Tensor, size: int) -> Tensor:
+    """Resize the shorter side of an image (C, H, W) to ``size`` pixels and crop the centre: (C, size, size)."""
+    height, width = image.shape[1:]
     ratio = size / min(height, width)
     height, width = max(size, round(height * ratio)), max(size, round(width * ratio))
-    if (height, width) != picture.shape[1:]:
-        picture = _resize(picture, height, width).clamp(0, 1)
+    if (height, width) != image.shape[1:]:
+        image = _resize(image, height, width).clamp(0, 1)
     top, left = (height - size) // 2, (width - size) // 2
-    return picture[:, top : top + size, left : left + size]
+    return image[:, top : top + size, left : left + size]
 
 
 def _resize(x: Tensor, height: int, width: int) -> Tensor:
@@ -117,9 +136,10 @@ def _resize(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def _background(grey: Tensor) -> tuple[Tensor, float]:
-    """Fit a plane to the border of a picture (H, W), for light falls on paper unevenly.
+    """Fit a plane to the border of an image (H, W) as its background, which may be lit unevenly.
 
-    What is drawn may touch the border, so the plane is that of the six tenths of the border that lie nearest to it.
+    The fit is by trimmed least squares, since the foreground may touch the border: each iteration uses the border
+    pixels with the smallest residuals of the previous one.
 
     Returns:
         The plane (H, W) and the standard deviation of the noise about it.
@@ -127,31 +147,31 @@ def _background(grey: Tensor) -> tuple[Tensor, float]:
     height, width = grey.shape
     rows, columns = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     design = torch.stack([torch.ones_like(grey), rows, columns], -1)
-    edge = max(1, min(height, width) // 20)
+    edge = max(1, int(min(height, width) * BORDER_FRACTION))
     border = torch.ones(height, width, dtype=torch.bool)
     border[edge : height - edge, edge : width - edge] = False
     points, values = design[border], grey[border]
     residuals = (values - values.median()).abs()
     plane = torch.stack([values.median(), torch.tensor(0.0), torch.tensor(0.0)])
     if min(height, width) > 2:
-        for _ in range(10):
-            near = residuals <= residuals.quantile(0.6) + 1e-6
+        for _ in range(BACKGROUND_ITERATIONS):
+            near = residuals <= residuals.quantile(BACKGROUND_QUANTILE) + 1e-6
             plane = torch.linalg.lstsq(points[near], values[near, None], driver="gelsd").solution[:, 0]
             residuals = (values - points @ plane).abs()
-    return design @ plane, 1.4826 * float(residuals.median())
+    return design @ plane, MAD_TO_STD * float(residuals.median())
 
 
 def extract_ink(grey: Tensor) -> Tensor:
-    """Return how much each pixel of a grey picture stands out from its background, from 0 to 1 (its most).
+    """Return the ink, the foreground strength of each pixel of a grey image: 0 for background, 1 for the strongest.
 
-    The background, an even light or a slope, is taken away, the noise on it too, and so are specks of dust. Whether
-    the picture is light on dark or dark on light makes no difference.
+    The background, a constant or a linear gradient, is subtracted; noise and small components (dust) are removed. The
+    result does not depend on the polarity, light on dark or dark on light.
 
     Args:
-        grey: ImageFile (1, H, W) in [0, 1].
+        grey: Image (1, H, W) in [0, 1]. If its longest side is above ``WORKING_SIZE`` it is reduced to that.
 
     Returns:
-        Floats (1, H, W) in [0, 1]; zeros if nothing stands out.
+        Floats (1, H, W) in [0, 1], zeros without foreground.
     """
     longest = max(grey.shape[1:])
     if longest > WORKING_SIZE:
@@ -160,30 +180,30 @@ def extract_ink(grey: Tensor) -> Tensor:
     ink = grey[0] - background
     if -ink.min() > ink.max():
         ink = -ink
-    floor = 4 * noise if noise > 0.004 else 0.0
+    floor = NOISE_STDS * noise if noise > MIN_NOISE else 0.0
     top = float(ink.max())
-    if top - floor < 0.02:
+    if top - floor < MIN_CONTRAST:
         return torch.zeros_like(grey)
     ink = torch.where(ink > floor, ink / top, 0.0).clamp(0, 1)
-    parts, count = ndimage.label(ink.numpy() > 0.1, structure=np.ones((3, 3)))
+    parts, count = ndimage.label(ink.numpy() > FOREGROUND_THRESHOLD, structure=np.ones((3, 3)))
     if count > 1:
         mass = torch.from_numpy(ndimage.sum_labels(ink.numpy(), parts, np.arange(1, count + 1)))
-        dust = torch.nonzero(mass < 0.01 * mass.max())[:, 0] + 1
+        dust = torch.nonzero(mass < DUST_FRACTION * mass.max())[:, 0] + 1
         ink[torch.from_numpy(np.isin(parts, dust.numpy()))] = 0
         ink = ink / ink.max()
     return ink[None]
 
 
 def _crop_foreground(ink: Tensor) -> Tensor:
-    """Cut ink (1, H, W) down to what is stronger than a tenth."""
-    rows, columns = torch.nonzero(ink[0] > 0.1, as_tuple=True)
+    """Crop ink (1, H, W) to the bounding box of its foreground."""
+    rows, columns = torch.nonzero(ink[0] > FOREGROUND_THRESHOLD, as_tuple=True)
     if not len(rows):
         return ink
     return ink[:, int(rows.min()) : int(rows.max()) + 1, int(columns.min()) : int(columns.max()) + 1]
 
 
 def _fit_box(ink: Tensor, box: int) -> Tensor:
-    """Resize ink (1, H, W) to fit a box, its aspect kept; what is within a pixel of fitting stays as it is."""
+    """Crop ink (1, H, W) and resize it to fit a box, with its aspect ratio kept; not if it fits within one pixel."""
     ink = _crop_foreground(ink)
     if box - 1 <= max(ink.shape[1:]) <= box:
         return ink
@@ -192,6 +212,7 @@ def _fit_box(ink: Tensor, box: int) -> Tensor:
 
 
 def _paste(ink: Tensor, size: int, top: int, left: int) -> Tensor:
+    """Return a black image (1, 1, size, size) with ink pasted at a position, moved inside if necessary."""
     height, width = ink.shape[1:]
     top, left = min(max(top, 0), size - height), min(max(left, 0), size - width)
     canvas = torch.zeros(1, 1, size, size)
@@ -200,16 +221,16 @@ def _paste(ink: Tensor, size: int, top: int, left: int) -> Tensor:
 
 
 def centred_digit(grey: Tensor, size: int = 28, box: int = 20) -> Tensor:
-    """Bring a picture of one digit to MNIST's form (LeCun et al., 1998, section III A).
+    """Normalise an image of one digit as in MNIST (LeCun et al., 1998, section III A).
 
-    The digit is made light on black, cut out, fitted into a box of 20x20 pixels and placed so that its centre of mass
-    is the centre of the 28x28 pixels: in MNIST's files the middle of pixel 14, counted from 0.
+    The digit is made light on black, cropped, resized to fit a box of 20x20 pixels and placed with its centre of mass
+    at the centre of the 28x28 pixels: in the files of MNIST the middle of pixel 14, counted from 0.
 
     Args:
-        grey: ImageFile (1, H, W) in [0, 1] of either polarity.
+        grey: Image (1, H, W) in [0, 1] of either polarity.
         size: Side of the result in pixels.
-        box: Side of the box that holds the digit; where it is all of the result, the digit stands in the middle,
-            and a picture of this size is not resized.
+        box: Side of the box of the digit in pixels. If equal to ``size``, the digit is centred by its bounding box, and
+            an image of this size is not resized.
 
     Returns:
         Floats (1, 1, size, size) in [0, 1].
@@ -229,13 +250,13 @@ def centred_digit(grey: Tensor, size: int = 28, box: int = 20) -> Tensor:
 
 
 def upright_garment(grey: Tensor, size: int = 28) -> Tensor:
-    """Bring a picture of a garment to Fashion-MNIST's form (Xiao et al., 2017, section 2).
+    """Normalise an image of a garment as in Fashion-MNIST (Xiao et al., 2017, section 2).
 
-    The garment is made light on black, cut out, fitted into the whole square, its aspect kept, and centred. A picture
-    of 28x28 pixels is not resized.
+    The garment is made light on black, cropped, resized to fit the square with its aspect ratio kept, and centred. An
+    image of 28x28 pixels is not resized.
 
     Args:
-        grey: ImageFile (1, H, W) in [0, 1] of either polarity.
+        grey: Image (1, H, W) in [0, 1] of either polarity.
         size: Side of the result in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Base of the datamodules of labelled texts."""
+"""Base class of the datamodules of labelled texts."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 
 class Labelled(NamedTuple):
-    """Texts, the numbers of their classes, and the number of the group that each belongs to."""
+    """Texts with the class index and the group of each."""
 
     texts: list[str]
     labels: list[int]
     groups: list[int]
 
     def take(self, rows: Any) -> Labelled:
-        """Return the rows of the given numbers."""
+        """Return the rows of the given indices."""
         return Labelled(*([column[i] for i in rows] for column in self))
 
 
 class TextDataModule(TensorDataModule):
-    """Base of the datamodules of labelled texts.
+    """Base class of the datamodules of labelled texts.
 
-    A row is a text's token ids, (T,) filled up with 0, and its class. The subword vocabulary is learned from the
-    training rows alone, after validation and test were set aside. Training batches hold texts of about the same length
-    and are cut to the longest of them.
+    A row is the token ids (T,) of a text, padded with 0, and its class. The subword vocabulary is learned from the
+    training split alone. Training batches are bucketed by length and truncated to their longest text.
 
     Args:
-        vocab_size: Number of tokens.
-        max_length: Largest number of tokens of a text; the rest of a longer one is left out.
-        lowercase: Whether case is dropped.
+        vocab_size: Size of the vocabulary.
+        max_length: Largest number of tokens of a text; longer texts are truncated.
+        lowercase: Whether texts are converted to lower case.
         **common: Arguments of ``TensorDataModule``.
     """
 
@@ -54,19 +53,19 @@ class TextDataModule(TensorDataModule):
         self._vocabulary: Vocabulary | None = None
 
     def read_all(self) -> dict[str, Labelled]:
-        """Read all texts: ``train`` and ``test``, and ``val`` where the source defines one."""
+        """Read the texts of ``train`` and ``test``, and of ``val`` where the source defines one."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no texts")
 
     def clean_text(self, text: str) -> str:
-        """Return a text as people write; a source whose texts were cut into words puts them together again."""
+        """Return a text as it is written by users; overridden for sources of tokenized texts."""
         return text
 
     def add_synthetic(self, train: Labelled) -> Labelled:
-        """Return the training texts with such as are made from them, if a source makes any."""
+        """Return the training texts with synthetic ones added; overridden for sources that derive some."""
         return train
 
     def split_texts(self, train: Labelled) -> tuple[Any, Any]:
-        """Return the row numbers that are trained on and those set aside for validation."""
+        """Return the row indices of the training split and of the validation split."""
         return stratified_split(torch.tensor(train.labels), self.val_size, self.seed)
 
     def text_splits(self) -> dict[str, Labelled]:
@@ -89,7 +88,7 @@ class TextDataModule(TensorDataModule):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The subwords, learned from the training texts once."""
+        """Subword vocabulary, learned from the training split once."""
         if self._vocabulary is None:
             self._vocabulary = Vocabulary.train(
                 self.text_splits()["train"].texts, self.vocab_size, lowercase=self.lowercase
@@ -98,7 +97,7 @@ class TextDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Classes, the vocabulary as JSON, its size and the largest number of tokens."""
+        """Classes, vocabulary as JSON, its size and the largest number of tokens."""
         return {
             "num_classes": len(self.class_names),
             "class_names": self.class_names,
@@ -108,7 +107,7 @@ class TextDataModule(TensorDataModule):
         }
 
     def load(self) -> dict[str, Split]:
-        """Turn the texts into token ids."""
+        """Encode the texts as token ids."""
         splits = {}
         for name, part in self.text_splits().items():
             ids, _ = pad_sequences(self.vocabulary.encode(part.texts), self.max_length)
@@ -116,7 +115,7 @@ class TextDataModule(TensorDataModule):
         return splits
 
     def sha256(self) -> str:
-        """Return the checksum of all texts and labels, however they are divided."""
+        """Return the SHA-256 checksum of all texts and labels, independent of the validation split."""
         digest = hashlib.sha256()
         for name, part in sorted(self.read_all().items()):
             for text, label in zip(part.texts, part.labels):
@@ -128,10 +127,10 @@ class TextDataModule(TensorDataModule):
         return (split.column(0) != 0).sum(1)
 
     def to_natural_units(self, x: Tensor) -> Tensor:
-        """Cut ids (N, T) to the longest row and make them int64."""
+        """Truncate ids (N, T) to the longest row and convert them to int64."""
         used = (x != 0).any(0).nonzero()
         return x[:, : int(used[-1]) + 1 if len(used) else 1].long()
 
     def read(self, source: str) -> list[str]:  # type: ignore[override]
-        """Read a text file, a text a line, or take the string for the text itself."""
+        """Read a text file with one text per line, or return the string itself as a text."""
         return read_lines(source)

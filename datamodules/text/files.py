@@ -1,4 +1,4 @@
-"""Text files: lines and encodings."""
+"""Reading of text files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def read_lines(source: str) -> list[str]:
-    """Return the lines of a text file, or the string itself where there is no such file.
+    """Return the lines of a text file, or the string itself if it is not the path of a file.
 
     Raises:
-        FileNotFoundError: If the string looks like a path of a text file that is not there.
-        ValueError: If the file is empty or no UTF-8.
+        FileNotFoundError: If the string looks like the path of a text file that does not exist.
+        ValueError: If the file is empty or not UTF-8.
     """
     path = Path(source)
     if not os.path.isfile(source):  # a text may be too long for a path
@@ -25,10 +25,10 @@ def read_lines(source: str) -> list[str]:
 
 
 def decode_utf8(content: bytes, name: str) -> str:
-    """Return the content of a file as text.
+    """Decode the content of a UTF-8 file, with or without a byte order mark.
 
     Raises:
-        ValueError: If it is no UTF-8; the line says where.
+        ValueError: If the content is not UTF-8; the message gives the line and the byte.
     """
     try:
         return content.decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""Subword vocabularies: from strings to token ids and back."""
+"""Subword vocabularies: conversion between strings and token ids."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from datamodules.errors import needs
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 """Ids of the special tokens: padding, an unknown subword, and the start and the end of a sequence."""
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+"""Strings of the special tokens, in the order of their ids."""
 
 
 class Vocabulary:
-    """A subword vocabulary of Hugging Face's ``tokenizers``; ``json`` is all of it, as one string.
+    """A subword vocabulary of Hugging Face's ``tokenizers``, serialised in the attribute ``json``.
 
     Args:
-        json: What ``Vocabulary.json`` was.
+        json: Serialised tokenizer, such as ``Vocabulary.json``.
 
     Raises:
-        ValueError: If the string is no tokenizer.
+        ValueError: If the string is not a serialised tokenizer.
     """
 
     def __init__(self, json: str) -> None:
@@ -32,24 +33,25 @@ class Vocabulary:
             self._tokenizer = needs("tokenizers", "text").Tokenizer.from_str(json)
         except ModuleNotFoundError:
             raise
-        except Exception as error:  # the library raises bare exceptions
+        except Exception as error:  # the library raises plain Exception
             raise ValueError(f"not a tokenizer of Hugging Face's tokenizers ({error})") from None
         self.json = json
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int, *, lowercase: bool = False) -> Vocabulary:
-        """Learn byte-pair encoding (Sennrich, Haddow & Birch, 2016) from texts.
+        """Learn a vocabulary by byte-pair encoding (Sennrich, Haddow & Birch, 2016).
 
-        Text is brought to Unicode's form NFKC first. Words keep the space before them, so text comes back as it was but
-        for its runs of spaces. A character that the texts do not have is spelled in bytes, and nothing is unknown.
+        Texts are normalised to Unicode NFKC. Subwords include the preceding space, so that decoding restores the
+        normalised text up to runs of spaces. Characters outside the vocabulary are encoded as bytes, so that no token
+        is unknown.
 
         Args:
-            texts: The training split's texts, and no others.
-            size: Number of tokens, the special ones and the 256 bytes included.
-            lowercase: Whether case is dropped.
+            texts: Texts of the training split.
+            size: Size of the vocabulary, including the special tokens and 256 bytes.
+            lowercase: Whether texts are converted to lower case.
 
         Raises:
-            ValueError: If ``size`` leaves no room for subwords, or the texts are too few for so many.
+            ValueError: If ``size`` is too small for any subword, or larger than the texts allow.
         """
         library = needs("tokenizers", "text")
         if size < 300:
@@ -73,6 +75,7 @@ class Vocabulary:
             ]
         )
         bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+        # limit_alphabet, set by hand, keeps rare characters from displacing subwords; they are encoded as bytes.
         trainer = library.trainers.BpeTrainer(
             vocab_size=size, special_tokens=[*SPECIAL, *bytes_], show_progress=False, limit_alphabet=1000
         )
@@ -87,12 +90,12 @@ class Vocabulary:
         return self._tokenizer.get_vocab_size()
 
     def encode(self, texts: Sequence[str], *, ends: bool = False) -> list[list[int]]:
-        """Turn texts into token ids, between ``START`` and ``END`` if ``ends``."""
+        """Encode texts as token ids, enclosed in ``START`` and ``END`` if ``ends``."""
         found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
         return [[START, *ids, END] for ids in found] if ends else found
 
     def encode_padded(self, texts: Sequence[str], max_length: int, *, ends: bool = False) -> Tensor:
-        """Turn texts into token ids (N, T), int64, padded with ``PAD`` and truncated to ``max_length``.
+        """Encode texts as token ids (N, T), int64, padded with ``PAD`` and truncated to ``max_length``.
 
         Args:
             texts: The texts.
@@ -108,7 +111,7 @@ class Vocabulary:
         return torch.from_numpy(pad_sequences(rows, max_length)[0]).long()
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
-        """Turn token ids into texts, each up to its first ``END``; special tokens are skipped."""
+        """Decode token ids to texts, each up to its first ``END``; special tokens are skipped."""
         kept = []
         for row in rows:
             ids = list(row)
@@ -117,14 +120,14 @@ class Vocabulary:
         return self._tokenizer.decode_batch(kept, skip_special_tokens=False)
 
     def subwords(self, n: int) -> tuple[list[int], list[str]]:
-        """Return ids and subwords of the first ``n`` merges of byte-pair encoding, roughly the most frequent."""
+        """Return ids and subwords of the first ``n`` merges of byte-pair encoding, approximately the most frequent."""
         words = ((i, self._tokenizer.id_to_token(i)) for i in range(len(SPECIAL), len(self)))
         kept = [(i, word.replace("\u2581", "_")) for i, word in words if not word.startswith("<0x")]
         longer = [(i, word) for i, word in kept if len(word.strip("_")) > 1][:n]
         return [i for i, _ in longer], [word for _, word in longer]
 
     def pieces(self, row: Sequence[int]) -> list[str]:
-        """Return the text of each token id by itself; special tokens by name."""
+        """Return the text of each token id; special tokens are given by name."""
         names = {PAD: "", UNKNOWN: "<unknown>", START: "<start>", END: "<end>"}
         found = self._tokenizer.decode_batch([[i] for i in row], skip_special_tokens=False)
         return [names.get(i, text.strip()) for i, text in zip(row, found)]
@@ -137,10 +140,10 @@ def vocabulary_from_json(json: str) -> Vocabulary:
 
 
 def pad_sequences(rows: Sequence[Sequence[int]], longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of ids as one array filled up with ``PAD`` and cut at ``longest``, and their lengths.
+    """Return sequences of ids as one array, padded with ``PAD`` and truncated to ``longest``, and their lengths.
 
     Returns:
-        Ids (N, T) as int16, or int32 where an id does not fit, and lengths (N,) as int64. T is at least 1.
+        Ids (N, T) as int16, or as int32 if an id does not fit, and lengths (N,) as int64. T is at least 1.
     """
     lengths = np.array([min(len(row), longest) for row in rows], dtype=np.int64)
     largest = max((max(row, default=0) for row in rows), default=0)

@@ -1,8 +1,8 @@
-"""What a verification measures beside the model: baselines on the same split, and further quantities of the model.
+"""Baselines on a model's data, and measures: further metrics of the model itself.
 
-Both take the trained model and its datamodule. A baseline returns metrics of another method, chosen on validation and
-opened on test once; of the model it knows the hyper-parameters alone, and what follows from them.
-A measure returns metrics of the model.
+Both take the trained model and its datamodule. A baseline returns metrics of another method, which is selected on the
+validation split and evaluated once on the test split; of the model it uses the hyper-parameters alone, and what follows
+from them. A measure returns metrics of the model.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ MEASURES: dict[str, Measure] = {
     "solved": solved,
     "translations": translation_scores,
 }
-"""The further quantities by name."""
+"""The measures by name."""
 
 
 def measure(kind: str, name: str, model: Any, data: Any) -> Measurement:
@@ -83,7 +83,7 @@ def measure(kind: str, name: str, model: Any, data: Any) -> Measurement:
         data: Its datamodule.
 
     Raises:
-        ValueError: If the name is unknown; the message gives the nearest.
+        ValueError: If the name is unknown; the message names the nearest known one.
     """
     known = BASELINES if kind == "baseline" else MEASURES
     if name not in known:

@@ -1,4 +1,4 @@
-"""Beside the classifiers."""
+"""Baselines for the classifiers, and measures of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 
 
 def svc(model: Any, data: Any) -> dict[str, float]:
-    """Support vector classifier with a radial kernel (Cortes & Vapnik, 1995), from scikit-learn.
+    """Support vector classifier with a Gaussian kernel (Cortes & Vapnik, 1995), from scikit-learn.
 
-    C and gamma are chosen by the accuracy on the validation rows; features are standardised.
+    C and gamma are selected by validation accuracy from a grid set by hand; the features are standardised.
     """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -29,7 +29,7 @@ def svc(model: Any, data: Any) -> dict[str, float]:
 
 
 def softmax_regression(model: Any, data: Any) -> dict[str, float]:
-    """Multinomial logistic regression with an L2 penalty, from scikit-learn; C is chosen on the validation rows."""
+    """Multinomial logistic regression with L2 penalty, from scikit-learn; C is selected by validation accuracy."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -45,24 +45,24 @@ def softmax_regression(model: Any, data: Any) -> dict[str, float]:
 
 
 def coefficient_error(model: Any, data: Any) -> dict[str, float]:
-    """Largest elementwise relative error of a binary logistic regression against scikit-learn's coefficients.
+    """Maximum relative error of the coefficients of a binary logistic regression, compared with scikit-learn's.
 
-    scikit-learn minimises C sum(loss) + |w|^2 / 2; with C = 1 / (n l2) that is the model's objective times n C. Both
-    take the training rows standardised by the model's own constants. The intercept counts as a coefficient.
+    scikit-learn minimises C sum(loss) + |w|^2 / 2; for C = 1 / (n l2) that is the model's objective times n C. Both
+    take the training samples standardised by the model's constants. The intercept counts as a coefficient.
     """
     from sklearn.linear_model import LogisticRegression
 
     x, y = data.arrays("train")
-    standardize, layer = model.net[0], next(part for part in model.net if hasattr(part, "weight"))
+    standardize, layer = model.net[0], next(module for module in model.net if hasattr(module, "weight"))
     x = (x.astype(np.float64) - standardize.mean.double().numpy()) / standardize.std.double().numpy()
     reference = LogisticRegression(C=1 / (len(x) * model.hparams["l2"]), tol=1e-10, max_iter=100_000).fit(x, y)
-    wanted = np.append(reference.coef_[0], reference.intercept_)
+    expected = np.append(reference.coef_[0], reference.intercept_)
     found = np.append(layer.weight.detach().double().numpy()[0], layer.bias.detach().double().numpy())
-    return {"coefficient_error": float(np.max(np.abs(found - wanted) / np.abs(wanted)))}
+    return {"coefficient_error": float(np.max(np.abs(found - expected) / np.abs(expected)))}
 
 
 def solved(model: Any, data: Any) -> dict[str, float]:
-    """Whether every test row is answered right, 1 or 0; its mean over seeds is the rate of success."""
+    """1 if all test samples are classified correctly, else 0; the mean over seeds is the success rate."""
     import torch
 
     x, y = data.splits["test"].tensors

@@ -1,4 +1,4 @@
-"""Beside the codes of documents."""
+"""Baselines for the codes of documents, and a measure of them."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 from zoo.metrics import cosine_similarity, precision_at_recall
 
 RECALLS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
-"""Recalls at which retrieval is measured."""
+"""Recalls at which the precision of retrieval is measured; set by hand."""
 
 
 def _precisions(codes: np.ndarray, topics: np.ndarray, split: str = "test") -> dict[str, float]:
-    """Precision at ``RECALLS``: each document with a topic looks for the others of its split that share one."""
+    """Return the precisions at ``RECALLS``; each document is a query for others of its split with a common topic."""
     codes, topics = codes[topics.any(1)], topics[topics.any(1)].astype(np.float32)
-    alike = cosine_similarity(torch.from_numpy(codes).float(), torch.from_numpy(codes).float())
+    similarity = cosine_similarity(torch.from_numpy(codes).float(), torch.from_numpy(codes).float())
     relevant = torch.from_numpy(topics @ topics.T > 0).fill_diagonal_(False)
-    found = precision_at_recall(alike.fill_diagonal_(-np.inf), relevant, RECALLS).tolist()
+    found = precision_at_recall(similarity.fill_diagonal_(-np.inf), relevant, RECALLS).tolist()
     return {f"{split}_precision_at_recall_{100 * r:g}": value for r, value in zip(RECALLS, found)}
 
 
 def document_retrieval(model: Any, data: Any) -> dict[str, float]:
-    """Precision at each recall of documents of a shared topic, found by the cosine of the model's codes.
+    """Precision at each of ``RECALLS`` of document retrieval by the cosine similarity of the model's codes.
 
-    Each test document with a topic is a query; it looks among the other test documents with a topic (Hinton &
-    Salakhutdinov, 2006).
+    Each test document with a topic is a query for the other test documents that share one (Hinton & Salakhutdinov,
+    2006).
     """
     x, topics = data.splits["test"].tensors
     return _precisions(model.encode(data.to_natural_units(x)).numpy(), topics.numpy())
@@ -35,8 +35,8 @@ def document_retrieval(model: Any, data: Any) -> dict[str, float]:
 def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
     """Return the test documents' codes (N, components) by latent semantic analysis (Deerwester et al., 1990).
 
-    The words are weighted in the way of four that retrieves best in validation: shares, logarithms of counts, TF-IDF,
-    and TF-IDF of logarithms.
+    The weighting of the words is selected by validation precision from four: relative frequencies, log counts, TF-IDF
+    and TF-IDF of log counts.
     """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfTransformer
@@ -46,11 +46,11 @@ def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
     data.setup()
     counts = {split: data.splits[split].tensors[0].numpy() for split in ("train", "val", "test")}
     topics = data.splits["val"].tensors[1].numpy()
-    shares = FunctionTransformer(lambda rows: data.to_natural_units(torch.from_numpy(rows)).numpy())
+    frequencies = FunctionTransformer(lambda rows: data.to_natural_units(torch.from_numpy(rows)).numpy())
     candidates = [
         make_pipeline(weighting, TruncatedSVD(components, random_state=0)).fit(counts["train"])
         for weighting in (
-            shares,
+            frequencies,
             FunctionTransformer(np.log1p),
             TfidfTransformer(),
             TfidfTransformer(sublinear_tf=True),
@@ -63,6 +63,6 @@ def latent_semantic_analysis(data: Any, components: int) -> np.ndarray:
 
 
 def lsa(model: Any, data: Any, components: int) -> dict[str, float]:
-    """Retrieve documents by latent semantic analysis with a number of dimensions."""
+    """Precision of document retrieval by latent semantic analysis with ``components`` dimensions."""
     codes = latent_semantic_analysis(data, components)
     return _precisions(codes, data.splits["test"].tensors[1].numpy())

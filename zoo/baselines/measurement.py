@@ -1,4 +1,4 @@
-"""What a baseline or a measure returns."""
+"""Results of baselines and measures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 
 class Measurement(NamedTuple):
-    """Metrics, and a text for the user that says more of them than numbers do."""
+    """Metrics by name, and an optional report as text."""
 
     metrics: dict[str, float]
     report: str = ""
 
 
 Measure = Callable[[Any, Any], "dict[str, float] | Measurement"]
-"""Function of the trained model and its datamodule to metrics by name, or to a ``Measurement``."""
+"""Function from the trained model and its datamodule to metrics by name, or to a ``Measurement``."""

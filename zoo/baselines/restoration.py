@@ -1,4 +1,4 @@
-"""Beside the restored pictures: what a user would reach for otherwise."""
+"""Baselines for denoising, inpainting and colorization, and measures of the restored images."""
 
 from __future__ import annotations
 
@@ -12,57 +12,58 @@ import torch
 from torch import Tensor
 
 from zoo.errors import needs
+from zoo.metrics.images import psnr
 from zoo.nn import CORRUPTIONS, luma
 
 SLOW_ROWS = 1_000
-"""Test pictures on which the slow denoisers are measured, the first ones."""
+"""Number of test images, the first ones, for the slow denoisers; set by hand."""
 TUNING_ROWS = 300
-"""Validation pictures on which their settings are chosen, and training pictures on which their levels are fitted."""
+"""Number of validation images for the selection of their settings, and of training images for the fit of their levels;
+set by hand."""
 NONLOCAL_SETTINGS = ((3, 5, 7), (0.1, 0.15, 0.2, 0.3), (0.2, 0.25, 0.3, 0.35))
-"""Patch sizes, strengths and noise levels that non-local means chooses from."""
+"""Grid of patch sizes, filter strengths and noise levels for non-local means; set by hand."""
 HOLES = {"hole": ("erase", 0.25), "stroke": ("strokes", 3.0)}
-"""Holes that inpainting is measured on: name, corruption and strength."""
+"""Test holes for inpainting by name: corruption and strength, the defaults of the corruptions."""
 
 Filter = Callable[[np.ndarray], np.ndarray]
-"""From a channel (H, W) to its restored form."""
+"""Function from a channel (H, W) to the restored channel."""
 Restorer = Callable[[np.ndarray], np.ndarray]
-"""From pictures (N, C, H, W) to their restored form."""
+"""Function from images (N, C, H, W) to the restored images."""
 
 
 def _examples(model: Any, data: Any, split: str, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return pictures of a split and their corrupted form, (N, C, H, W) each.
+    """Return original and corrupted images (N, C, H, W) of a split.
 
-    For test they are the very ones that the model is tested on in one process, whatever its device: both draw on the
-    CPU, batch by batch.
+    Those of the test split equal the ones that the model is tested on in a single process on any device, since both are
+    drawn on the CPU, batch by batch.
     """
     data.setup()
-    draws, clean, seen, rows = torch.Generator().manual_seed(0), [], [], 0
+    generator, clean, corrupted, rows = torch.Generator().manual_seed(0), [], [], 0
     batches = (
         data.test_dataloader() if split == "test" else [data.splits[split].take(np.arange(limit or 20_000)).tensors]
     )
     for batch in batches:
         x = data.to_natural_units(batch[0])
         clean.append(x)
-        seen.append(model.corrupt(x, draws))
+        corrupted.append(model.corrupt(x, generator))
         rows += len(x)
         if limit and rows >= limit:
             break
-    return torch.cat(clean)[:limit].numpy(), torch.cat(seen)[:limit].numpy()
+    return torch.cat(clean)[:limit].numpy(), torch.cat(corrupted)[:limit].numpy()
 
 
 def mean_psnr(restored: np.ndarray, clean: np.ndarray) -> float:
-    """Return the mean over pictures (N, ...) in [0, 1] of each one's PSNR in dB, clipped to [0, 1] first."""
-    errors = np.square(np.clip(restored, 0, 1) - clean).reshape(len(clean), -1).mean(1)
-    return float(np.mean(-10 * np.log10(np.maximum(errors, 1e-10))))
+    """Return the mean PSNR in dB of restored images (N, ...), clipped to [0, 1]."""
+    return float(psnr(torch.from_numpy(np.clip(restored, 0, 1)), torch.from_numpy(clean)).mean())
 
 
-def _measured(restorer: Restorer, model: Any, data: Any, limit: int | None = None) -> dict[str, float]:
+def _test_psnr(restorer: Restorer, model: Any, data: Any, limit: int | None = None) -> dict[str, float]:
     clean, noisy = _examples(model, data, "test", limit)
     return {"test_psnr": mean_psnr(restorer(noisy), clean)}
 
 
 def least_squares(model: Any, data: Any) -> Restorer:
-    """Return the linear map from noisy pixels to clean ones, fitted on training, its ridge chosen on validation."""
+    """Return ridge regression from corrupted to original pixels, with a penalty selected by validation PSNR."""
     from sklearn.linear_model import Ridge
 
     def flat(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -78,43 +79,43 @@ def least_squares(model: Any, data: Any) -> Restorer:
 
 
 def linear_denoiser(model: Any, data: Any) -> dict[str, float]:
-    """Linear least squares from the noisy pixels to the clean ones, with a ridge chosen on validation."""
-    return _measured(least_squares(model, data), model, data)
+    """Ridge regression from corrupted to original pixels, with a penalty selected by validation PSNR."""
+    return _test_psnr(least_squares(model, data), model, data)
 
 
 def _tuned(model: Any, data: Any, filters: list[Filter]) -> Restorer:
-    """Return the filter that does best in validation, its levels mapped back by a line fitted on training pictures.
+    """Return the filter with the best validation PSNR and a linear map of its levels, fitted on training images.
 
-    The line undoes what clipping the noise does to dark and light parts; without it a classical filter, which knows
-    nothing of clipping, would lose for that alone.
+    The linear map corrects the bias that clipping of the noise causes in dark and light regions, which classical
+    filters do not model.
     """
 
-    def apply(one: Filter, pictures: np.ndarray) -> np.ndarray:
-        return np.stack([np.stack([one(channel) for channel in picture]) for picture in pictures])
+    def apply(restore: Filter, images: np.ndarray) -> np.ndarray:
+        return np.stack([np.stack([restore(channel) for channel in image]) for image in images])
 
     clean, noisy = _examples(model, data, "train", TUNING_ROWS)
-    lines = [np.polyfit(apply(one, noisy).ravel(), clean.ravel(), 1) for one in filters]
+    lines = [np.polyfit(apply(restore, noisy).ravel(), clean.ravel(), 1) for restore in filters]
     clean, noisy = _examples(model, data, "val", TUNING_ROWS)
-    scores = [mean_psnr(np.polyval(line, apply(one, noisy)), clean) for one, line in zip(filters, lines)]
+    scores = [mean_psnr(np.polyval(line, apply(restore, noisy)), clean) for restore, line in zip(filters, lines)]
     best = int(np.argmax(scores))
-    return lambda pictures: np.polyval(lines[best], apply(filters[best], pictures))
+    return lambda images: np.polyval(lines[best], apply(filters[best], images))
 
 
 def tuned_total_variation(model: Any, data: Any) -> Restorer:
-    """Return total variation denoising (Chambolle, 2004), from scikit-image, its weight chosen on validation."""
+    """Return total variation denoising (Chambolle, 2004), from scikit-image, with a weight selected on validation."""
     tv = needs("skimage.restoration", "image").denoise_tv_chambolle
     return _tuned(model, data, [partial(tv, weight=weight) for weight in (0.2, 0.3, 0.5, 0.7, 1.0, 1.5)])
 
 
 def total_variation(model: Any, data: Any) -> dict[str, float]:
-    """Total variation denoising (Chambolle, 2004), from scikit-image, its weight chosen on validation."""
-    return _measured(tuned_total_variation(model, data), model, data, SLOW_ROWS)
+    """Total variation denoising (Chambolle, 2004), from scikit-image, with a weight selected on validation."""
+    return _test_psnr(tuned_total_variation(model, data), model, data, SLOW_ROWS)
 
 
 def wavelet_settings(shape: tuple[int, ...]) -> list[tuple[float, str, int]]:
-    """Return the noise levels, wavelets and depths to choose from for pictures (H, W) or (C, H, W).
+    """Return a grid of noise levels, wavelets and numbers of levels for images (H, W) or (C, H, W); set by hand.
 
-    A depth at which the wavelet is longer than what is left of the picture is no choice.
+    Levels at which the wavelet is longer than the image are excluded.
     """
     depth = needs("pywt", "image").dwt_max_level
     sigmas, kinds = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.7), ("db1", "db2", "sym4")
@@ -123,38 +124,38 @@ def wavelet_settings(shape: tuple[int, ...]) -> list[tuple[float, str, int]]:
 
 
 def wavelet(model: Any, data: Any) -> dict[str, float]:
-    """Wavelet shrinkage (Chang, Yu & Vetterli, 2000), from scikit-image, its settings chosen on validation.
+    """Wavelet shrinkage (Chang, Yu & Vetterli, 2000), from scikit-image, with settings selected on validation.
 
-    PyWavelets does the transform; each picture's own noise is not estimated, since it is known to be alike in all.
+    PyWavelets computes the transform. The noise level is not estimated for each image, since it is the same in all.
     """
     shrink = needs("skimage.restoration", "image").denoise_wavelet
     filters: list[Filter] = [
         partial(shrink, sigma=sigma, wavelet=kind, wavelet_levels=depth, method="BayesShrink")
         for sigma, kind, depth in wavelet_settings(model.sample_shape)
     ]
-    return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
+    return _test_psnr(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
 def nonlocal_means(model: Any, data: Any) -> dict[str, float]:
-    """Non-local means (Buades, Coll & Morel, 2005), from scikit-image, its settings chosen on validation."""
+    """Non-local means (Buades, Coll & Morel, 2005), from scikit-image, with settings selected on validation."""
     nlm = needs("skimage.restoration", "image").denoise_nl_means
     filters: list[Filter] = [
         partial(nlm, patch_size=size, patch_distance=7, h=h, sigma=sigma, fast_mode=True)
         for size, h, sigma in itertools.product(*NONLOCAL_SETTINGS)
     ]
-    return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
+    return _test_psnr(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
 def median(model: Any, data: Any) -> dict[str, float]:
-    """Median filter (Tukey, 1974), from SciPy, its size chosen on validation."""
+    """Median filter (Tukey, 1974), from SciPy, with a size selected on validation."""
     from scipy.ndimage import median_filter
 
     filters: list[Filter] = [partial(median_filter, size=size) for size in (2, 3, 4, 5, 7)]
-    return _measured(_tuned(model, data, filters), model, data, SLOW_ROWS)
+    return _test_psnr(_tuned(model, data, filters), model, data, SLOW_ROWS)
 
 
-def _with_holes(data: Any, corruption: str, strength: float) -> tuple[Tensor, Tensor]:
-    """Return the test pictures (N, C, H, W) and masks (N, 1, H, W), always the same ones."""
+def _test_holes(data: Any, corruption: str, strength: float) -> tuple[Tensor, Tensor]:
+    """Return the test images (N, C, H, W) and masks (N, 1, H, W) of holes, drawn with a fixed seed."""
     data.setup()
     x = data.to_natural_units(data.splits["test"].tensors[0])
     draw = CORRUPTIONS[corruption].holes
@@ -162,38 +163,31 @@ def _with_holes(data: Any, corruption: str, strength: float) -> tuple[Tensor, Te
     return x, draw(x, strength, torch.Generator().manual_seed(0))
 
 
-def hole_psnr(restored: Tensor, x: Tensor, mask: Tensor) -> float:
-    """Return the mean over pictures of the PSNR in dB inside each one's holes."""
-    inside = mask.flatten(1).sum(1) * x.shape[1]
-    errors = ((restored - x).square() * mask).flatten(1).sum(1) / inside
-    return float((-10 * errors.clamp_min(1e-10).log10()).mean())
-
-
 def filled(model: Any, data: Any) -> dict[str, float]:
-    """PSNR inside the holes that the model fills: rectangles of a quarter of the area, and three strokes."""
+    """PSNR of the model inside of holes: rectangles of a quarter of the area, and three strokes."""
     found = {}
     for name, (corruption, strength) in HOLES.items():
-        x, mask = _with_holes(data, corruption, strength)
-        pieces = [model.reconstruct(a, mask=b) for a, b in zip(x.split(256), mask.split(256))]
-        found[f"test_{name}_psnr"] = hole_psnr(torch.cat(pieces), x, mask)
+        x, mask = _test_holes(data, corruption, strength)
+        restored = [model.reconstruct(a, mask=b) for a, b in zip(x.split(256), mask.split(256))]
+        found[f"test_{name}_psnr"] = float(psnr(torch.cat(restored), x, mask).mean())
     return found
 
 
 def biharmonic(model: Any, data: Any) -> dict[str, float]:
-    """Biharmonic inpainting (Damelin & Hoang, 2018), from scikit-image, in the same holes of the same pictures."""
+    """PSNR of biharmonic inpainting (Damelin & Hoang, 2018), from scikit-image, inside of the holes of ``filled``."""
     inpaint = needs("skimage.restoration", "image").inpaint_biharmonic
     found = {}
     for name, (corruption, strength) in HOLES.items():
-        x, mask = _with_holes(data, corruption, strength)
-        seen = x.masked_fill(mask, 0.0).permute(0, 2, 3, 1).numpy()
-        pictures = [inpaint(picture, hole[0], channel_axis=-1) for picture, hole in zip(seen, mask.numpy())]
-        restored = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).clamp(0, 1)
-        found[f"test_{name}_psnr"] = hole_psnr(restored, x, mask)
+        x, mask = _test_holes(data, corruption, strength)
+        masked = x.masked_fill(mask, 0.0).permute(0, 2, 3, 1).numpy()
+        images = [inpaint(image, hole[0], channel_axis=-1) for image, hole in zip(masked, mask.numpy())]
+        restored = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).clamp(0, 1)
+        found[f"test_{name}_psnr"] = float(psnr(restored, x, mask).mean())
     return found
 
 
-def _colour_figures(restored: Tensor, x: Tensor) -> dict[str, float]:
-    """Return SSIM (Wang et al., 2004), over the three channels, and CIEDE2000, a pixel, means over all pictures."""
+def _colour_metrics(restored: Tensor, x: Tensor) -> dict[str, float]:
+    """Return the mean SSIM (Wang et al., 2004) over the three channels and the mean CIEDE2000 over the pixels."""
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
     color = needs("skimage.color", "image")
@@ -210,36 +204,37 @@ def _colour_figures(restored: Tensor, x: Tensor) -> dict[str, float]:
 
 
 def colour_scores(model: Any, data: Any) -> dict[str, float]:
-    """SSIM and CIEDE2000 (Sharma, Wu & Dalal, 2005) of the coloured test pictures."""
+    """SSIM and CIEDE2000 (Sharma, Wu & Dalal, 2005) of the model's colorized test images."""
     data.setup()
     x = data.to_natural_units(data.splits["test"].tensors[0])
     restored = torch.cat([model.reconstruct(luma(part).clamp(0, 1)) for part in x.split(256)])
-    return _colour_figures(restored, x)
+    return _colour_metrics(restored, x)
 
 
 def grey_copy(model: Any, data: Any) -> dict[str, float]:
-    """The grey picture itself as red, green and blue."""
+    """Grey images with the luma as red, green and blue: PSNR, SSIM and CIEDE2000."""
     data.setup()
     x = data.to_natural_units(data.splits["test"].tensors[0])
     grey = luma(x).clamp(0, 1).expand_as(x).contiguous()
-    return {"test_psnr": mean_psnr(grey.numpy(), x.numpy()), **_colour_figures(grey, x)}
+    return {"test_psnr": mean_psnr(grey.numpy(), x.numpy()), **_colour_metrics(grey, x)}
 
 
 def readable_samples(model: Any, data: Any) -> dict[str, float]:
-    """What ``cnn.mnist`` reads in 1,000 samples, always of the same codes.
+    """Quality and diversity of 1,000 samples of fixed codes, as classified by ``cnn.mnist``.
 
-    ``test_readable_samples`` is the share that it reads with a probability of 0.9 or more, and ``test_sample_classes``
-    exp(entropy) of the likeliest classes of all samples: 10 if each digit comes as often, 1 if all are the same.
+    ``test_readable_samples`` is the share with a class probability of 0.9 or more, and ``test_sample_classes`` is
+    exp(entropy) of the distribution of the predicted classes: 10 if all digits are equally frequent, 1 if all samples
+    have the same class.
 
-    A classifier that never saw anything else than digits may read a black picture or noise with certainty too. So the
-    first says how sharp the samples are if they are digits, and not that they are; such pictures fall into one or
-    two classes, which the second shows. Neither says whether samples are copies of training pictures.
+    A classifier trained on digits alone may classify black images or noise with high probability too. The first metric
+    thus measures the sharpness of samples that are digits, not whether they are; other images concentrate in one or two
+    classes, which the second metric shows. Neither detects copies of training images.
     """
     from zoo.pretrained import load_weights
 
-    reader = load_weights("cnn.mnist")
+    classifier = load_weights("cnn.mnist")
     with torch.no_grad():
-        probabilities = reader(model.sample(1_000, seed=0)).softmax(1)
+        probabilities = classifier(model.sample(1_000, seed=0)).softmax(1)
     shares = probabilities.argmax(1).bincount() / len(probabilities)
     return {
         "test_readable_samples": float((probabilities.amax(1) >= 0.9).float().mean()),

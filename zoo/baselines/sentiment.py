@@ -1,4 +1,4 @@
-"""Beside classifiers of sentiment: bags of words, and sentences in which a negation turns the sentiment round."""
+"""Baselines for the classification of sentiment, and accuracy on sentences whose sentiment a negation reverses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 Sentence = tuple[str, str]
-"""A text and ``positive`` or ``negative``."""
+"""A text and its label, ``positive`` or ``negative``."""
 
 EXAMPLES: list[Sentence] = [
     ("I love this car!", "positive"),
@@ -35,7 +35,7 @@ WORDS = {
     "noun": ("film", "movie", "car", "story"),
 }
 
-PATTERNS_ASIDE = (
+HELD_OUT_PATTERNS = (
     ("There is nothing {bad} about this {noun}.", "positive"),
     ("There is nothing {good} about this {noun}.", "negative"),
     ("No one will think that the {noun} is {bad}.", "positive"),
@@ -43,18 +43,18 @@ PATTERNS_ASIDE = (
     ("The {noun} was never {bad}.", "positive"),
     ("It is hardly a {good} {noun}.", "negative"),
 )
-WORDS_ASIDE = {
+HELD_OUT_WORDS = {
     "good": ("charming", "clever", "moving", "entertaining"),
     "bad": ("terrible", "tedious", "ridiculous", "weak"),
     "noun": ("book", "show", "song", "script"),
 }
 
 TOKEN = r"\w+(?:'\w+)?|[^\w\s]"
-"""A word, with its contraction, or a sign."""
+"""Regular expression of a token: a word with its contraction, or a punctuation mark."""
 
 
 def fill_patterns(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str]]) -> list[Sentence]:
-    """Fill each pattern with each noun and each good or bad word that it asks for."""
+    """Return the sentences of each pattern with each noun and each adjective of the quality it names."""
     found = []
     for pattern, label in patterns:
         quality = "good" if "{good}" in pattern else "bad"
@@ -64,50 +64,50 @@ def fill_patterns(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str
 
 
 def negation_sentences() -> dict[str, list[Sentence]]:
-    """Return two sets of sentences, half of them positive: four in five of the first hold a negation.
+    """Return two sets of sentences by name, half of them positive; four in five of the first contain a negation.
 
-    ``negation`` has the three examples and 200 sentences; ``negation_aside`` has 96, of other patterns and other words,
-    that no choice is made by.
+    ``negation`` has the three examples and 200 sentences. ``negation_aside`` is a held-out set of 96 sentences with
+    other patterns and other words, which no choice is based on.
     """
     return {
         "negation": EXAMPLES + fill_patterns(PATTERNS, WORDS),
-        "negation_aside": fill_patterns(PATTERNS_ASIDE, WORDS_ASIDE),
+        "negation_aside": fill_patterns(HELD_OUT_PATTERNS, HELD_OUT_WORDS),
     }
 
 
-def _on_negations(answer: Callable[[list[str]], Sequence[str]]) -> dict[str, float]:
-    """Return the share of the sentences of both sets whose sentiment is found."""
-    shares = {}
+def _negation_accuracy(classify: Callable[[list[str]], Sequence[str]]) -> dict[str, float]:
+    """Return the accuracy on both sets of ``negation_sentences``."""
+    accuracies = {}
     for name, sentences in negation_sentences().items():
-        answers = answer([text for text, _ in sentences])
-        right = [found == label for found, (_, label) in zip(answers, sentences)]
-        shares[f"test_{name}_accuracy"] = float(np.mean(right))
-    return shares
+        predicted = classify([text for text, _ in sentences])
+        correct = [found == label for found, (_, label) in zip(predicted, sentences)]
+        accuracies[f"test_{name}_accuracy"] = float(np.mean(correct))
+    return accuracies
 
 
 def negation(model: Any, data: Any) -> dict[str, float]:
-    """The model's accuracy on sentences with a negation, see ``negation_sentences``."""
-    return _on_negations(lambda texts: [found.label for found in model.classify(texts)])
+    """Accuracy of the model on sentences with a negation, see ``negation_sentences``."""
+    return _negation_accuracy(lambda texts: [found.label for found in model.classify(texts)])
 
 
-def _bag_of_words(data: Any, candidates: Sequence[Any]) -> dict[str, float]:
-    """Fit pipelines on the training texts, and test the one that is best in validation."""
+def _select_pipeline(data: Any, candidates: Sequence[Any]) -> dict[str, float]:
+    """Fit pipelines on the training texts, and return the test accuracy of the one best in validation."""
     parts, names = data.text_splits(), np.array(data.class_names)
     fitted = [pipeline.fit(parts["train"].texts, parts["train"].labels) for pipeline in candidates]
     best = max(fitted, key=lambda pipeline: pipeline.score(parts["val"].texts, parts["val"].labels))
     return {
         "test_accuracy": float(best.score(parts["test"].texts, parts["test"].labels)),
-        **_on_negations(lambda texts: names[best.predict(texts)].tolist()),
+        **_negation_accuracy(lambda texts: names[best.predict(texts)].tolist()),
     }
 
 
 def tfidf_logistic_regression(model: Any, data: Any) -> dict[str, float]:
-    """Logistic regression on TF-IDF of words and pairs of words; its penalty is chosen on validation."""
+    """Logistic regression on TF-IDF of unigrams and bigrams; C is selected by validation accuracy."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    return _bag_of_words(
+    return _select_pipeline(
         data,
         [
             make_pipeline(
@@ -120,12 +120,12 @@ def tfidf_logistic_regression(model: Any, data: Any) -> dict[str, float]:
 
 
 def naive_bayes(model: Any, data: Any) -> dict[str, float]:
-    """Multinomial naive Bayes on whether words and pairs of words are there; its smoothing is chosen on validation."""
+    """Multinomial naive Bayes on the presence of unigrams and bigrams; alpha is selected by validation accuracy."""
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline
 
-    return _bag_of_words(
+    return _select_pipeline(
         data,
         [
             make_pipeline(CountVectorizer(ngram_range=(1, 2), token_pattern=TOKEN, binary=True), MultinomialNB(alpha=a))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.callbacks.tensorboard import TensorBoardCallback
-from zoo.figures.images import has_images, picture_grid, sheet
+from zoo.figures.images import comparison_figure, has_images, image_grid
 from zoo.tasks import Autoencoder
 
 
@@ -45,7 +45,8 @@ class Reconstructions(TensorBoardCallback):
         """Log originals, corrupted inputs and reconstructions."""
         rows = self._rows(model)
         x = rows["original"]
-        writer.add_image("reconstructions", sheet(torch.cat([row.expand_as(x) for row in rows.values()]), len(x)), step)
+        images = torch.cat([row.expand_as(x) for row in rows.values()])
+        writer.add_image("reconstructions", image_grid(images, len(x)), step)
 
     def _rows(self, model: Autoencoder) -> dict[str, Tensor]:
         """Return the first images: as they are, corrupted if that differs, and reconstructed."""
@@ -62,7 +63,7 @@ class Reconstructions(TensorBoardCallback):
         if writer is None or not self._batches:
             return
         assert isinstance(pl_module, Autoencoder)
-        figure = picture_grid(self._rows(pl_module), title="validation pictures, PSNR beside the original")
+        figure = comparison_figure(self._rows(pl_module), title="validation pictures, PSNR beside the original")
         writer.add_figure("psnr", figure, trainer.global_step)
         if pl_module.any_size or pl_module.sample_shape != pl_module.input_shape:
             return  # the projector takes vectors, not maps

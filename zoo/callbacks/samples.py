@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.callbacks.tensorboard import TensorBoardCallback
-from zoo.figures.images import has_images, sheet
+from zoo.figures.images import has_images, image_grid
 
 
 class Samples(TensorBoardCallback):
@@ -38,10 +38,10 @@ class Samples(TensorBoardCallback):
 
     def draw(self, model: Any, writer: Any, step: int) -> None:
         """Log samples and interpolations."""
-        writer.add_image("samples", sheet(model.sample(self.side**2, seed=0), self.side), step)
+        writer.add_image("samples", image_grid(model.sample(self.side**2, seed=0), self.side), step)
         codes = model.encode(self._images)
         lines = torch.cat([walk(start, end, self.side) for start, end in zip(codes[::2], codes[1::2])])
-        writer.add_image("walk", sheet(model.decode(lines), self.side), step)
+        writer.add_image("walk", image_grid(model.decode(lines), self.side), step)
 
 
 def walk(start: Tensor, end: Tensor, steps: int) -> Tensor:

@@ -1,1 +1,1 @@
-"""Figures drawn with matplotlib, and grids of images."""
+"""Figures of matplotlib and grids of images."""

@@ -1,4 +1,4 @@
-"""Attention maps."""
+"""Figures of attention weights."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch import Tensor
 from datamodules.text.vocabulary import Vocabulary
 
 
-def attention_map(vocabulary: Vocabulary, src: list[int], written: list[int], weights: Tensor) -> Any:
-    """Draw where a model looked: a row for each token written, a column for each of the source.
+def attention_map(vocabulary: Vocabulary, src: list[int], translation: list[int], weights: Tensor) -> Any:
+    """Draw the attention weights of a translation, its tokens in rows and source tokens in columns.
 
     Args:
         vocabulary: The vocabulary.
         src: Token ids of the source.
-        written: Token ids of what was written.
-        weights: (T, S); what fills them up is left out.
+        translation: Token ids of the translation.
+        weights: Attention weights (T, S); those of padding are not drawn.
 
     Returns:
-        A figure of matplotlib.
+        A matplotlib figure.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2 + 0.35 * len(src), 1.5 + 0.3 * len(written)), layout="constrained")
+    figure = Figure(figsize=(2 + 0.35 * len(src), 1.5 + 0.3 * len(translation)), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(weights[: len(written), : len(src)].numpy(), vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    image = axes.imshow(weights[: len(translation), : len(src)].numpy(), vmin=0, vmax=1, cmap="Blues", aspect="auto")
     axes.set_xticks(range(len(src)), vocabulary.pieces(src), rotation=60, ha="right")
-    axes.set_yticks(range(len(written)), vocabulary.pieces(written))
-    axes.set(title="Attention before each token written", xlabel="source", ylabel="written")
+    axes.set_yticks(range(len(translation)), vocabulary.pieces(translation))
+    axes.set(title="Attention weights of each target token", xlabel="source", ylabel="translation")
     figure.colorbar(image, label="weight")
     return figure

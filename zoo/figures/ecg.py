@@ -1,4 +1,4 @@
-"""Figures of heart beats: strips, confusion matrix, precision and recall, saliency."""
+"""Figures of heart beats: strips, confusion matrix, precision-recall curves, saliency."""
 
 from __future__ import annotations
 
@@ -13,73 +13,70 @@ from zoo.metrics.ec57 import CLASSES
 from zoo.tasks.ecg_annotation import PEAK, Annotation
 
 BEAT_NAMES = {"N": "normal", "S": "supraventricular", "V": "ventricular", "F": "fusion", "Q": "unknown"}
-
-
-COLOURS = {"N": "tab:gray", "S": "tab:blue", "V": "tab:red", "F": "tab:purple", "Q": "tab:olive"}
-
-
+CLASS_COLOURS = {"N": "tab:gray", "S": "tab:blue", "V": "tab:red", "F": "tab:purple", "Q": "tab:olive"}
 CAUTION = "A research tool, not a medical device: it makes no diagnosis."
-
-
 STRIP_SECONDS = 10.0
+SCORED = CLASSES[:4]
+"""Classes that are drawn: those that EC57 scores, without Q."""
+SALIENCY_SAMPLES = 9
+"""Width in samples of the moving average of saliency, 50 ms; set by hand, not tuned."""
 
 
-def record_strips(signal: np.ndarray, fs: float, found: Annotation, name: str, leads: Sequence[str]) -> Any:
-    """Draw ten seconds around the surest beat of each class that was found, every beat marked with its class.
+def record_strips(signal: np.ndarray, fs: float, annotation: Annotation, name: str, leads: Sequence[str]) -> Any:
+    """Draw ten seconds around the most probable beat of each predicted class, with the class of every beat.
 
     Args:
-        signal: Millivolts (samples, leads); the first lead is drawn.
-        fs: Samples a second.
-        found: The beats.
+        signal: Signal (samples, leads) in millivolts; the first lead is drawn.
+        fs: Sampling rate in Hz.
+        annotation: The beats.
         name: Name of the recording.
         leads: Names of the leads.
 
     Returns:
-        A figure of matplotlib.
+        A matplotlib figure.
     """
     from matplotlib.figure import Figure
 
-    present = [symbol for symbol in BEAT_NAMES if symbol in found.symbol] or [""]
-    symbols = np.array(found.symbol, dtype="U1")
+    present = [symbol for symbol in BEAT_NAMES if symbol in annotation.symbol] or [""]
+    symbols = np.array(annotation.symbol, dtype="U1")
     figure = Figure(figsize=(11, 0.8 + 1.9 * len(present)), layout="constrained")
-    figure.suptitle(f"{name}: the surest beat of each class. {CAUTION}")
+    figure.suptitle(f"{name}: the most probable beat of each class. {CAUTION}")
     for axes, symbol in zip(np.atleast_1d(figure.subplots(len(present), 1)), present):
         middle = len(signal) // 2
         if symbol:
             rows = np.flatnonzero(symbols == symbol)
-            middle = int(found.sample[rows[found.probability[rows].argmax()]])
+            middle = int(annotation.sample[rows[annotation.probability[rows].argmax()]])
         width = int(STRIP_SECONDS * fs)
         start = max(0, min(middle - width // 2, len(signal) - width))
         part = signal[start : start + width, 0]
         axes.plot((start + np.arange(len(part))) / fs, part, color="black", linewidth=0.7)
         top = np.nanmax(part) if np.isfinite(part).any() else 1.0
-        inside = (found.sample >= start) & (found.sample < start + width)
-        for sample, mark in zip(found.sample[inside], symbols[inside]):
+        inside = (annotation.sample >= start) & (annotation.sample < start + width)
+        for sample, mark in zip(annotation.sample[inside], symbols[inside]):
             weight = "bold" if sample == middle else "normal"
             axes.annotate(
-                mark, (sample / fs, top), ha="center", va="bottom", color=COLOURS[mark], fontweight=weight, fontsize=9
+                mark,
+                (sample / fs, top),
+                ha="center",
+                va="bottom",
+                color=CLASS_COLOURS[mark],
+                fontweight=weight,
+                fontsize=9,
             )
         axes.margins(x=0, y=0.2)
-        axes.set(ylabel=f"{leads[0]}, mV", title=f"{symbol} {BEAT_NAMES[symbol]}" if symbol else "no beat found")
+        axes.set(ylabel=f"{leads[0]}, mV", title=f"{symbol} {BEAT_NAMES[symbol]}" if symbol else "no beats")
     axes.set_xlabel("seconds")
     return figure
 
 
-SCORED = CLASSES[:4]
-
-
-SMOOTH = 9
-"""Samples that the size of a gradient is averaged over."""
-
-
 def confusion(matrix: Tensor) -> Any:
-    """Draw the beats of each class (row) by what they were taken for (column), coloured by their share of the class.
+    """Draw a confusion matrix with true classes in rows, coloured by the share of the class.
 
     Args:
-        matrix: Counts, as ``zoo.metrics.EC57`` has them.
+        matrix: Numbers of beats (6, 6), see ``zoo.metrics.EC57``.
 
     Returns:
-        A figure of matplotlib.
+        A matplotlib figure.
     """
     from matplotlib.figure import Figure
 
@@ -93,20 +90,20 @@ def confusion(matrix: Tensor) -> Any:
         axes.text(column, row, f"{int(counts[row, column])}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(CLASSES)), CLASSES)
     axes.set_yticks(range(len(CLASSES)), CLASSES)
-    axes.set(title="Validation beats", xlabel="taken for", ylabel="class")
+    axes.set(title="Validation beats", xlabel="predicted class", ylabel="true class")
     figure.colorbar(image, label="share of the class")
     return figure
 
 
 def precision_recall(probabilities: Tensor, y: Tensor) -> Any:
-    """Draw the precision of each class against its recall, one class against all others.
+    """Draw the precision-recall curve of each class against all others.
 
     Args:
-        probabilities: (N, 5).
-        y: Classes (N,).
+        probabilities: Class probabilities (N, 5).
+        y: True classes (N,).
 
     Returns:
-        A figure of matplotlib.
+        A matplotlib figure.
     """
     from matplotlib.figure import Figure
     from sklearn.metrics import average_precision_score, precision_recall_curve
@@ -118,23 +115,23 @@ def precision_recall(probabilities: Tensor, y: Tensor) -> Any:
         if is_class.any():
             precision, recall, _ = precision_recall_curve(is_class, probabilities[:, k].numpy())
             area = average_precision_score(is_class, probabilities[:, k].numpy())
-            axes.plot(recall, precision, color=COLOURS[name], label=f"{name}, {is_class.sum()} beats: {area:.3f}")
+            axes.plot(recall, precision, color=CLASS_COLOURS[name], label=f"{name}, {is_class.sum()} beats: {area:.3f}")
     axes.set(title="One class against all others", xlabel="sensitivity", ylabel="positive predictivity")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01))
-    axes.legend(title="class and mean precision", loc="lower left")
+    axes.legend(title="class and average precision", loc="lower left")
     return figure
 
 
 def beat_strips(beats: list[dict[str, Any]], fs: float, around: int) -> Any:
-    """Draw beats amid their neighbours, the first lead, on a common scale of time.
+    """Draw beats and their neighbours, the first lead, on a common time axis.
 
     Args:
-        beats: ``x``, ``around`` and ``rr`` of each, as in ``BeatInputs`` but without a batch's axis, and its ``title``.
-        fs: Samples a second of the windows.
-        around: RR intervals on either side that are known.
+        beats: ``x``, ``around`` and ``rr`` of each beat, see ``BeatInputs``, without the batch axis, and its ``title``.
+        fs: Sampling rate of the windows in Hz.
+        around: Number of RR intervals on either side in ``rr``.
 
     Returns:
-        A figure of matplotlib.
+        A matplotlib figure.
     """
     from matplotlib.figure import Figure
 
@@ -155,20 +152,20 @@ def beat_strips(beats: list[dict[str, Any]], fs: float, around: int) -> Any:
         axes.set_xlabel("seconds from the R peak")
         axes.label_outer()
     if not beats:
-        figure.suptitle("No mistake")
+        figure.suptitle("No misclassified beats")
     return figure
 
 
 def saliency(beats: dict[str, list[Tensor]], gradients: dict[str, list[Tensor]], fs: float) -> Any:
-    """Draw the mean beat of each class over where its score depends on the signal.
+    """Draw the mean beat of each class over the saliency of its samples (Simonyan, Vedaldi & Zisserman, 2014).
 
     Args:
         beats: Windows (N, T) by class, in amplitudes of their records.
-        gradients: Size (N, T) of the gradient of the class's score by the signal.
-        fs: Samples a second.
+        gradients: Absolute gradients (N, T) of the class's score with respect to the signal, by class.
+        fs: Sampling rate in Hz.
 
     Returns:
-        A figure of matplotlib.
+        A matplotlib figure.
     """
     from matplotlib.figure import Figure
 
@@ -182,7 +179,8 @@ def saliency(beats: dict[str, list[Tensor]], gradients: dict[str, list[Tensor]],
         seconds = (np.arange(windows.shape[1]) - PEAK) / fs
         mean, spread = windows.mean(0).numpy(), windows.std(0, unbiased=False).numpy()
         low, high = float((mean - spread).min()), float((mean + spread).max())
-        sizes = torch.nn.functional.avg_pool1d(sizes[None], SMOOTH, 1, SMOOTH // 2)  # one sample's says little
+        # Gradients of single samples are noisy.
+        sizes = torch.nn.functional.avg_pool1d(sizes[None], SALIENCY_SAMPLES, 1, SALIENCY_SAMPLES // 2)
         heat = (sizes / sizes.max().clamp_min(1e-12)).numpy()
         extent = (seconds[0], seconds[-1], low, high)
         axes.imshow(heat, aspect="auto", extent=extent, cmap="Reds", vmin=0, vmax=1.5)

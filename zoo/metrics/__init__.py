@@ -1,4 +1,4 @@
-"""Metrics that torchmetrics lacks, loaded when first used."""
+"""Metrics that torchmetrics lacks, imported when first used."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.metrics.ec57 import EC57, ec57_scores, ec57_table, match_beats, matched_labels
-    from zoo.metrics.images import psnr
+    from zoo.metrics.images import masked_mse, psnr, psnr_from_mse
     from zoo.metrics.means import EpochMeans, EpochMetrics, SampleMean
     from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
 
-_HOME = {
+_MODULES = {
     "EC57": "ec57",
     "EpochMeans": "means",
     "EpochMetrics": "means",
@@ -19,10 +19,12 @@ _HOME = {
     "cosine_similarity": "retrieval",
     "ec57_scores": "ec57",
     "ec57_table": "ec57",
+    "masked_mse": "images",
     "match_beats": "ec57",
     "matched_labels": "ec57",
     "precision_at_recall": "retrieval",
     "psnr": "images",
+    "psnr_from_mse": "images",
 }
 
 __all__ = [
@@ -33,16 +35,18 @@ __all__ = [
     "cosine_similarity",
     "ec57_scores",
     "ec57_table",
+    "masked_mse",
     "match_beats",
     "matched_labels",
     "precision_at_recall",
     "psnr",
+    "psnr_from_mse",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"zoo.metrics.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"zoo.metrics.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'zoo.metrics' has no attribute {name!r}")
 
 

@@ -1,6 +1,6 @@
 """Direction of metrics: whether a higher value is better.
 
-This module loads no torch, so that claims can be checked without it.
+This module does not import torch, so that claims can be checked without it.
 """
 
 from __future__ import annotations
@@ -55,22 +55,23 @@ HIGHER_IS_BETTER = {
     "sse": False,
     "ssim": True,
 }
-"""Direction of each measure by its usual name, with which the name of a metric ends: ``test_hole_psnr`` is a PSNR."""
+"""Whether a higher value is better, by the standard name of a metric. The names in the zoo end with it:
+``test_hole_psnr`` is a PSNR."""
 STAGES = ("train_", "val_", "test_")
-_QUALIFIER = re.compile(r"(_at_.*|_without_.*|_macro|_micro|_\d+|_[l\d]|\*)+$")
-"""What may follow the measure: ``precision_at_recall_10``, ``s_f1_without_232``, ``macro_f1_3``, ``rouge_l``."""
+_SUFFIXES = re.compile(r"(_at_.*|_without_.*|_macro|_micro|_\d+|_[l\d]|\*)+$")
+"""Suffixes of a standard name: ``precision_at_recall_10``, ``s_f1_without_232``, ``macro_f1_3``, ``rouge_l``."""
 
 
 def mode_of(metric: str, mode: str | None = None, declared: Mapping[str, bool] = {}) -> str:
-    """Return ``"max"`` for a metric of which a higher value is better, else ``"min"``.
+    """Return ``"max"`` for a metric whose higher values are better, else ``"min"``.
 
     Args:
-        metric: Its name, such as ``"val_accuracy"``, or a wildcard pattern such as ``"test_precision_at_*"``.
-        mode: ``"max"`` or ``"min"`` where the user gives it.
-        declared: Directions of metrics by name without the stage, which go before ``HIGHER_IS_BETTER``.
+        metric: Name of the metric, such as ``"val_accuracy"``, or a wildcard pattern such as ``"test_precision_at_*"``.
+        mode: ``"max"`` or ``"min"`` given by the user, which is returned.
+        declared: Whether higher values are better, by metric name without the stage; precedes ``HIGHER_IS_BETTER``.
 
     Raises:
-        ValueError: If nothing declares the metric's direction.
+        ValueError: If the mode is unknown, or no direction of the metric is declared.
     """
     if mode is not None:
         if mode not in ("max", "min"):
@@ -79,14 +80,12 @@ def mode_of(metric: str, mode: str | None = None, declared: Mapping[str, bool] =
     name = metric
     for stage in STAGES:
         name = name.removeprefix(stage)
-    measure = _QUALIFIER.sub("", name)
+    base_name = _SUFFIXES.sub("", name)
     for known in (declared, HIGHER_IS_BETTER):
-        for candidate in (name, measure):
+        for candidate in (name, base_name):
             words = candidate.split("_")
-            for start in range(len(words)):  # the longest measure that the name ends with
-                ending = "_".join(words[start:])
-                if ending in known:
-                    return "max" if known[ending] else "min"
-    raise ValueError(
-        f"{metric}: is a higher or a lower value better? No metric of this name is known: set mode max or min"
-    )
+            for start in range(len(words)):  # the longest suffix that is a standard name
+                suffix = "_".join(words[start:])
+                if suffix in known:
+                    return "max" if known[suffix] else "min"
+    raise ValueError(f"metric {metric!r} has no known direction: set mode to max or min")

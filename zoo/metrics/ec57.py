@@ -1,4 +1,4 @@
-"""Beat-by-beat scores of ANSI/AAMI EC57: of an arrhythmia classifier, with given or with detected beats."""
+"""Beat-by-beat scores of arrhythmia classifiers by ANSI/AAMI EC57, with annotated or detected beats."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from torchmetrics import Metric
 
 CLASSES = ("N", "S", "V", "F", "Q")
 NO_BEAT = len(CLASSES)
-"""Row of the beats that are none and column of the beats that were not found; the label -1 stands for either."""
+"""Row of the false detections and column of the missed beats in a confusion matrix; the label of either is -1."""
 TOLERANCE = 0.15
-"""Seconds within which a detected beat is the annotated one."""
+"""Maximum distance in seconds between a detected and an annotated beat that match: 150 ms, as in EC57."""
 SUPRAVENTRICULAR_RECORD = 232
-"""Record with three quarters of all S beats that the zoo tests on."""
+"""Record with three quarters of the S beats in the test set of ``mitbih``."""
 MEASURES = ("sensitivity", "positive_predictivity", "f1", "false_positive_rate")
 
 
 def ec57_scores(matrix: Tensor) -> dict[str, Tensor]:
     """Return the scores of a confusion matrix.
 
-    Beats of class Q are listed apart: what they are taken for counts nowhere else, not as a false positive either. A
-    beat of another class that is taken for Q is missed by its own. All else counts as it is: no beat is excused for
-    being taken for a neighbouring class. A score without a beat to count is not a number, and the means over classes
-    leave those out.
+    Beats of true class Q are excluded from the scores of all other classes, also as false positives. A beat of another
+    class that is classified as Q is a false negative of its own. All other errors count, including those that EC57
+    permits between neighbouring classes. A score without beats is NaN and excluded from the means over classes.
 
     Args:
-        matrix: Beats (6, 6) by true class (row) and found class (column): N, S, V, F, Q and no beat.
+        matrix: Number of beats (6, 6) by true (row) and predicted class (column): N, S, V, F, Q and no beat.
 
     Returns:
-        Scalars on the CPU, float64. Of each class, as ``s_f1``: ``sensitivity`` TP / (TP + FN),
+        Scalars on the CPU, float64. For each class, with names such as ``s_f1``: ``sensitivity`` TP / (TP + FN),
         ``positive_predictivity`` TP / (TP + FP), ``f1`` 2 TP / (2 TP + FP + FN) and ``false_positive_rate``
-        FP / (FP + TN). Of all beats of N, S, V and F: ``accuracy``, the share that is right (a beat found where there
-        is none is one more that is wrong); ``macro_f1`` over N, S, V, F and ``macro_f1_3`` over N, S, V; ``kappa``,
-        Cohen's; ``j_index``, the sum of sensitivity and positive predictivity of S and V (0 where undefined), and
-        ``jk_index``, kappa / 2 + j / 8 (Mar et al., 2011).
+        FP / (FP + TN). For all beats of N, S, V and F: ``accuracy``, where false detections count as errors;
+        ``macro_f1`` over N, S, V, F and ``macro_f1_3`` over N, S, V; Cohen's ``kappa``; ``j_index``, the sum of
+        sensitivity and positive predictivity of S and V (0 where undefined), and ``jk_index``, kappa / 2 + j / 8 (Mar
+        et al., 2011).
     """
-    counts = matrix.cpu().double()  # some forty operations on single numbers
+    counts = matrix.cpu().double()  # about forty scalar operations, which are slow on a GPU
     scored = counts.clone()
     scored[CLASSES.index("Q")] = 0
     scores: dict[str, Tensor] = {}
@@ -67,11 +66,11 @@ def ec57_scores(matrix: Tensor) -> dict[str, Tensor]:
 
 
 class EC57(Metric):
-    """Confusion matrix of beats, and the scores of ``ec57_scores`` from it.
+    """Confusion matrices of beats by record, and the scores of ``ec57_scores``.
 
     Args:
-        records: Numbers of the records that have a matrix of their own; with 232 among them, the scores of S are given
-            without it too, as ``s_f1_without_232``.
+        records: Numbers of the records with a matrix of their own. If 232 is among them, the scores of S without it are
+            computed too, as ``s_f1_without_232``.
     """
 
     full_state_update = False
@@ -81,7 +80,7 @@ class EC57(Metric):
     def __init__(self, records: Sequence[int] = ()) -> None:
         super().__init__()
         self.records = sorted(records)
-        # The last one is of beats of any other record.
+        # The last matrix is that of all other records.
         shape = (len(self.records) + 1, NO_BEAT + 1, NO_BEAT + 1)
         self.add_state("matrices", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
         self.register_buffer("_records", torch.tensor(self.records, dtype=torch.int64), persistent=False)
@@ -90,58 +89,61 @@ class EC57(Metric):
         """Add beats.
 
         Args:
-            found: Class (N,) that each was found to be, 0 to 4 for N, S, V, F, Q; -1 for one that was not found.
-            true: Its class (N,); -1 for one that was found where there is none.
-            record: Number (N,) of its record; none of ``records`` if None.
+            found: Predicted classes (N,), 0 to 4 for N, S, V, F, Q; -1 for a missed beat.
+            true: True classes (N,); -1 for a false detection.
+            record: Numbers (N,) of their records; other than those of ``records`` if None.
         """
         size = NO_BEAT + 1
-        cells = (true % size) * size + found % size  # the label -1 is the last place
+        cells = (true % size) * size + found % size  # the label -1 is the last index
         if record is not None and self.records:
             same = record[:, None].eq(self._records)
-            place = torch.where(same.any(1), same.int().argmax(1), len(self.records))
+            index = torch.where(same.any(1), same.int().argmax(1), len(self.records))
         else:
-            place = torch.full_like(cells, len(self.records))
+            index = torch.full_like(cells, len(self.records))
         ones = torch.ones_like(cells, dtype=torch.int64)
-        counts = self.matrices.flatten().index_add(0, place * size * size + cells, ones)
+        counts = self.matrices.flatten().index_add(0, index * size * size + cells, ones)
         self.matrices = counts.reshape(self.matrices.shape)
 
     @property
     def matrix(self) -> Tensor:
-        """Beats (6, 6) of all records by true class (row) and found class: N, S, V, F, Q and no beat."""
+        """Number of beats (6, 6) of all records by true (row) and predicted class: N, S, V, F, Q and no beat."""
         return self.matrices.sum(0)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the scores over all beats, see ``ec57_scores``; without record 232 too where it has beats."""
+        """Return the scores of all beats, see ``ec57_scores``, and those of S without record 232 if it has beats."""
         scores = ec57_scores(self.matrix)
         if SUPRAVENTRICULAR_RECORD in self.records:
             own = self.matrices[self.records.index(SUPRAVENTRICULAR_RECORD)]
             if not own.any():
-                return scores  # they are without it as they are
+                return scores  # the scores already exclude it
             without = ec57_scores(self.matrix - own)
             scores.update({f"s_{m}_without_{SUPRAVENTRICULAR_RECORD}": without[f"s_{m}"] for m in MEASURES})
         return scores
 
     def table(self) -> str:
-        """Return the tables as text; see ``ec57_table``."""
+        """Return the results as text, see ``ec57_table``."""
         return ec57_table(self.matrices, self.records)
 
 
 def match_beats(
     true: np.ndarray, found: np.ndarray, fs: float, tolerance: float = TOLERANCE
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pair detected beats with annotated ones, each with one at most, the nearest pairs first.
+    """Match detected with annotated beats one to one, the nearest pairs first.
 
     Args:
         true: Annotated positions (N,) in samples, ascending.
         found: Detected positions (M,), ascending.
-        fs: Samples a second.
-        tolerance: Seconds that a pair may be apart.
+        fs: Sampling rate in Hz.
+        tolerance: Maximum distance of a pair in seconds.
 
     Returns:
-        Row numbers (P,) of the pairs in ``true`` and in ``found``, ascending.
+        Indices (P,) of the pairs in ``true`` and in ``found``, ascending.
     """
-    true, found, reach = np.asarray(true, np.int64), np.asarray(found, np.int64), tolerance * fs + 1e-9
-    first, last = np.searchsorted(found, true - reach, "left"), np.searchsorted(found, true + reach, "right")
+    true, found, max_distance = np.asarray(true, np.int64), np.asarray(found, np.int64), tolerance * fs + 1e-9
+    first, last = (
+        np.searchsorted(found, true - max_distance, "left"),
+        np.searchsorted(found, true + max_distance, "right"),
+    )
     candidates = last - first
     rows = np.repeat(np.arange(len(true)), candidates)
     columns = np.arange(len(rows)) - np.repeat(np.cumsum(candidates) - candidates, candidates) + first[rows]
@@ -165,21 +167,21 @@ def matched_labels(
     fs: float,
     tolerance: float = TOLERANCE,
 ) -> tuple[Tensor, Tensor]:
-    """Return the classes of detected and annotated beats side by side, as ``EC57.update`` takes them.
+    """Return the paired classes of detected and annotated beats, the arguments of ``EC57.update``.
 
-    A beat that was missed has no found class and counts as a false negative of its own; one that was found where there
-    is none has no true class and counts as a false positive of the class it was given. Either is -1.
+    A missed beat has the predicted class -1 and is a false negative of its true class; a false detection has the true
+    class -1 and is a false positive of its predicted class.
 
     Args:
         true: Annotated positions (N,) in samples, ascending.
         true_label: Their classes (N,).
         found: Detected positions (M,), ascending.
         found_label: Their classes (M,).
-        fs: Samples a second.
-        tolerance: Seconds that a pair may be apart.
+        fs: Sampling rate in Hz.
+        tolerance: Maximum distance of a pair in seconds.
 
     Returns:
-        Found and true classes (P,), int64, of pairs, then of missed, then of extra beats.
+        Predicted and true classes (P,), int64, of the pairs, the missed beats and the false detections, in this order.
     """
     rows, columns = match_beats(true, found, fs, tolerance)
     missed = np.delete(np.asarray(true_label), rows)
@@ -192,23 +194,23 @@ def matched_labels(
     return torch.from_numpy(labels[0].astype(np.int64)), torch.from_numpy(labels[1].astype(np.int64))
 
 
-def _percent(value: Tensor) -> str:
+def _format_percent(value: Tensor) -> str:
     return "-" if value.isnan() else f"{100 * value.item():.2f}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of cells as lines, each column as wide as its widest cell, the first flush left."""
+def _align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of cells as text, its columns aligned right, the first one left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))] for row in rows)
     return "\n".join("  ".join(line) for line in lines)
 
 
 def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
-    """Return confusion matrix, scores by class, overall scores and scores by record as text; shares are in percent.
+    """Return confusion matrix, scores by class, overall scores in percent and scores by record as text.
 
     Args:
-        matrices: Beats (R + 1, 6, 6) of each record and, last, of any other, or (6, 6) of all.
-        records: Numbers (R,) of the records; one without beats is left out.
+        matrices: Confusion matrices (R + 1, 6, 6) of each record and, last, of all others, or one (6, 6).
+        records: Numbers (R,) of the records; those without beats are omitted.
     """
     matrices = matrices.cpu().reshape(-1, NO_BEAT + 1, NO_BEAT + 1)
     matrix = matrices.sum(0)
@@ -218,19 +220,19 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
     confusion += [[name, *map(str, matrix[k, : len(names)].tolist())] for k, name in enumerate(names)]
     by_class = [["class", "beats", "Se", "+P", "F1", "FPR"]]
     for k, name in enumerate(CLASSES):
-        values = [_percent(scores[f"{name.lower()}_{measure}"]) for measure in MEASURES]
+        values = [_format_percent(scores[f"{name.lower()}_{measure}"]) for measure in MEASURES]
         by_class.append([name + (" (apart)" if name == "Q" else ""), str(int(matrix[k].sum())), *values])
     if SUPRAVENTRICULAR_RECORD in records:
         others = matrix - matrices[list(records).index(SUPRAVENTRICULAR_RECORD)]
         without = ec57_scores(others)
-        values = [_percent(without[f"s_{measure}"]) for measure in MEASURES]
+        values = [_format_percent(without[f"s_{measure}"]) for measure in MEASURES]
         by_class.append([f"S without {SUPRAVENTRICULAR_RECORD}", str(int(others[1].sum())), *values])
+    accuracy, macro_f1, macro_f1_3 = (_format_percent(scores[name]) for name in ("accuracy", "macro_f1", "macro_f1_3"))
     overall = (
-        f"accuracy {_percent(scores['accuracy'])}, macro-F1 {_percent(scores['macro_f1'])} over N, S, V, F and "
-        f"{_percent(scores['macro_f1_3'])} over N, S, V, kappa {scores['kappa'].item():.4f}, "
-        f"j {scores['j_index'].item():.4f}, j-kappa {scores['jk_index'].item():.4f}"
+        f"accuracy {accuracy}, macro-F1 {macro_f1} over N, S, V, F and {macro_f1_3} over N, S, V, "
+        f"kappa {scores['kappa'].item():.4f}, j {scores['j_index'].item():.4f}, j-kappa {scores['jk_index'].item():.4f}"
     )
-    tables = [_columns(confusion), _columns(by_class), overall]
+    tables = [_align_columns(confusion), _align_columns(by_class), overall]
     if len(records):
         heads = [f"{name} {measure}" for name in CLASSES[:4] for measure in ("Se", "+P")]
         by_record = [["record", "beats", *heads, "accuracy"]]
@@ -238,7 +240,7 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
             if not part.any():
                 continue
             own = ec57_scores(part)
-            values = [_percent(own[f"{name.lower()}_{m}"]) for name in CLASSES[:4] for m in MEASURES[:2]]
-            by_record.append([str(record), str(int(part[:NO_BEAT].sum())), *values, _percent(own["accuracy"])])
-        tables.append(_columns(by_record))
+            values = [_format_percent(own[f"{name.lower()}_{m}"]) for name in CLASSES[:4] for m in MEASURES[:2]]
+            by_record.append([str(record), str(int(part[:NO_BEAT].sum())), *values, _format_percent(own["accuracy"])])
+        tables.append(_align_columns(by_record))
     return "\n\n".join(tables)

@@ -1,4 +1,4 @@
-"""Metrics of an epoch: sample-weighted means, kept on the device until the epoch ends, and others beside them."""
+"""Metrics of an epoch: sample-weighted means, kept on the device until the epoch ends, and epoch-wise metrics."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torchmetrics import Metric
 
 
 class SampleMean(Metric):
-    """Weighted mean of a quantity over batches and processes; NaN once one value is.
+    """Weighted mean of a quantity over batches and processes; NaN if any value is NaN.
 
-    torchmetrics' own ``MeanMetric`` ignores the weights under ``nan_strategy="disable"``, and otherwise waits for the
-    device to look for such batches.
+    torchmetrics' ``MeanMetric`` ignores the weights with ``nan_strategy="disable"`` and otherwise synchronises with the
+    device to check for NaN.
     """
 
     full_state_update = False
@@ -26,21 +26,21 @@ class SampleMean(Metric):
         self.add_state("weight", torch.tensor(0.0), dist_reduce_fx="sum")
 
     def update(self, means: Tensor, weights: Tensor) -> None:
-        """Add values (B,) with their weights (B,), such as means of B batches with the batches' sizes."""
-        # Not in place: sums of float64 are float64.
+        """Add values (B,) and their weights (B,), such as the means and the sizes of B batches."""
+        # Not in place, so that the sum of float64 values is float64.
         self.total = self.total + (means * weights).sum()
         self.weight = self.weight + weights.sum()
 
     def compute(self) -> Tensor:
-        """Return the mean over all that was added, a scalar."""
+        """Return the weighted mean of all values, a scalar."""
         return self.total / self.weight
 
 
 class EpochMeans:
     """Mean of each quantity over the samples of an epoch and over all processes.
 
-    A quantity arrives as the mean of a batch or as one value a sample. Batches are only collected; they are summed
-    every ``flush`` batches, so that a step costs no arithmetic and no synchronisation with the device.
+    A quantity is the mean of a batch or one value for each sample. Batches are collected and summed every ``flush``
+    batches, so that a step takes no arithmetic and no synchronisation with the device.
 
     Args:
         flush: Number of batches collected before they are summed.
@@ -58,7 +58,7 @@ class EpochMeans:
         Args:
             values: Means of the batch (scalars) or values of its samples (``size``,), by name.
             size: Number of samples.
-            weight: Weight of the batch, a scalar, or of each sample (``size``,); its number of samples if None.
+            weight: Weight of the batch, a scalar, or of each sample (``size``,); the number of samples if None.
         """
         self._pending.append(values)
         self._sizes.append((size, weight))
@@ -70,19 +70,25 @@ class EpochMeans:
             found = [batch[name] for batch in self._pending]
             by_sample = found[0].ndim > 0
             values = torch.cat(found) if by_sample else torch.stack(found)
-            values = values if values.dtype == torch.float64 else values.float()  # half precision counts too coarsely
+            values = (
+                values if values.dtype == torch.float64 else values.float()
+            )  # half precision is too coarse for sums
             if name not in self._means:
                 self._means[name] = SampleMean().to(values.device)
             self._means[name].update(values, self._weights(values, by_sample))
         self._pending, self._sizes = [], []
 
-    def _weights(self, like: Tensor, by_sample: bool) -> Tensor:
-        """Return the weight of each value of the collected batches, of the dtype and on the device of a tensor."""
+    def _weights(self, reference: Tensor, by_sample: bool) -> Tensor:
+        """Return the weights of the collected values, with the dtype and device of a tensor."""
         if all(weight is None for _, weight in self._sizes):
-            return like.new_ones(len(like)) if by_sample else like.new_tensor([size for size, _ in self._sizes])
+            return (
+                reference.new_ones(len(reference))
+                if by_sample
+                else reference.new_tensor([size for size, _ in self._sizes])
+            )
         parts = []
         for size, weight in self._sizes:
-            each = like.new_ones(size) if weight is None else weight.to(like)
+            each = reference.new_ones(size) if weight is None else weight.to(reference)
             if by_sample:
                 parts.append(each if each.ndim else (each / size).expand(size))
             else:
@@ -97,30 +103,30 @@ class EpochMeans:
         return means
 
     def reset(self) -> None:
-        """Forget what was collected."""
+        """Discard the collected batches."""
         self._pending, self._sizes = [], []
         for metric in self._means.values():
             metric.reset()
 
 
 class EpochMetrics:
-    """What is measured over one epoch of a stage: means of what ``step`` returns, and metrics of a whole epoch."""
+    """Metrics of one epoch of a stage: means of the values of ``step``, and epoch-wise metrics."""
 
     def __init__(self) -> None:
         self.means = EpochMeans()
         self.metrics: dict[str, Metric] = {}
 
     def __getitem__(self, name: str) -> Metric:
-        """Return the metric of a name, which keeps its state until the next epoch starts."""
+        """Return a metric by name, which keeps its state until the next epoch starts."""
         return self.metrics[name]
 
     def start(self, metrics: dict[str, Metric], device: torch.device) -> None:
-        """Start an epoch with new metrics on a device; what an interrupted one left is forgotten."""
+        """Start an epoch with new metrics on a device and discard the batches of an interrupted one."""
         self.means.reset()
         self.metrics = {name: metric.to(device) for name, metric in metrics.items()}
 
     def record(self, values: dict[str, Any], size: int) -> None:
-        """Add a batch of ``size`` samples: what ``step`` returned for it."""
+        """Add the values that ``step`` returned for a batch of ``size`` samples."""
         means = dict(values)
         for name in self.metrics.keys() & means.keys():
             self.metrics[name].update(*means.pop(name))
@@ -129,7 +135,7 @@ class EpochMetrics:
         self.means.add(means, size, None if weight is None else weight.detach())
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the means and the scalars that the metrics compute, by name; those that are undefined are left out."""
+        """Return the means and the scalar results of the metrics by name, without undefined ones."""
         found = self.means.compute()
         for name, metric in self.metrics.items():
             if metric.update_called:

@@ -1,1 +1,1 @@
-"""The models, one module a family; importing a module registers its models."""
+"""Models, one module for each family; importing a module registers its models."""

@@ -1,4 +1,4 @@
-"""Autoencoders: a code that says what matters about an input, learned without labels."""
+"""Autoencoders: representations learned without labels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
 
 @dataclass(frozen=True)
 class Network:
-    """A kind of network for an autoencoder.
+    """Network architecture of an autoencoder.
 
     Args:
-        build: Function of the shape of a sample, ``hidden_dims``, ``latent_dim`` and further settings to a ``Codec``.
-        hidden_dims: Widths if none are given.
-        options: Names of the arguments that this kind takes besides those of all kinds.
-        settings: Arguments that are the same for every network of this kind.
+        build: Function that returns a ``Codec`` for a sample shape, ``hidden_dims``, ``latent_dim`` and options.
+        hidden_dims: Default widths.
+        options: Names of the arguments that only some architectures take.
+        settings: Arguments with the same value in all networks of this architecture.
     """
 
     build: Callable[..., Codec]
@@ -39,7 +39,7 @@ NETWORKS = {
     "dense": Network(dense_codec, options=("batch_norm", "codec")),
     "fully_convolutional": Network(_fully_convolutional, (32, 48), ("blocks",), {"unit_variance": True}),
 }
-"""The networks of an autoencoder by name."""
+"""The network architectures of an autoencoder by name."""
 
 
 @register_model(
@@ -86,25 +86,29 @@ NETWORKS = {
     penalty_weight=0.01,
 )
 class CodecAutoencoder(Autoencoder):
-    """Autoencoder: a corruption, a network and a penalty, each chosen by name.
+    """Autoencoder composed of a corruption, a network and a penalty, each chosen by name.
 
-    Every name registered for this class is a choice of the three and of widths, and any other combination works. With
-    one linear layer each way, squared error and no output activation the best code of k units spans the first k
-    principal components (Baldi & Hornik, 1989); hidden layers bend that plane to the data.
+    The registered names of this class are combinations of the three and of widths; any other combination works too.
+    With one linear layer in encoder and decoder each, squared error and no output activation, the best code of k units
+    spans the first k principal components (Baldi & Hornik, 1989); hidden layers generalise that plane to a curved
+    manifold.
 
     Args:
         network: ``dense`` for fully connected layers, ``conv`` for convolutions of stride 2 with a dense code, or
-            ``fully_convolutional`` for a code of maps and pictures of any size.
-        in_features: Numbers in a sample.
-        hidden_dims: Widths of the encoder's hidden layers, or the maps of its stages; the decoder has them in reverse.
-        latent_dim: Width of the code, or its number of maps.
+            ``fully_convolutional`` for a code of feature maps and images of any size.
+        in_features: Number of features of a sample.
+        hidden_dims: Widths of the encoder's hidden layers, or channels of its stages; the decoder has them in reverse
+            order. The network's own default if empty.
+        latent_dim: Width of the code, or its number of channels.
         activation: Name of the hidden activation.
-        latent_activation: Name of the activation of the code; if None what suits the penalty, ``identity`` for most.
-        output: Last step of the decoder: ``sigmoid``, ``identity``, or ``softmax`` for shares that sum to 1.
-        dropout: Probability with which a hidden unit is left out in training.
-        batch_norm: Whether hidden layers of ``dense`` are normalised over the batch, as convolutions always are.
-        blocks: Residual blocks on each side of the code of ``fully_convolutional``.
-        input_shape: Shape of a sample if it is no vector; 1x28x28 for 784 features if None.
+        latent_activation: Name of the activation of the code; if None, ``relu`` for the penalty ``l1``, ``sigmoid`` for
+            ``kl`` and ``identity`` otherwise.
+        output: Output activation of the decoder: ``sigmoid``, ``identity``, or ``softmax`` for shares that sum to 1.
+        dropout: Dropout probability of the hidden layers.
+        batch_norm: Whether to apply batch normalisation in ``dense``; convolutional networks always have it.
+        blocks: Number of residual blocks on each side of the code of ``fully_convolutional``.
+        input_shape: Shape of a sample that is not a vector; 1x28x28 for 784 features if None.
+        words: Words that the features of a document count, in order, for a model of documents; None for other data.
         **training: Arguments of ``Autoencoder`` and ``ZooModule``.
     """
 
@@ -124,37 +128,41 @@ class CodecAutoencoder(Autoencoder):
         batch_norm: bool = False,
         blocks: int = 2,
         input_shape: list[int] | None = None,
+        words: list[str] | None = None,
         **training: Any,
     ) -> None:
         if network not in NETWORKS:
             raise unknown("network", network, NETWORKS)
+        if words is not None and len(words) != in_features:
+            raise ValueError(f"{len(words)} words for in_features={in_features}: expected as many")
         check_widths(hidden_dims, latent_dim, blocks)
         shape = image_shape(in_features, input_shape)
         super().__init__(**training)
         self.set_shape(shape)
-        suited = LATENT_ACTIVATIONS.get(self.hparams["penalty"], "identity")
+        default_activation = LATENT_ACTIVATIONS.get(self.hparams["penalty"], "identity")
         if output == "identity" and self.hparams["loss"] == "cross_entropy":
             raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
         if output == "softmax" and len(shape) != 1:
             raise ValueError(f"output softmax takes samples of one axis, not of shape {tuple(shape)}")
         if network == "fully_convolutional" and len(shape) != 3:
-            raise ValueError(f"network {network!r} takes pictures (C, H, W), not samples of shape {tuple(shape)}")
-        kind, own = NETWORKS[network], {"batch_norm": batch_norm, "blocks": blocks, "codec": self.codec}
-        self.net = kind.build(
+            raise ValueError(f"network {network!r} takes images (C, H, W), not samples of shape {tuple(shape)}")
+        architecture = NETWORKS[network]
+        options = {"batch_norm": batch_norm, "blocks": blocks, "codec": self.codec}
+        self.net = architecture.build(
             shape,
-            hidden_dims or list(kind.hidden_dims),
+            hidden_dims or list(architecture.hidden_dims),
             latent_dim,
             activation_name=activation,
-            latent_activation=latent_activation or suited,
+            latent_activation=latent_activation or default_activation,
             output=output,
             dropout=dropout,
-            **{key: own[key] for key in kind.options},
-            **kind.settings,
+            **{key: options[key] for key in architecture.options},
+            **architecture.settings,
         )
 
 
 def check_widths(hidden_dims: list[int], latent_dim: int, blocks: int = 0) -> None:
-    """Raise ``ValueError`` for a layer without units or less than no residual blocks."""
+    """Raise ``ValueError`` if a width is below 1 or the number of residual blocks is negative."""
     if latent_dim < 1 or min(hidden_dims, default=1) < 1:
         raise ValueError(f"hidden_dims and latent_dim must be at least 1, not {hidden_dims} and {latent_dim}")
     if blocks < 0:

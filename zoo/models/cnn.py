@@ -1,4 +1,4 @@
-"""Convolutional networks for pictures, in channels last: the layout in which oneDNN and cuDNN convolve fastest."""
+"""Convolutional networks for images, in channels_last, the fastest memory format of oneDNN and cuDNN."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from zoo.tasks import Classifier
     "lenet5", source="LeCun, Bottou, Bengio & Haffner 1998, Gradient-based learning applied to document recognition"
 )
 class LeNet5(Classifier):
-    """LeNet-5 for grey pictures of 28x28 pixels: two convolutions that are subsampled, then three dense layers.
+    """LeNet-5 for grey images of 28x28 pixels: two convolutions with average pooling and three fully connected layers.
 
         1x28x28 -conv5, pad 2-> 6x28x28 -mean 2-> 6x14x14 -conv5-> 16x10x10 -mean 2-> 16x5x5 -> 120 -> 84 -> classes
 
-    Two simplifications are common today and taken here: each map of the second convolution sees all six maps of the
+    It has two common simplifications: each channel of the second convolution is connected to all six channels of the
     first, and the output is linear with a softmax instead of radial basis functions.
 
     Args:
         num_classes: Number of classes.
-        activation: Name of the activation; the original's is a scaled tanh.
-        dropout: Probability with which a unit of the dense layers is left out in training.
-        mean: Mean of the pixels, in [0, 1].
+        activation: Name of the activation; the original has a scaled tanh.
+        dropout: Dropout probability of the fully connected layers.
+        mean: Mean of the pixels, which are in [0, 1].
         std: Standard deviation of the pixels.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
@@ -65,22 +65,22 @@ class LeNet5(Classifier):
     "cnn", source="Simonyan & Zisserman 2015, Very deep convolutional networks for large-scale image recognition"
 )
 class CNN(Classifier):
-    """Small convolutional network in the manner of VGG, with batch normalisation, for pictures of any size.
+    """Small convolutional network in the style of VGG, with batch normalisation, for images of any size.
 
-    Each entry of ``hidden_dims`` is a stage of 3x3 convolutions of that many maps, each followed by batch
-    normalisation (Ioffe & Szegedy, 2015) and the activation. Between stages the largest of 2x2 pixels is kept; after
-    the last the maps are averaged over the picture (Lin et al., 2014), and a linear layer gives the scores.
+    Each entry of ``hidden_dims`` is a stage of 3x3 convolutions with that many channels, each followed by batch
+    normalisation (Ioffe & Szegedy, 2015) and the activation. Between the stages is 2x2 max pooling; global average
+    pooling (Lin et al., 2014), dropout and a linear layer follow the last.
 
     Args:
-        in_channels: Channels of a picture.
+        in_channels: Channels of an image.
         num_classes: Number of classes.
-        hidden_dims: Maps of each stage.
-        depths: Convolutions of each stage; one suffices at full size, where it costs most.
+        hidden_dims: Number of channels of each stage.
+        depths: Number of convolutions of each stage; those at full resolution cost most.
         activation: Name of the activation.
-        dropout: Probability with which an averaged map is left out in training.
-        mirror: Whether to average the scores of a picture and its mirror image in evaluation.
-        input_shape: Shape of a typical picture, for summaries; any height and width works.
-        mean: Mean of the pixels, in [0, 1], one number or one a channel.
+        dropout: Dropout probability before the linear layer.
+        mirror: Whether to average the scores of an image and its horizontal flip in evaluation, see ``MirrorAverage``.
+        input_shape: Shape of a typical image, for summaries; any height and width works.
+        mean: Mean of the pixels, which are in [0, 1], one for all channels or one for each.
         std: Standard deviation of the pixels, likewise.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
@@ -106,7 +106,7 @@ class CNN(Classifier):
         channels = in_channels
         if len(depths) != len(hidden_dims):
             raise ValueError(
-                f"depths {depths} and hidden_dims {hidden_dims} differ in length: give one of each a stage"
+                f"depths {depths} and hidden_dims {hidden_dims} differ in length: expected one of each per stage"
             )
         for stage, (width, depth) in enumerate(zip(hidden_dims, depths)):
             if stage:

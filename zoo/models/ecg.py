@@ -1,4 +1,4 @@
-"""Electrocardiograms: what kind of beat is this?"""
+"""Networks for the heart beats of electrocardiograms: a classifier and an autoencoder."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from zoo.tasks.ecg_classification import BeatClassifier
 
 
 class BeatNet(nn.Module):
-    """Windows of beats and the rhythm around them to scores.
+    """Network from the windows and the rhythm of beats to scores.
 
     Args:
         num_classes: Number of classes.
-        around: RR intervals on either side of a beat.
+        rr_around: Number of RR intervals on either side of a beat.
         hidden_dims: Channels of the convolutions.
-        kernel_size: Samples that a convolution sees.
-        rhythm_dim: Units of the hidden layer over morphology and rhythm; 0 leaves the rhythm out.
-        neighbours: Beats on either side whose correlation is seen.
-        compare: Whether the record's usual beat is seen beside each.
-        causal: Whether what looks further into the future than the window is left out.
-        dropout: Probability with which a number is left out.
-        augmentation: Strength of the disturbances in training.
+        kernel_size: Kernel size of the convolutions.
+        rhythm_dim: Units of the hidden layer; 0 excludes the rhythm and gives 64 units.
+        neighbours: Number of beats on either side whose correlation is an input.
+        compare: Whether the record's template beat is an input.
+        causal: Whether to exclude inputs that lie further in the future than the window.
+        dropout: Dropout probability.
+        augmentation: Strength of the augmentation in training.
     """
 
     def __init__(
         self,
         num_classes: int,
-        around: int,
+        rr_around: int,
         hidden_dims: list[int],
         kernel_size: int,
         rhythm_dim: int,
@@ -56,18 +56,18 @@ class BeatNet(nn.Module):
     ) -> None:
         super().__init__()
         self.augmentation = augmentation
-        self.around, self.neighbours = around, neighbours
+        self.rr_around, self.neighbours = rr_around, neighbours
         self.compare, self.causal, self.rhythm = compare, causal, rhythm_dim > 0
         self.shape = nn.Sequential(
             ConvStack1d(4 if compare else 2, hidden_dims, kernel_size, dropout, stride=2),
             nn.AdaptiveAvgPool1d(4),
             nn.Flatten(),
         )
-        seen = neighbours if causal else 2 * neighbours
-        self.beside = slice(0, seen)
-        width = 4 * hidden_dims[-1] + 2 * len(SEGMENTS) * compare + 2 * seen
+        num_neighbours = neighbours if causal else 2 * neighbours
+        self.used_neighbours = slice(0, num_neighbours)
+        width = 4 * hidden_dims[-1] + 2 * len(SEGMENTS) * compare + 2 * num_neighbours
         if self.rhythm:
-            rhythm = relative_rhythm_dim(around, causal) + RHYTHM * (not causal)
+            rhythm = relative_rhythm_dim(rr_around, causal) + RHYTHM * (not causal)
             self.normalise = nn.Sequential(nn.BatchNorm1d(rhythm), nn.Dropout(dropout))
             width += rhythm
         self.scores = nn.Sequential(
@@ -77,14 +77,14 @@ class BeatNet(nn.Module):
     def forward(
         self, x: Tensor, rr: Tensor, rhythm: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
     ) -> Tensor:
-        """Map what is known of N beats, see ``BeatInputs``, to scores (N, num_classes).
+        """Map the inputs of N beats, see ``BeatInputs``, to scores (N, num_classes).
 
         Raises:
-            ValueError: If a shape or a dtype is another.
+            ValueError: If a shape or dtype differs.
         """
-        checked(
+        check_inputs(
             x=(x, (2, WINDOW)),
-            rr=(rr, (2 * self.around + 2,)),
+            rr=(rr, (2 * self.rr_around + 2,)),
             rhythm=(rhythm, (RHYTHM,)),
             amplitude=(amplitude, (2,)),
             template=(template, (2, WINDOW)),
@@ -93,22 +93,22 @@ class BeatNet(nn.Module):
         x = x - x.median(2, keepdim=True).values
         if not self.causal:
             x, template = divide_by_amplitude(x, amplitude), divide_by_amplitude(template, amplitude)
-        beside = x[:, None]
+        original = x[:, None]  # the neighbours are not augmented either
         if self.training and self.augmentation:
             x, template, rr = augment_beats(x, template, rr, self.augmentation)
         parts = [self.shape(torch.cat([x, template], 1) if self.compare else x)]
         if self.compare:
             parts.append(segment_correlations(x, template))
         if self.neighbours:
-            parts.append(correlation(beside, around[:, self.beside]).flatten(1))
+            parts.append(correlation(original, around[:, self.used_neighbours]).flatten(1))
         if self.rhythm:
-            near = relative_rhythm(rr, self.around, self.causal)
+            near = relative_rhythm(rr, self.rr_around, self.causal)
             parts.append(self.normalise(near if self.causal else torch.cat([near, rhythm], 1)))
         return self.scores(torch.cat(parts, 1))
 
 
-def checked(**parts: tuple[Tensor, tuple[int, ...]]) -> None:
-    """Raise ``ValueError`` if an input, given by name with the shape of a row, has another shape or dtype."""
+def check_inputs(**parts: tuple[Tensor, tuple[int, ...]]) -> None:
+    """Raise ``ValueError`` if an input, given by name with its shape per sample, has another shape or dtype."""
     for name, (part, shape) in parts.items():
         if tuple(part.shape[1:]) != shape:
             raise ValueError(f"{name} of shape {tuple(part.shape)}: expected N x {' x '.join(map(str, shape))}")
@@ -120,32 +120,35 @@ def checked(**parts: tuple[Tensor, tuple[int, ...]]) -> None:
     "ecg_classifier", source="de Chazal, O'Dwyer & Reilly 2004, protocol; Wang et al. 2021, network with RR intervals"
 )
 class ECGClassifier(BeatClassifier):
-    """Small convolutional network for the beats of an electrocardiogram of two leads.
+    """Small convolutional network that classifies the beats of two-lead electrocardiograms.
 
-    Each window x, less its own median, is divided by the record's amplitude, lead by lead, and stands beside the
-    record's usual beat. Convolutions over time turn both into a few numbers on the shape of the beat; with the
-    correlations of the beat with the usual beat, whole and by P wave, QRS complex and T wave, and with each of its
-    neighbours, the logarithms of the RR intervals around it over the recent mean, and its place in the longer rhythm,
-    they go through one hidden layer to the scores.
+    Each window x (N, 2, 256), minus its median and divided by the record's amplitude, lead by lead, is concatenated
+    with the record's template beat. One hidden layer gives the scores (N, num_classes) from
+
+    - features of convolutions over time;
+    - the correlations of the beat with the template beat, over the whole window and over P wave, QRS complex and T
+      wave, and with its neighbours;
+    - the logarithms of the RR intervals around it over their recent mean, see ``zoo.nn.ecg.relative_rhythm``, and the
+      features of its longer rhythm.
 
     With ``smoothing_bandwidth`` above 0 the probabilities of similar beats of a record are then averaged, see
     ``BeatClassifier``.
 
-    The usual beat, the amplitude, the median interval, the longer rhythm, beats that are alike, and intervals and
-    neighbours after the beat look into the future: a record is annotated when it is over. ``causal`` leaves all of them
-    out, refuses ``compare`` and ``smoothing_bandwidth``, and what is left looks 0.9 s ahead, as far as the window goes.
+    Template beat, amplitude, median interval, longer rhythm, smoothing, and the intervals and neighbours after the beat
+    depend on later samples, so a record is annotated as a whole. ``causal`` excludes all of them and contradicts
+    ``compare`` and ``smoothing_bandwidth``; the remaining inputs end with the window, 0.9 s after the beat.
 
     Args:
         num_classes: Number of classes: N, S, V, F and Q.
-        rr_around: RR intervals on either side of a beat.
+        rr_around: Number of RR intervals on either side of a beat.
         hidden_dims: Channels of the convolutions.
-        kernel_size: Samples that a convolution sees.
-        rhythm_dim: Units of the hidden layer; 0 leaves the rhythm out and takes 64.
-        neighbours: Beats before and after whose correlation with this one is seen.
-        compare: Whether the record's usual beat is seen beside each.
-        causal: Whether what looks further into the future than the window is left out.
-        dropout: Probability with which a number is left out.
-        augmentation: Strength of the disturbances in training, see ``zoo.nn.ecg.augment_beats``; 1 is a usual one.
+        kernel_size: Kernel size of the convolutions, odd.
+        rhythm_dim: Units of the hidden layer; 0 excludes the rhythm and gives 64 units.
+        neighbours: Number of beats on either side whose correlation with the beat is an input.
+        compare: Whether the record's template beat is an input.
+        causal: Whether to exclude inputs that lie further in the future than the window.
+        dropout: Dropout probability of the convolutional channels, the rhythm and the hidden layer.
+        augmentation: Strength of the augmentation in training, see ``zoo.nn.ecg.augment_beats``; 0 disables it.
         **training: Arguments of ``BeatClassifier``, ``Classifier`` and ``ZooModule``.
     """
 
@@ -170,7 +173,7 @@ class ECGClassifier(BeatClassifier):
         super().__init__(**training)
         if not hidden_dims or min(hidden_dims) < 1 or kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(
-                f"hidden_dims {hidden_dims} and kernel_size {kernel_size}: widths from 1 on, and an odd number"
+                f"hidden_dims {hidden_dims} and kernel_size {kernel_size}: expected widths from 1 on and an odd size"
             )
         least = {
             "num_classes": (num_classes, 2),
@@ -184,7 +187,7 @@ class ECGClassifier(BeatClassifier):
         if not 0 <= augmentation < float("inf"):
             raise ValueError(f"augmentation must be at least 0, not {augmentation}")
         if causal and compare:
-            raise ValueError("causal leaves the record's usual beat out: set compare to false")
+            raise ValueError("causal excludes the record's template beat: set compare to false")
         if causal and self.hparams["smoothing_bandwidth"]:
             raise ValueError("causal cannot smooth over later beats: set smoothing_bandwidth to 0")
         self.net = BeatNet(
@@ -202,15 +205,15 @@ class ECGClassifier(BeatClassifier):
 
 
 class ReconstructionErrorNet(nn.Module):
-    """Beats to the errors of their reconstructions.
+    """Network from beats to the errors of their reconstructions.
 
-    The buffer ``quantiles`` holds errors of normal beats in ascending order, which say how unusual an error is.
+    The buffer ``quantiles`` holds the quantiles of the errors of normal beats, to rank other errors by.
 
     Args:
-        start: First sample of the window that is seen.
-        stop: Sample after the last one.
-        compare: Whether the record's usual beat is subtracted.
-        codec: Encoder and decoder of what is seen (N, 2, stop - start).
+        start: First sample of the window to reconstruct.
+        stop: Index after its last sample.
+        compare: Whether to subtract the record's template beat.
+        codec: Codec of segments (N, 2, stop - start).
     """
 
     def __init__(self, start: int, stop: int, compare: bool, codec: Codec) -> None:
@@ -218,42 +221,43 @@ class ReconstructionErrorNet(nn.Module):
         self.window, self.compare, self.codec = slice(start, stop), compare, codec
         self.register_buffer("quantiles", torch.linspace(0, 1, 201))
 
-    def view(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
-        """Return what the codec sees (N, 2, stop - start) of N beats, in amplitudes of the record.
+    def segments(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
+        """Return the segments (N, 2, stop - start) of N beats for the codec, in amplitudes of the record.
 
         Raises:
-            ValueError: If a shape or a dtype is another.
+            ValueError: If a shape or dtype differs.
         """
-        checked(x=(x, (2, WINDOW)), amplitude=(amplitude, (2,)), template=(template, (2, WINDOW)))
+        check_inputs(x=(x, (2, WINDOW)), amplitude=(amplitude, (2,)), template=(template, (2, WINDOW)))
         x = x - x.median(2, keepdim=True).values
         x = x - template if self.compare else x
         return divide_by_amplitude(x[:, :, self.window], amplitude)
 
     def forward(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:
-        """Map windows (N, 2, T), amplitudes (N, 2) and usual beats (N, 2, T) to mean squared errors (N,)."""
-        seen = self.view(x, amplitude, template)
-        return (self.codec(seen) - seen).square().flatten(1).mean(1)
+        """Map windows (N, 2, T), amplitudes (N, 2) and template beats (N, 2, T) to mean squared errors (N,)."""
+        segments = self.segments(x, amplitude, template)
+        return (self.codec(segments) - segments).square().flatten(1).mean(1)
 
 
 @register_model(
     "ecg_autoencoder", source="Hawkins, He, Williams & Baxter 2002, Outlier detection using replicator neural networks"
 )
 class ECGAutoencoder(BeatAutoencoder):
-    """Autoencoder of normal heart beats, to which others are anomalies.
+    """Autoencoder of normal heart beats, whose reconstruction error detects anomalies.
 
-    What it sees of a beat is the window from ``start`` to ``stop``, less its own median and divided by the record's
-    amplitude, lead by lead; with ``compare`` less the record's usual beat too, so that what is unusual is unusual for
-    this heart. The usual beat and the amplitude are those of the whole record and so look into the future.
+    A segment z (N, 2, stop - start) of each window, minus the window's median and divided by the record's amplitude,
+    lead by lead, is reconstructed; the score of a beat is the error mean (decoder(encoder(z)) - z)^2. With ``compare``
+    the record's template beat is subtracted first, so that anomalies are relative to the patient. Template beat and
+    amplitude are those of the whole record and depend on later samples.
 
     Args:
-        start: First sample of the window that is seen.
-        stop: Sample after the last one.
-        hidden_dims: Widths of the encoder's hidden layers; the decoder has them in reverse.
+        start: First sample of the segment in a window.
+        stop: Index after its last sample.
+        hidden_dims: Widths of the encoder's hidden layers; the decoder has them in reverse order.
         latent_dim: Width of the code.
         activation: Name of the hidden activation.
-        compare: Whether the record's usual beat is subtracted.
-        rr_around: RR intervals on either side of a beat, which are not seen.
-        neighbours: Beats before and after, which are not seen either.
+        compare: Whether to subtract the record's template beat.
+        rr_around: Number of RR intervals on either side of a beat in the data; not an input of the network.
+        neighbours: Number of beats on either side in the data; not an input of the network.
         **training: Arguments of ``BeatAutoencoder`` and ``ZooModule``.
     """
 

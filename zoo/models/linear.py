@@ -1,4 +1,4 @@
-"""Models of one layer: a weighted sum of the inputs decides."""
+"""Linear classifiers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from zoo.tasks import Classifier
 
 
 class LinearClassifier(Classifier):
-    """One linear layer: scores = W x + b for x flattened and standardised; one unit for two classes.
+    """Linear classifier: scores = W x + b for x flattened and standardised; one output unit for two classes.
 
-    The losses of its subclasses are convex, so the weights start at zero and the start decides nothing.
+    The losses of the subclasses are convex, so the minimum does not depend on the initial weights, which are zero.
 
     Args:
-        in_features: Numbers in a sample.
+        in_features: Number of features of a sample.
         num_classes: Number of classes.
-        input_shape: Shape of a sample if it is no vector; 1x28x28 for 784 features if None.
-        mean: Mean of the input, one number or one a channel or feature.
+        input_shape: Shape of a sample that is not a vector; 1x28x28 for 784 features if None.
+        mean: Mean of the input, one for all or one for each channel or feature.
         std: Standard deviation of the input, likewise.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
@@ -53,27 +53,27 @@ class LinearClassifier(Classifier):
     lr=1.0,
 )
 class Perceptron(LinearClassifier):
-    """Rosenblatt's perceptron: a linear unit with the step function g on top, y = g(w x + b).
+    """Rosenblatt's perceptron: a linear unit with the step function g, y = g(w x + b).
 
-    The step has no useful derivative. Training minimises the perceptron criterion instead,
+    The derivative of the step function is 0, so training minimises the perceptron criterion instead,
 
         loss = max_k s_k - s_y,
 
-    for the scores s of a sample of class y: zero when the answer is right, and otherwise how far the wrong winner is
-    ahead. For two classes, with s = (0, z), its negative subgradient is the perceptron rule: add x to the weights when
-    a 1 was answered 0, subtract it when a 0 was answered 1, do nothing when the answer was right. On linearly
-    separable data the rule ends after finitely many corrections (Novikoff, 1962); on others, such as XOR, it never
-    settles (Minsky & Papert, 1969).
+    for the scores s of a sample of class y: 0 for a correct prediction, and the margin of the predicted class over the
+    true one otherwise. For two classes, with s = (0, z), its negative subgradient is the perceptron rule: add x to the
+    weights if a 1 was predicted as 0, subtract it if a 0 was predicted as 1, and leave them otherwise. On linearly
+    separable data the rule ends after finitely many corrections (Novikoff, 1962); on others, such as XOR, it does not
+    converge (Minsky & Papert, 1969).
     """
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Return the mean perceptron criterion of a batch, a scalar."""
-        # Of equal scores the first wins, as in argmax: the loss then follows the answer that is really given.
-        winner = scores.argmax(1, keepdim=True)
-        return (scores.gather(1, winner) - scores.gather(1, y[:, None])).mean()
+        # argmax takes the first of equal scores, so the loss is that of the class predicted.
+        predicted = scores.argmax(1, keepdim=True)
+        return (scores.gather(1, predicted) - scores.gather(1, y[:, None])).mean()
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Apply the step: 1 for the class that wins and 0 for the others."""
+        """Return 1 for the predicted class and 0 for the others (N, num_classes)."""
         return F.one_hot(scores.argmax(1), scores.shape[1]).to(scores.dtype)
 
 
@@ -82,6 +82,6 @@ class LogisticRegression(LinearClassifier):
     """Logistic regression, binary or multinomial: P(y = k | x) = softmax(W x + b)_k.
 
     For two classes the single logit z = w x + b gives P(y = 1 | x) = sigmoid(z). The loss is the cross-entropy, the
-    negative log-likelihood a sample; with the penalty ``l2`` it is scikit-learn's objective divided by C n, for
+    mean negative log-likelihood; with the penalty ``l2`` the objective is that of scikit-learn divided by C n, for
     C = 1 / (n l2) and n samples.
     """

@@ -1,4 +1,4 @@
-"""Fully connected networks with hidden layers."""
+"""Multilayer perceptrons."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ class MLP(Classifier):
     """Multilayer perceptron: h_i = g(W_i h_(i-1) + b_i) from h_0 = x, scores = W h_n + b.
 
     One hidden layer of enough units approximates any continuous function on a bounded set (Cybenko, 1989); XOR, which
-    no perceptron computes, takes two units. Dropout leaves out units at random in training (Srivastava et al., 2014).
+    no perceptron computes, takes two units. Dropout (Srivastava et al., 2014) is applied to the input and after each
+    hidden layer.
 
     Args:
         hidden_dims: Widths of the hidden layers.
-        in_features: Numbers in a sample.
+        in_features: Number of features of a sample.
         num_classes: Number of classes; two share one output unit.
         activation: Name of the hidden activation.
-        dropout: Probability with which a hidden unit is left out in training.
-        input_dropout: Probability with which an input is left out in training.
-        batch_norm: Whether to normalise over the batch before each activation (Ioffe & Szegedy, 2015).
-        input_shape: Shape of a sample if it is no vector; 1x28x28 for 784 features if None.
-        mean: Mean of the input, one number or one a channel or feature.
+        dropout: Dropout probability of the hidden layers.
+        input_dropout: Dropout probability of the input.
+        batch_norm: Whether to apply batch normalisation before the hidden activations (Ioffe & Szegedy, 2015).
+        input_shape: Shape of a sample that is not a vector; 1x28x28 for 784 features if None.
+        mean: Mean of the input, one for all or one for each channel or feature.
         std: Standard deviation of the input, likewise.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """

@@ -1,4 +1,4 @@
-"""Recurrent networks that read a text and say what it is."""
+"""Recurrent networks for the classification of texts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ POOLINGS = ("attention", "last", "max", "mean")
 
 
 class TextNet(nn.Module):
-    """Token ids to scores: embedding, recurrent layers, one vector for the whole text, a linear layer.
+    """Network from token ids to scores: embedding, recurrent layers, pooling over the positions and a linear layer.
 
     Args:
         vocab_size: Number of tokens.
         num_classes: Number of classes.
         embedding_dim: Width of the embedding.
-        hidden_dim: Units of a recurrent layer in each direction.
+        hidden_dim: Number of units of a recurrent layer in each direction.
         layers: Number of recurrent layers.
-        cell: Recurrent cell.
-        bidirectional: Whether they read both ways.
-        pooling: How positions become one vector.
-        dropout: Probability with which a number is left out, of the embedding, between layers and of the vector.
-        word_dropout: Probability with which a token is read as unknown.
+        cell: Name of the recurrent cell.
+        bidirectional: Whether to use both directions.
+        pooling: Name of the pooling, one of ``POOLINGS``.
+        dropout: Dropout probability of the embedding, between the layers and of the pooled vector.
+        word_dropout: Probability of replacing a token by the unknown token in training.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class TextNet(nn.Module):
         """Map token ids (N, T) to scores (N, num_classes).
 
         Raises:
-            ValueError: If the ids have another number of axes or another dtype.
+            ValueError: If the ids are not a matrix of dtype int64.
         """
         if ids.ndim != 2 or ids.dtype != torch.int64:
             raise ValueError(
@@ -73,16 +73,18 @@ class TextNet(nn.Module):
             )
         lengths = (ids != PAD).sum(1)
         if self.training and self.word_dropout:
-            lost = torch.rand(ids.shape, device=ids.device) < self.word_dropout
-            ids = ids.masked_fill(lost & (ids != PAD), UNKNOWN)
+            dropped = torch.rand(ids.shape, device=ids.device) < self.word_dropout
+            ids = ids.masked_fill(dropped & (ids != PAD), UNKNOWN)
         outputs, _ = self.layers(self.dropout(self.embedding(ids)), lengths)
-        return self.scores(self.dropout(self.pooled(outputs, lengths)))
+        return self.scores(self.dropout(self.pool(outputs, lengths)))
 
-    def pooled(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """Make one vector (N, width) of the outputs (N, T, width); zeros for a text of nothing."""
+    def pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Pool outputs (N, T, width) over the positions to (N, width); zeros for an empty text."""
         mask = padding_mask(lengths, outputs.shape[1])
         if self.pooling == "attention":
-            question = self.question.repeat(outputs.shape[0], 1, 1)  # Lightning's summary takes no view of a parameter
+            question = self.question.repeat(
+                outputs.shape[0], 1, 1
+            )  # Lightning's summary fails on a view of a parameter
             return self.attention(question, outputs, mask)[0][:, 0]
         if self.pooling == "mean":
             return outputs.sum(1) / lengths.clamp_min(1)[:, None]
@@ -93,28 +95,28 @@ class TextNet(nn.Module):
 
 @register_model("lstm_classifier", source="Hochreiter & Schmidhuber 1997, Long short-term memory")
 class LSTMClassifier(TextClassifier):
-    """Reads a text both ways with a recurrent network and names its class.
+    """Bidirectional recurrent classifier of texts.
 
-    With e_t the embedding of token t, forth_t = LSTM(e_t, forth_(t-1)) and back_t = LSTM(e_t, back_(t+1)), the scores
-    are W p + b, where p is made of all h_t = (forth_t, back_t) by ``pooling``:
+    With e_t the embedding of token t, f_t = LSTM(e_t, f_(t-1)), b_t = LSTM(e_t, b_(t+1)) and h_t = (f_t, b_t), the
+    scores (N, num_classes) of token ids (N, T) are W p + c, where p is, by ``pooling``:
 
-        max         the largest of each number
-        mean        their mean
-        last        forth at the last token and back at the first
+        max         the elementwise maximum of all h_t
+        mean        the mean of all h_t
+        last        (f at the last token, b at the first)
         attention   sum a_t h_t, a = softmax over t of v tanh(q + U h_t)
 
-    What fills up a batch is masked: a text's scores do not depend on the texts beside it.
+    Padding is masked, so the scores of a text do not depend on the other texts of its batch.
 
     Args:
         num_classes: Number of classes.
         embedding_dim: Width of the embedding.
-        hidden_dim: Units of a recurrent layer in each direction.
+        hidden_dim: Number of units of a recurrent layer in each direction.
         layers: Number of recurrent layers.
         cell: ``lstm``, ``gru`` or ``rnn``.
-        bidirectional: Whether the text is read both ways.
+        bidirectional: Whether to use both directions.
         pooling: ``attention``, ``last``, ``max`` or ``mean``.
-        dropout: Probability with which a number is left out, of the embedding, between layers and before the scores.
-        word_dropout: Probability with which a token is read as unknown in training.
+        dropout: Dropout probability of the embedding, between the layers and before the linear layer.
+        word_dropout: Probability of replacing a token by the unknown token in training.
         **training: Arguments of ``TextClassifier``, ``Classifier`` and ``ZooModule``.
     """
 

@@ -1,4 +1,4 @@
-"""From one sequence to another: an encoder reads it, a decoder writes."""
+"""Encoder-decoder networks for translation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from zoo.tasks.translation import Translator
 
 
 class Seq2SeqNet(nn.Module):
-    """Token ids of a source and of the target so far to scores of each next token.
+    """Network from the token ids of a source and of a target prefix to scores of each next token.
 
     Args:
         vocab_size: Number of tokens.
-        embedding_dim: Width of the embedding, which source, target and scores share.
-        hidden_dim: Units of a decoder's layer, and of both directions of an encoder's layer together.
+        embedding_dim: Width of the embedding, which source, target and output layer share.
+        hidden_dim: Number of units of a decoder layer, and of both directions of an encoder layer together.
         layers: Number of layers of encoder and decoder each.
-        cell: Recurrent cell.
+        cell: Name of the recurrent cell.
         attention: Kind of the attention, or ``none``.
-        dropout: Probability with which a number is left out, of the embedding, between layers and before the scores.
+        dropout: Dropout probability of the embedding, between the layers and before the scores.
     """
 
     def __init__(
@@ -45,21 +45,21 @@ class Seq2SeqNet(nn.Module):
         self.dropout = SequenceDropout(dropout)
         self.encoder = Recurrent(embedding_dim, hidden_dim // 2, layers, cell=cell, bidirectional=True, dropout=dropout)
         self.bridge = nn.Linear(self.encoder.out_features, layers * hidden_dim)
-        looks_back = attention != "none"
-        seen = hidden_dim + looks_back * self.encoder.out_features
+        has_attention = attention != "none"
+        layer_dim = hidden_dim + has_attention * self.encoder.out_features
         self.decoder = nn.ModuleList(
-            Recurrent(seen if number else embedding_dim, hidden_dim, cell=cell) for number in range(layers)
+            Recurrent(layer_dim if number else embedding_dim, hidden_dim, cell=cell) for number in range(layers)
         )
         self.attention = nn.ModuleList(
-            Attention(hidden_dim, self.encoder.out_features, attention) for _ in range(layers * looks_back)
+            Attention(hidden_dim, self.encoder.out_features, attention) for _ in range(layers * has_attention)
         )
-        self.output = nn.Linear(seen, embedding_dim)
+        self.output = nn.Linear(layer_dim, embedding_dim)
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size): at t those of the token after ``tgt[:, t]``.
 
         Raises:
-            ValueError: If ids have another number of axes or another dtype.
+            ValueError: If the ids are not a matrix of dtype int64.
         """
         for ids in (src, tgt):
             if ids.ndim != 2 or ids.dtype != torch.int64:
@@ -69,68 +69,72 @@ class Seq2SeqNet(nn.Module):
         memory, mask, state = self.encode(src)
         return self.decode(tgt, memory, mask, state)[0]
 
-    def embedded(self, ids: Tensor) -> Tensor:
-        """Return the vectors (N, T, embedding_dim) of token ids (N, T)."""
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the scaled embeddings (N, T, embedding_dim) of token ids (N, T), with dropout."""
         return self.dropout(self.embedding(ids) * self.scale)
 
     def encode(self, src: Tensor) -> tuple[Tensor, Tensor, State]:
-        """Read a source (N, S): its positions (N, S, hidden_dim), where they are (N, S), the decoder's first state."""
+        """Return the memory (N, S, hidden_dim) of a source (N, S), its mask (N, S) and the decoder's initial state."""
         lengths = (src != PAD).sum(1)
-        memory, _ = self.encoder(self.embedded(src), lengths)
+        memory, _ = self.encoder(self.embed(src), lengths)
         starts = self.bridge(last_outputs(memory, lengths, bidirectional=True)).tanh().chunk(len(self.decoder), 1)
-        rest = self.encoder.num_state_tensors - 1  # an LSTM's cell starts empty
+        rest = self.encoder.num_state_tensors - 1  # the cell state of an LSTM starts at zero
         state = tuple(part for start in starts for part in (start, *[torch.zeros_like(start)] * rest))
         return memory, padding_mask(lengths, src.shape[1]), state
 
     def decode(self, tgt: Tensor, memory: Tensor, mask: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
-        """Go on from a state with the tokens (M, T).
+        """Decode target tokens (M, T) from a state.
 
         Args:
-            tgt: Token ids; M is N, or a multiple of it when several targets of each source follow one another.
-            memory: Positions of the sources (N, S, hidden_dim).
-            mask: Where they are (N, S).
-            state: State before the first of the tokens.
+            tgt: Token ids; M is N, or a multiple of N if several successive targets belong to each source.
+            memory: Outputs of the encoder (N, S, hidden_dim).
+            mask: (N, S), True within the sources.
+            state: State before the first token.
 
         Returns:
-            Scores (M, T, vocab_size), the state after them, and the weights (M, T, S) with which the last layer looked
-            back, None without attention.
+            Scores (M, T, vocab_size), the state after the last token, and the attention weights (M, T, S) of the last
+            layer, None without attention.
         """
-        x, after, weights = self.embedded(tgt), [], None
+        x, new_state, weights = self.embed(tgt), [], None
         for number, layer in enumerate(self.decoder):
             size = self.encoder.num_state_tensors
-            hidden, new = layer(x, state=state[number * size : (number + 1) * size])
-            after += new
+            hidden, layer_state = layer(x, state=state[number * size : (number + 1) * size])
+            new_state += layer_state
             x = self.dropout(hidden)
             if len(self.attention):
-                asked = x.reshape(memory.shape[0], -1, x.shape[2])
-                seen, weights = self.attention[number](asked, memory, mask)
-                x = torch.cat([x, self.dropout(seen).reshape(*x.shape[:2], -1)], 2)
+                queries = x.reshape(memory.shape[0], -1, x.shape[2])
+                context, weights = self.attention[number](queries, memory, mask)
+                x = torch.cat([x, self.dropout(context).reshape(*x.shape[:2], -1)], 2)
                 weights = weights.reshape(*x.shape[:2], -1)
         scores = self.dropout(self.output(x).tanh()) @ self.embedding.weight.T
-        return scores, tuple(after), weights
+        return scores, tuple(new_state), weights
 
 
 @register_model("lstm_seq2seq", source="Sutskever, Vinyals & Le 2014; Luong, Pham & Manning 2015, attention")
 class LSTMSeq2Seq(Translator):
-    """Recurrent encoder and decoder, which turn a sentence into one of another language.
+    """Recurrent encoder-decoder with attention, for the translation of sentences.
 
-    The encoder reads the source both ways: m_s = (forth_s, back_s). The decoder starts from tanh(W (forth_S, back_1)).
-    Its layer k reads what the layer below it saw and looks back at the source:
+    The bidirectional encoder gives a memory m_s = (f_s, b_s) for each source position s = 1..S, and the decoder starts
+    from the state tanh(W (f_S, b_1)). Each layer of the decoder maps its inputs x_t, the embeddings in the first layer,
+    to the inputs x'_t of the next:
 
-        h_t = LSTM(x_t, h_(t-1)),  a_ts = softmax over s of h_t W m_s,  c_t = sum over s of a_ts m_s,  x'_t = (h_t, c_t)
+        h_t  = LSTM(x_t, h_(t-1))
+        a_ts = softmax over s of h_t W m_s
+        c_t  = sum over s of a_ts m_s
+        x'_t = (h_t, c_t)
 
-    so that from the second layer on it remembers where it has looked, which input feeding is for, and yet all positions
-    of a target are computed at once in training. The scores are E tanh(V x_t), where the embedding E is that of
-    source and target too (Press & Wolf, 2017). Without attention x'_t = h_t, and all that is known of the source is the
-    decoder's first state.
+    From the second layer on, the recurrence depends on earlier attention, which is the purpose of input feeding, and
+    yet all positions of a target are computed in parallel in training. The scores are E tanh(V x'_t) of the last layer,
+    with E the embedding of source and target (Press & Wolf, 2017). Without attention x'_t = h_t, and the decoder
+    depends on the source through its initial state alone.
 
     Args:
         embedding_dim: Width of the embedding.
-        hidden_dim: Units of a decoder's layer, and of both directions of an encoder's layer together.
+        hidden_dim: Number of units of a decoder layer, and of both directions of an encoder layer together.
         layers: Number of layers of encoder and decoder each.
         cell: ``lstm``, ``gru`` or ``rnn``.
         attention: ``general``, ``additive`` or ``none``.
-        dropout: Probability with which a number is left out, of the embedding, between layers and before the scores.
+        dropout: Dropout probability of the embedding, between the layers and before the scores.
         **training: Arguments of ``Translator`` and ``ZooModule``.
     """
 
@@ -149,5 +153,7 @@ class LSTMSeq2Seq(Translator):
     ) -> None:
         super().__init__(**training)
         if hidden_dim < 2 or hidden_dim % 2:
-            raise ValueError(f"hidden_dim must be even and at least 2, not {hidden_dim}: half are for each direction")
+            raise ValueError(
+                f"hidden_dim must be even and at least 2, not {hidden_dim}: half of the units are for each direction"
+            )
         self.net = Seq2SeqNet(self.hparams["vocab_size"], embedding_dim, hidden_dim, layers, cell, attention, dropout)

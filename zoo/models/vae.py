@@ -1,4 +1,4 @@
-"""The variational autoencoder: a code that can be drawn from."""
+"""Variational autoencoders."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from zoo.registry import register_model
 
 @register_model("vae", source="Kingma & Welling 2014, Auto-encoding variational Bayes")
 class VariationalAutoencoder(CodecAutoencoder):
-    """Variational autoencoder of black-and-white pictures, which can draw new ones.
+    """Variational autoencoder of binary images, a generative model.
 
-    With q(z|x) = N(mean, variance) from the encoder, p(z) = N(0, 1) and p(x|z) a Bernoulli distribution a pixel from
-    the decoder, training maximises the evidence bound on log p(x), in nats a picture, with one draw of z:
+    With q(z|x) = N(mean, variance) from the encoder, p(z) = N(0, 1) and p(x|z) a product of Bernoulli distributions
+    from the decoder, training maximises the evidence lower bound (ELBO) on log p(x), in nats per image, with one sample
+    of z:
 
-        E log p(x|z) - KL(q(z|x) || p(z)),    KL = 1/2 sum mean^2 + variance - 1 - log variance
+        ELBO = E log p(x|z) - KL(q(z|x) || p(z)),    KL = 1/2 sum mean^2 + variance - 1 - log variance
 
-    The pixels are drawn anew each time, with the grey level as the probability of a 1 (dynamic binarisation,
-    Salakhutdinov & Murray, 2008); in validation and test all draws are the same each time. Metrics besides an
-    autoencoder's: ``nats``, the bound with its sign changed, summed over the pixels and averaged over pictures, and
-    ``kl``, its second part. ``mse`` and the like compare the reconstruction from z with the pixels as drawn.
+    The pixels x are sampled at each step, with the grey level as the probability of a 1 (dynamic binarisation,
+    Salakhutdinov & Murray, 2008); validation and test use the same random numbers each time. Besides the metrics of
+    ``Autoencoder`` there are ``nats``, the negative ELBO, summed over the pixels and averaged over the images, and
+    ``kl``, its KL term. ``mse``, ``sse`` and ``psnr`` compare the reconstruction from z with the sampled pixels.
 
     Args:
-        beta: Weight of the KL term in training; 1 makes the loss the bound (Higgins et al., 2017).
-        hidden_dims: Widths of the encoder's hidden layers, or the maps of its stages; the decoder has them in reverse.
+        beta: Weight of the KL term in training; for 1 the loss is the negative ELBO (Higgins et al., 2017).
+        hidden_dims: Widths of the encoder's hidden layers, or channels of its stages; the decoder has them in reverse
+            order.
         latent_dim: Width of the code.
         **training: Arguments of ``CodecAutoencoder``.
     """
@@ -55,38 +57,38 @@ class VariationalAutoencoder(CodecAutoencoder):
         if self.any_size:
             raise ValueError("network of a vae is conv or dense, not fully_convolutional")
 
-    def _drawn(self, like: Tensor, normal: bool = False) -> Tensor:
-        """Draw random numbers of a tensor's shape: torch's own in training, the same ones each time in evaluation."""
+    def _random_like(self, reference: Tensor, normal: bool = False) -> Tensor:
+        """Return random numbers of a tensor's shape, the same ones in each evaluation."""
         draw = torch.randn if normal else torch.rand
         if self.training:
-            return draw(like.shape, device=like.device)
-        return draw(like.shape, generator=self._draws).to(like.device)
+            return draw(reference.shape, device=reference.device)
+        return draw(reference.shape, generator=self._draws).to(reference.device)
 
     def step(self, batch: Batch) -> Values:
         """Compute loss and metrics of a batch (x, ...)."""
-        x = (self._drawn(batch[0]) < batch[0]).to(batch[0].dtype)
-        seen = self.corrupted(x)
-        mean, log_variance = (moment.float() for moment in self.net.moments(seen))
-        code = mean + (0.5 * log_variance).exp() * self._drawn(mean, normal=True)
+        x = (self._random_like(batch[0]) < batch[0]).to(batch[0].dtype)
+        inputs = self.corrupted(x)
+        mean, log_variance = (moment.float() for moment in self.net.moments(inputs))
+        code = mean + (0.5 * log_variance).exp() * self._random_like(mean, normal=True)
         scores = self.net.decoder(code)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
-        missed = self.reconstruction_loss(scores, x, seen)
-        metrics = self._metrics(scores.detach(), code.detach(), x, seen)
-        metrics.pop("active", None)  # every draw of a normal variable is
+        reconstruction = self.reconstruction_loss(scores, x, inputs)
+        metrics = self._metrics(scores.detach(), code.detach(), x, inputs)
+        metrics.pop("active", None)  # all units of a sampled code are
         return {
-            "loss": missed + self.hparams["beta"] * kl,
-            "nats": (missed + kl).detach(),
+            "loss": reconstruction + self.hparams["beta"] * kl,
+            "nats": (reconstruction + kl).detach(),
             "kl": kl.detach(),
             **metrics,
         }
 
     @torch.no_grad()
     def sample(self, n: int = 1, seed: int | None = None) -> Tensor:
-        """Draw new pictures (n, *input_shape) in [0, 1]: the expected pixels of codes drawn from N(0, 1).
+        """Generate images (n, *input_shape) in [0, 1]: the expected pixels of codes sampled from N(0, 1).
 
         Args:
-            n: Number of pictures.
-            seed: Seed of the draws; torch's own random state if None.
+            n: Number of images.
+            seed: Seed of the random numbers; torch's global state if None.
 
         Raises:
             ValueError: If ``n`` is negative.

@@ -158,7 +158,7 @@ class SkipDecoder(nn.Module):
 class SkipCodec(FullyConvolutionalCodec):
     """Fully convolutional codec with skip connections, a U-Net (Ronneberger, Fischer & Brox, 2015).
 
-    The decoder takes the feature maps of the encoder besides the code, so the code alone cannot be decoded.
+    The decoder needs the feature maps of the encoder as well as the code, so the code alone cannot be decoded.
     """
 
     encoder: nn.Sequential

@@ -17,16 +17,16 @@ Result = TypeVar("Result")
 def run_jobs(
     tasks: Sequence[Task], work: Callable[[Task], Result], doing: str, shown: bool
 ) -> tuple[list[Result], list[str]]:
-    """Do the same for each task; where there are several, one that fails does not stop the others.
+    """Run a function on each task; if there are several, a failure does not stop the others.
 
     Args:
-        tasks: What to work on.
-        work: What to do with each.
-        doing: What the progress bar says.
-        shown: Whether there is a progress bar, on a terminal.
+        tasks: Arguments of the function.
+        work: The function.
+        doing: Label of the progress bar.
+        shown: Whether to show a progress bar on a terminal.
 
     Returns:
-        The results and, in one line each, why others are missing.
+        The results, and one line for each failure.
 
     Raises:
         ValueError, OSError: If no task succeeds.

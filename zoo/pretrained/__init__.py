@@ -13,23 +13,28 @@ HERE = Path(__file__).parent
 
 
 def weights_path(recipe: str, folder: Path = HERE) -> Path:
-    """Return where the weights of a recipe are."""
+    """Return the path of the weights of a recipe."""
     return folder / f"{recipe}.safetensors"
 
 
+def hparams_path(recipe: str, folder: Path = HERE) -> Path:
+    """Return the path of hyper-parameters that a recipe's weights lack, since they were added after publication."""
+    return folder / f"{recipe}.hparams.json"
+
+
 def result_path(recipe: str, folder: Path = HERE) -> Path:
-    """Return where the result of a recipe is."""
+    """Return the path of the result of a recipe."""
     return folder / "results" / f"{recipe}.json"
 
 
 def load_result(recipe: str, folder: Path = HERE) -> dict[str, Any] | None:
-    """Return what a recipe measured, or None if it has not been verified yet."""
+    """Return the result of a recipe, or None if it has not been verified yet."""
     path = result_path(recipe, folder)
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def save_result(recipe: str, result: dict[str, Any], folder: Path = HERE) -> Path:
-    """Write what a recipe measured."""
+    """Write the result of a recipe."""
     path = result_path(recipe, folder)
     write_atomically(path, (json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     return path
@@ -42,7 +47,7 @@ def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE) -> str
         recipe: Name of the recipe.
         name: Registered name of the model.
         model: The trained ``ZooModule``.
-        folder: Where to.
+        folder: Destination.
 
     Returns:
         The SHA-256 of the file.
@@ -51,7 +56,7 @@ def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE) -> str
     from safetensors.torch import save
 
     def compact(tensor: torch.Tensor) -> torch.Tensor:
-        # Constants and statistics of few numbers stay exact; they cost nothing.
+        # Vectors and scalars stay in float32, since they take little space.
         return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor
 
     state = {key: compact(value.detach().cpu()).contiguous() for key, value in model.net.state_dict().items()}
@@ -78,6 +83,9 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    model = build_model(metadata["model"], **json.loads(metadata["hparams"]))
+    hparams, added = json.loads(metadata["hparams"]), hparams_path(recipe, folder)
+    if added.exists():
+        hparams.update(json.loads(added.read_text(encoding="utf-8")))
+    model = build_model(metadata["model"], **hparams)
     model.net.load_state_dict(state)
     return model.eval()

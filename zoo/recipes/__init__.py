@@ -23,7 +23,7 @@ _SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a YAML file says.
+    """Recipe: the content of a YAML file.
 
     Args:
         name: ``<model>.<tag>``, or the path of a user's own file.
@@ -31,11 +31,11 @@ class Recipe:
         data: Name and arguments of the datamodule.
         trainer: Arguments of Lightning's ``Trainer``.
         seeds: Number of seeds a verification trains.
-        minutes: About how long one seed takes on 2 cores.
+        minutes: Approximate training time of one seed on 2 cores.
         claim: What the verification must reach; see ``zoo.verification``.
-        baselines: Names of the methods measured beside the model, see ``zoo.baselines``, and of other recipes.
-        measures: Names of further quantities measured on the trained model; see ``zoo.baselines``.
-        note: A remark for whoever reads the result.
+        baselines: Names of baselines, see ``zoo.baselines``, and of other recipes that the model is compared with.
+        measures: Names of further metrics of the trained model; see ``zoo.baselines``.
+        note: Remark on the result.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Recipe:
 
     @property
     def is_file(self) -> bool:
-        """Whether this is a user's own file."""
+        """Whether the recipe is a user's own file."""
         return self.name.endswith((".yaml", ".yml"))
 
     @property
     def title(self) -> str:
-        """Name under which runs and results are kept: the recipe's, or the file's without its ending."""
+        """Name of the folder of runs and results: the recipe's name, or the stem of a user's file."""
         return Path(self.name).stem if self.is_file else self.name
 
     @property
@@ -65,7 +65,7 @@ class Recipe:
         return RUNS / self.title
 
     def new_run(self) -> Path:
-        """Return a folder for the next run, ``runs/<recipe>/version_<n>``; it is not made yet."""
+        """Return the folder of the next run, ``runs/<recipe>/version_<n>``, which is not created yet."""
         taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdigit()]
         return self.runs / f"version_{max(taken, default=-1) + 1}"
 
@@ -87,7 +87,7 @@ class Recipe:
 
     @property
     def configuration(self) -> str:
-        """Short checksum of everything that decides what is trained; an argument counts under its first name."""
+        """Short checksum of model, data and trainer settings; a renamed argument counts under its original name."""
         from datamodules.registry import find_datamodule
         from zoo.arguments import original_names
         from zoo.registry import find_model
@@ -102,7 +102,7 @@ class Recipe:
         return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
     def datamodule(self, seed: int = 0, **overrides: Any) -> Any:
-        """Build the datamodule alone."""
+        """Build the datamodule."""
         from datamodules.registry import create_datamodule, find_datamodule
         from zoo.arguments import check_arguments
 
@@ -111,7 +111,7 @@ class Recipe:
         return create_datamodule(name, **check_arguments(f"datamodule {name}", find_datamodule(name), args))
 
     def create_model(self, spec: dict[str, Any], **overrides: Any) -> Any:
-        """Build the model alone, its unset arguments filled from a datamodule's ``spec``."""
+        """Build the model; arguments that are not set are taken from a datamodule's ``spec``."""
         from zoo.arguments import signature
         from zoo.registry import build_model, find_model
 

@@ -68,7 +68,7 @@ class Claim:
                 raise ValueError(
                     f"{where}: aim {self.aim!r} names a baseline, which belongs to over, not to {given[0]}"
                 )
-        elif self.aim is not None and self.aim_margin is not None:
+        elif self.sign and self.aim is not None and self.aim_margin is not None:
             raise ValueError(f"{where}: give aim or aim_margin, not both")
         bound = self.at_least if self.at_least is not None else self.at_most
         if bound is not None and isinstance(self.aim, (int, float)) and self.sign * (self.aim - bound) < 0:

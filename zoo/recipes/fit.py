@@ -81,7 +81,8 @@ def fit_recipe(
     if checkpoint is None:
         model = model.cpu().eval()
     else:
-        metrics[f"best_{model.monitor}"] = float(trainer.checkpoint_callback.best_model_score)
+        score = trainer.checkpoint_callback.best_model_score
+        metrics |= {} if score is None else {f"best_{model.monitor}": float(score)}
         model = load_checkpoint(type(model), checkpoint)
     return Fit(model, data, metrics, trainer.current_epoch, seconds, run, checkpoint)
 

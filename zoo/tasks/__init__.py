@@ -1,4 +1,4 @@
-"""One module a task: ``ZooModule`` with a loss, its metrics and the methods a user calls."""
+"""Tasks: ``ZooModule`` with a loss, its metrics and the methods for users, one module each."""
 
 from zoo.tasks.classification import Classification, Classifier
 from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs

@@ -13,21 +13,21 @@ from zoo.base import Batch, Values, ZooModule
 
 
 class Classification(NamedTuple):
-    """An answer: the label and the probability the model gives it."""
+    """Predicted class: its label and its probability."""
 
     label: str
     probability: float
 
 
 class Classifier(ZooModule):
-    """A network that gives scores (N, num_classes), trained by cross-entropy.
+    """Classifier: a network from samples to scores (N, num_classes), trained by cross-entropy.
 
     With p = softmax(scores), the loss is the mean over the batch of -log p[y]. With label smoothing e (Szegedy et al.,
-    2016) the target is 1 - e for the class and e shared by all classes.
+    2016) the target distribution is (1 - e) one_hot(y) + e / num_classes.
 
     Args:
         class_names: Names of the classes in the order of the scores; their numbers if None.
-        label_smoothing: Share e of the target that is spread over all classes; evaluation uses none.
+        label_smoothing: Label smoothing e; evaluation uses none.
         **optimisation: Arguments of ``ZooModule``.
     """
 
@@ -46,13 +46,13 @@ class Classifier(ZooModule):
         return F.cross_entropy(scores, y, label_smoothing=smoothing)
 
     def step(self, batch: Batch) -> Values:
-        """Compute the loss of a batch (x, y), and for each sample whether its class was found."""
+        """Compute the loss of a batch (x, y), and for each sample whether it is classified correctly."""
         x, y = batch
         scores = self(x)
         return {"loss": self.loss(scores, y), "accuracy": scores.detach().argmax(1) == y}
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Turn scores (N, num_classes) into probabilities of the same shape, by the softmax."""
+        """Return the class probabilities (N, num_classes) of scores: their softmax."""
         return scores.softmax(1)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -61,9 +61,7 @@ class Classifier(ZooModule):
 
     @torch.no_grad()
     def classify(self, x: Tensor | Sequence[Tensor]) -> list[Classification]:
-        """Name the class of each sample of a batch in natural units, with its probability.
-
-        The network is used in evaluation mode whatever mode the model is in.
+        """Predict the class of each sample of a batch in natural units, with its probability, in evaluation mode.
 
         Args:
             x: The batch (N, ...), or the parts of it where ``forward`` takes several.
@@ -76,5 +74,5 @@ class Classifier(ZooModule):
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
 
     def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
-        """Answer a batch for the command line: the class of each sample and its probability."""
+        """Return the class of each sample of a batch and its probability."""
         return [{"class": found.label, "probability": found.probability} for found in self.classify(x)]

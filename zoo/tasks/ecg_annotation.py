@@ -1,4 +1,4 @@
-"""From a recording of the heart to annotated beats, whatever network names them."""
+"""Annotation of the beats of an ECG recording."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ class Annotation(NamedTuple):
 
 
 class BeatInputs(NamedTuple):
-    """What a network may see of N beats, as the datamodule ``mitbih`` describes it."""
+    """Possible network inputs of N beats, see the datamodule ``mitbih``."""
 
     x: Tensor
     """Millivolts (N, 2, T): the windows around the beats."""
     rr: Tensor
     """Seconds (N, 2 * around + 2): the RR intervals around each beat, their median, their recent mean."""
     rhythm: Tensor
-    """Numbers (N, 24): how each beat stands in a longer stretch of its rhythm."""
+    """Features (N, 24) of each beat relative to the surrounding rhythm, see ``rhythm_around``."""
     amplitude: Tensor
-    """Millivolts (N, 2): the record's median peak-to-peak of a beat."""
+    """Millivolts (N, 2): the median peak-to-peak amplitude of the record's beats."""
     template: Tensor
-    """Millivolts (N, 2, T): the record's usual beat."""
+    """Millivolts (N, 2, T): the record's template beat."""
     around: Tensor
     """Millivolts (N, 2 * neighbours, 2, T): the windows of the beats before and after."""
 
 
 def beat_inputs(batch: Any) -> BeatInputs:
-    """Return what a network input_names of a batch (x, y, rr, rhythm, amplitude, template, around, record)."""
+    """Return the network inputs in a batch (x, y, rr, rhythm, amplitude, template, around, record)."""
     x, _, *rest = batch
     return BeatInputs(x, *rest[:-1])
 
 
 class BeatAnnotator(ZooModule):
-    """A network that takes beats and can say what it takes those of a recording for; a research tool.
+    """Base of the models of heart beats, which annotate the beats of a recording; a research tool.
 
     A subclass implements ``classify_beats``.
     """
 
     input_names: ClassVar[tuple[str, ...]] = BeatInputs._fields
-    """What ``forward`` takes of ``BeatInputs``."""
+    """Fields of ``BeatInputs`` that ``forward`` takes."""
 
     @property
     def input_kind(self) -> str:
@@ -71,12 +71,12 @@ class BeatAnnotator(ZooModule):
         return "recordings"
 
     def network_inputs(self, beats: BeatInputs) -> dict[str, Tensor]:
-        """Return what ``forward`` takes of what is known of N beats."""
+        """Return the arguments of ``forward`` for N beats."""
         return {name: getattr(beats, name) for name in self.input_names}
 
     @property
     def example_input_array(self) -> Any:
-        """What the network takes of one beat."""
+        """Network inputs of one beat."""
         rr, beside = 2 * self.hparams["rr_around"] + 2, 2 * self.hparams["neighbours"]
         shapes = ((2, WINDOW), (rr,), (RHYTHM,), (2,), (2, WINDOW), (beside, 2, WINDOW))
         return self.network_inputs(BeatInputs(*(torch.ones(1, *shape) for shape in shapes)))
@@ -86,7 +86,7 @@ class BeatAnnotator(ZooModule):
         raise AttributeError("example_input_array follows from the model's arguments")
 
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the symbol of each beat of a stretch of a recording, in order, and how sure (N,) it is."""
+        """Return the symbols of successive beats of a recording and their probabilities (N,)."""
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no classify_beats")
 
     @torch.no_grad()
@@ -97,16 +97,16 @@ class BeatAnnotator(ZooModule):
         r_peaks: Any = None,
         leads: list[str] | None = None,
     ) -> Annotation:
-        """Name the class of each beat of a recording.
+        """Classify each beat of a recording.
 
         Args:
             signal_mV: Millivolts (samples, leads), or (samples,) of one lead; NaN where the recorder gave none.
             fs: Samples a second.
-            r_peaks: Positions of the beats in samples; found by ``sleepecg`` if None, see ``detect_qrs``.
-            leads: Names of the leads; if None the first is MLII.
+            r_peaks: Positions of the R peaks in samples; detected if None, see ``detect_qrs``.
+            leads: Names of the leads; if None the first is taken to be MLII.
 
         Returns:
-            The beats in order; with given peaks exactly one a peak.
+            The beats in order, one for each R peak.
 
         Raises:
             ValueError: If an argument has another shape or is out of range.
@@ -121,7 +121,7 @@ class BeatAnnotator(ZooModule):
         if len(names) != signal.shape[1]:
             raise ValueError(f"{len(names)} names of leads for a signal of {signal.shape[1]}")
         record = two_leads(Record("signal", fill_gaps(signal), float(fs), names))
-        peaks = detect_qrs(record.signal, fs) if r_peaks is None else checked_peaks(r_peaks, len(signal))
+        peaks = detect_qrs(record.signal, fs) if r_peaks is None else check_peaks(r_peaks, len(signal))
         if not len(peaks):
             return Annotation(peaks, [], np.zeros(0, np.float32))
         slower = resample(record._replace(sample=peaks), self.hparams["fs"])
@@ -139,7 +139,7 @@ class BeatAnnotator(ZooModule):
     def _pieces(
         self, windows: np.ndarray, rows: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray]
     ) -> Iterator[BeatInputs]:
-        """Yield the beats of a recording, a stretch at a time, on the model's device."""
+        """Yield the network inputs of a recording, a block of beats at a time, on the model's device."""
         steps = np.array([step for step in range(-self.hparams["neighbours"], self.hparams["neighbours"] + 1) if step])
         for number in np.array_split(np.arange(len(windows)), count_blocks(len(windows))):
             beside = (number[:, None] + steps.astype(np.int64)).clip(0, len(windows) - 1)
@@ -149,8 +149,8 @@ class BeatAnnotator(ZooModule):
             yield BeatInputs(x, rr, rhythm, *whole_record, around)
 
 
-def checked_peaks(r_peaks: Any, samples: int) -> np.ndarray:
-    """Return positions as int64 after a look whether they are in order and inside the recording."""
+def check_peaks(r_peaks: Any, samples: int) -> np.ndarray:
+    """Return R peaks as int64 after checking that they ascend and lie inside the recording."""
     peaks = np.asarray(r_peaks)
     if peaks.ndim != 1 or not (peaks.size == 0 or np.issubdtype(peaks.dtype, np.integer)):
         raise ValueError(f"r_peaks of shape {peaks.shape} and {peaks.dtype}: expected whole numbers (beats,), samples")

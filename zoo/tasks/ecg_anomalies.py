@@ -1,4 +1,4 @@
-"""Anomaly detection in electrocardiograms: what does not look like a normal beat."""
+"""Anomaly detection in electrocardiograms by reconstruction."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ NORMAL, VENTRICULAR, UNKNOWN = CLASSES.index("N"), CLASSES.index("V"), "Q"
 
 
 class BeatAutoencoder(BeatAnnotator):
-    """An autoencoder that has seen normal beats alone, and gives others back badly; a research tool.
+    """Autoencoder of normal beats whose reconstruction error is an anomaly score; a research tool.
 
-    With z what is seen of a beat and r = decode(encode(z)) its reconstruction, the network gives the error
-    e = mean (r - z)^2. Training minimises the mean of e over the normal beats of a batch; the others are left out. The
-    error ranks beats by how unusual they are. ``val_auc`` and ``test_auc`` are the areas under the ROC curve by which
-    it tells V from N, and ``..._abnormal_auc`` those by which it tells all other classes from N.
+    With z the input of the network for a beat and r = decode(encode(z)) its reconstruction, the network returns the
+    error e = mean (r - z)^2. Training minimises the mean of e over the normal beats of a batch. ``val_auc`` and
+    ``test_auc`` are the areas under the ROC curve of e for V against N, ``val_abnormal_auc`` and ``test_abnormal_auc``
+    those for all other classes against N.
 
-    A subclass's network has a buffer ``quantiles`` (K,), in which validation leaves the errors of its normal beats at K
-    equal steps from the smallest to the largest.
+    A subclass's network has a buffer ``quantiles`` (K,), to which validation writes K evenly spaced quantiles of the
+    errors of normal beats, from the minimum to the maximum.
 
     Args:
-        flagged: Share of the normal beats of validation that ``annotate`` may call unusual.
+        flagged: False positive rate of ``annotate``: share of the normal validation beats that exceed its threshold.
         fs: Samples a second of the network's windows.
         **optimisation: Arguments of ``ZooModule``.
     """
@@ -49,7 +49,7 @@ class BeatAutoencoder(BeatAnnotator):
         return levels
 
     def forward(self, x: Tensor, amplitude: Tensor, template: Tensor) -> Tensor:  # type: ignore[override]
-        """Map windows (N, 2, T), amplitudes (N, 2), usual beats (N, 2, T) to errors (N,)."""
+        """Map windows (N, 2, T), amplitudes (N, 2), template beats (N, 2, T) to errors (N,)."""
         return self.net(x, amplitude, template)
 
     def configure_metrics(self) -> dict[str, Metric]:
@@ -83,10 +83,10 @@ class BeatAutoencoder(BeatAnnotator):
         return self(**self.network_inputs(beat_inputs(batch)))
 
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return N for each beat, or Q where fewer than ``flagged`` of the normal beats are as unusual.
+        """Return Q for each beat whose error exceeds the threshold, else N, and the confidence (N,).
 
-        The second part (N,) is the share of the normal beats of validation that are more usual than a Q, or as unusual
-        as an N.
+        The threshold is the (1 - ``flagged``) quantile of the errors of normal validation beats. The confidence is the
+        share of these errors below that of a Q, or above that of an N.
         """
         rank = torch.searchsorted(self.quantiles, self(**self.network_inputs(beats))) / len(self.quantiles)
         unusual = rank > 1 - self.hparams["flagged"]

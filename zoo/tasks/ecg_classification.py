@@ -25,30 +25,30 @@ SMALLEST_BANDWIDTH = 1e-3
 
 
 class BeatClassifier(BeatAnnotator, Classifier):
-    """A network that names the class of each beat; a research tool, not a medical device.
+    """Classifier of heart beats into N, S, V, F and Q of AAMI EC57; a research tool, not a medical device.
 
-    A batch is (x, y, rr, rhythm, amplitude, template, around, record), as ``mitbih`` gives it; the network takes
-    all but y and record. The loss is the cross-entropy; in training a beat of class k and record r weighs
+    A batch is (x, y, rr, rhythm, amplitude, template, around, record), as in ``mitbih``; the network takes all of it
+    but y and record. The loss is the weighted cross-entropy, normalised by the sum of weights of a batch. A training
+    beat of class k and record r has the weight
 
         w_rk = (n / n_k) ** balance * n_rk ** -patients / mean_k(n_rk ** -patients)
 
-    with n, n_k and n_rk the beats in training, those of the class, and those of the class in the record, and the mean
-    over the class's beats. It is 0 for a class of fewer than 100, such as Q, of which nothing can be learned. The loss
-    of a batch is normalised by the batch's sum of weights. Beats in made-up rhythms, whose records have negative
-    numbers, are counted apart.
+    with n, n_k and n_rk the numbers of training beats, of those of the class, and of those of the class in the record;
+    the mean is over the beats of the class. Classes with fewer than 100 beats, such as Q, have weight 0. Beats in
+    simulated rhythms, whose records have negative numbers, are counted separately.
 
-    In evaluation and in ``annotate`` the probabilities of similar beats of a record are averaged, those by shape and
-    those by timing apart; see ``zoo.nn.kernel_smoothing``. This looks into the future. The loss, ``predict_step`` and
-    ``classify`` take each beat by itself.
+    In evaluation and in ``annotate`` probabilities are smoothed over similar beats of the same record, see
+    ``zoo.nn.kernel_smoothing``, which uses later beats (non-causal). The loss, ``predict_step`` and ``classify`` treat
+    each beat independently.
 
-    Metrics in evaluation are those of ``zoo.metrics.EC57``: ``macro_f1`` over N, S, V and F, the share ``accuracy`` of
-    all their beats, ``s_f1``, ...
+    Metrics in evaluation are those of ``zoo.metrics.EC57``: ``accuracy`` and ``macro_f1`` over N, S, V and F,
+    ``s_f1``, ...
 
     Args:
-        balance: Exponent of the classes: 0 counts each beat alike, 1 each class.
-        patients: Exponent of the records: 0 counts each beat of a class alike, 1 each record that has such beats.
-        smoothing_bandwidth: Bandwidth of the kernel that weighs similar beats: their root mean square distance, of the
-            shape in amplitudes of the record, of the timing in logarithms. 0 turns smoothing off.
+        balance: Exponent of the class weights: 0 weighs each beat equally, 1 each class.
+        patients: Exponent of the record weights: 0 weighs each beat of a class equally, 1 each record.
+        smoothing_bandwidth: Bandwidth of the smoothing kernel, as a root mean square difference: of the shape in units
+            of the record's amplitude, of the timing in logarithms. 0 turns smoothing off.
         fs: Samples a second of the network's windows.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
@@ -80,7 +80,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
     def forward(  # type: ignore[override]
         self, x: Tensor, rr: Tensor, rhythm: Tensor, amplitude: Tensor, template: Tensor, around: Tensor
     ) -> Tensor:
-        """Map what is known of N beats, see ``BeatInputs``, to scores (N, 5)."""
+        """Map the inputs of N beats, see ``BeatInputs``, to scores (N, 5)."""
         return self.net(x, rr, rhythm, amplitude, template, around)
 
     def record_probabilities(self, scores: Tensor, shapes: Tensor, timings: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return f"R peaks as annotated\n\n{ec57_table(beats.matrices, beats.records)}"
 
     def setup(self, stage: str) -> None:
-        """Weigh the training split's classes and records."""
+        """Compute the weights of the training split's classes and records."""
         super().setup(stage)
         counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
         if stage == "fit" and counts is not None:
@@ -106,7 +106,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
             self.weights = beat_weights(self.weighed_records, table, *exponents)
 
     def loss(self, scores: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return the mean loss of a batch, in which each beat has a weight (N,) if there are any."""
+        """Return the mean loss of a batch, weighted by the weights (N,) of its beats if there are any."""
         if weight is None:
             return super().loss(scores, y)
         losses = F.cross_entropy(scores, y, label_smoothing=self.hparams["label_smoothing"], reduction="none")
@@ -131,11 +131,11 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return values
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...), of each beat by itself."""
+        """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...), without smoothing."""
         return self.probabilities(self(**self.network_inputs(beat_inputs(batch))))
 
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the class of each beat of a stretch of a recording, in order, and its probability (N,)."""
+        """Return the classes of successive beats of a recording and their probabilities (N,)."""
         kept = self(**self.network_inputs(beats)), shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
         sure, classes = self.record_probabilities(*kept).max(1)
         return [CLASSES[k] for k in classes.tolist()], sure
@@ -191,11 +191,11 @@ class SmoothedEC57(Metric):
 
 
 def beat_weights(records: Tensor, counts: Tensor, balance: float, patients: float) -> Tensor:
-    """Return what a beat of each record and class (R, C) weighs in training; see ``BeatClassifier``.
+    """Return the training weight of a beat of each record and class (R, C); see ``BeatClassifier``.
 
     Args:
-        records: Their numbers (R,); those of made-up rhythms are negative and counted apart.
-        counts: Beats (R, C).
+        records: Numbers (R,) of the records; those of simulated rhythms are negative and counted separately.
+        counts: Numbers of beats (R, C).
         balance: Exponent of the classes.
         patients: Exponent of the records.
     """

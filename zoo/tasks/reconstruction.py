@@ -1,4 +1,4 @@
-"""Reconstruction: a network that gives back what it was shown, through a code."""
+"""Reconstruction by autoencoders."""
 
 from __future__ import annotations
 
@@ -12,39 +12,41 @@ from torch import Tensor
 
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
+from zoo.metrics.images import psnr_from_mse
 from zoo.nn import PENALTIES, Codec, FullyConvolutionalCodec, apply_in_tiles, find_corruption
 
 LOSSES = ("cross_entropy", "psnr", "squared_error")
 FLOOR = 1e-5
-"""Mean squared error added in the loss ``psnr``, less than the square of a byte's step: 50 dB is as good as any."""
+"""Mean squared error added in the loss ``psnr``, which bounds it at 50 dB; the square of a byte's step is 1.5e-5."""
 ACTIVE = 1e-3
-"""Absolute value above which a unit of a code counts as active."""
+"""Absolute value above which a unit of a code counts as active; set by hand."""
 LATENT_ACTIVATIONS = {"kl": "sigmoid", "l1": "relu"}
 """Activation of the code that suits a penalty: exact zeros for ``l1``, rates in (0, 1) for ``kl``."""
 
 
 def as_tensor(x: Tensor | np.ndarray) -> Tensor:
-    """Return a user's tensor as it is, and a copy of a NumPy array, however it lies in memory."""
+    """Return a tensor as it is, and a NumPy array of any memory layout as a new tensor."""
     return x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
 
 
 class Autoencoder(ZooModule):
-    """A ``Codec`` trained to give back its input, whatever corruption and penalty are chosen.
+    """Autoencoder: a ``Codec`` trained to reconstruct its input, with a corruption and a penalty chosen by name.
 
     With c the corruption, h = encoder(c(x)) the code and r = output(decoder(h)) the reconstruction, training minimises
 
         loss(r, x) + penalty_weight * penalty(h)
 
-    where the loss is summed over the numbers of a sample and averaged over the batch, or averaged over both:
+    where the loss is summed over the elements of a sample and averaged over the batch, or averaged over both:
 
         squared_error   sum (r - x)^2
         cross_entropy   -sum x log r + (1 - x) log(1 - r), or -sum x log r where the output is a softmax
-        psnr            10 log10 mean (r - x)^2, the PSNR with its sign changed: every sample counts alike
+        psnr            10 log10 mean (r - x)^2, the negative PSNR, to which every sample contributes equally
 
-    The corruption works in training and, with the same draws each time and on every device, in validation and test,
-    where the penalty is left out. The metrics compare the reconstruction with the input before its corruption: ``mse``
-    a number (for pictures a pixel) and, in validation and test, ``sse`` a sample, ``psnr`` in dB, -10 log10 of each
-    sample's mse and then the mean, and ``active``, the share of the code's units beyond 0.001 in absolute value.
+    The corruption is applied in training and, with the same draws each time and on every device, in validation and
+    test, where the penalty is omitted. The metrics compare the reconstruction with the input before its corruption:
+    ``mse`` per element (for images, per pixel and channel) and, in validation and test, ``sse`` per sample, ``psnr`` in
+    dB, the mean over samples of -10 log10 mse, and ``active``, the share of the code's units above 0.001 in absolute
+    value.
 
     A fully convolutional network (``FullyConvolutionalCodec``) takes images of any size in ``encode``, ``decode`` and
     ``reconstruct``; the last processes large ones in tiles, so that the network's memory stays bounded.
@@ -54,14 +56,14 @@ class Autoencoder(ZooModule):
         corruption_strength: Its strength, as ``zoo.nn.CORRUPTIONS`` says; the corruption's own default if None.
         penalty: Penalty on the code: ``none``, ``contractive``, ``kl`` or ``l1``.
         penalty_weight: Weight of the penalty.
-        target_activity: Mean activity that ``kl`` draws each unit of the code to, in (0, 1).
+        target_activity: Target of the mean activity of each unit of the code for ``kl``, in (0, 1).
         loss: ``cross_entropy``, ``psnr`` or ``squared_error``.
         **optimisation: Arguments of ``ZooModule``.
     """
 
     net: Codec
     takes_mask = False
-    """Whether ``reconstruct`` takes a mask of holes beside the pictures."""
+    """Whether ``reconstruct`` takes a mask of holes beside the images."""
     output_formats: ClassVar[dict[str, str]] = {".npy": "code", ".png": "reconstruction"}
 
     def __init__(
@@ -122,30 +124,30 @@ class Autoencoder(ZooModule):
         self._draws = torch.Generator().manual_seed(self.global_rank)
 
     def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return what the network sees of a batch (N, ...) in [0, 1]: the batch after its corruption.
+        """Return the network input for a batch (N, ...) in [0, 1]: the batch after its corruption.
 
-        The random numbers are torch's own without a ``generator``.
+        Without a ``generator`` the random numbers are torch's own.
         """
         return self._corruption.apply(x, self._strength, generator)
 
     def corrupted(self, x: Tensor) -> Tensor:
-        """Return what the network sees of a batch in training, or with this evaluation's draws, on the batch's device.
+        """Return the network input for a batch in training, or with the draws of this evaluation, on the batch's device.
 
-        In evaluation the work is done on the CPU, so that a device's network is measured on the same samples.
+        In evaluation the corruption is computed on the CPU, so that every device is evaluated on the same samples.
         """
         return self.corrupt(x) if self.training else self.corrupt(x.cpu(), self._draws).to(x.device)
 
     def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
-        """Return the reconstructions (N, ...) from the decoder's scores and what the network saw."""
+        """Return the reconstructions (N, ...) from the decoder's scores and the network input."""
         return self.net.output(scores)
 
     def reconstruction_loss(self, scores: Tensor, x: Tensor, seen: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar.
 
         Args:
-            scores: What the decoder gave, (N, ...).
+            scores: Output of the decoder, (N, ...).
             x: The clean samples.
-            seen: What the network saw of them.
+            seen: The network input for them.
         """
         scores = scores.float()
         if self.hparams["loss"] == "psnr":
@@ -178,7 +180,7 @@ class Autoencoder(ZooModule):
 
     @torch.no_grad()
     def _metrics(self, scores: Tensor, code: Tensor, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
-        """Compare with the clean inputs; in training only what the progress of learning is read from."""
+        """Compare the reconstructions with the clean inputs; in training only by ``mse``."""
         errors = self.errors(self.restored(scores.float(), seen), x, seen)
         mse = errors.mean()
         if self.training:
@@ -186,18 +188,18 @@ class Autoencoder(ZooModule):
         return {
             "mse": mse,
             "sse": mse * x[0].numel(),
-            "psnr": (-10 * errors.clamp_min(1e-10).log10()).mean(),
+            "psnr": psnr_from_mse(errors).mean(),
             "active": (code.abs() > ACTIVE).float().mean(),
         }
 
     @property
     def any_size(self) -> bool:
-        """Whether the network takes pictures of any size."""
+        """Whether the network takes images of any size."""
         return isinstance(self.net, FullyConvolutionalCodec)
 
     @property
     def input_kind(self) -> str:
-        """Images where the network takes any size of them, else rows."""
+        """``images`` for a network that takes images of any size, else ``rows``."""
         return "images" if self.any_size else "rows"
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -209,7 +211,7 @@ class Autoencoder(ZooModule):
         """Return the codes (N, latent_dim), or code maps, of a batch (N, ...) in [0, 1], which is not corrupted.
 
         Raises:
-            ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
+            ValueError: If shape, dtype or range of the batch are wrong or it contains NaN.
         """
         with self.evaluating():
             return self.net.encode(self.network_inputs(x))
@@ -230,35 +232,35 @@ class Autoencoder(ZooModule):
         """Return the reconstructions, in [0, 1], of a batch (N, ...) that is not corrupted.
 
         Raises:
-            ValueError: If shape, dtype or range of the batch are wrong or a number in it is none.
+            ValueError: If shape, dtype or range of the batch are wrong or it contains NaN.
         """
         with self.evaluating():
             seen = self.network_inputs(x)
             return self.restored(self.scores(seen), seen).clamp(0, 1)
 
     def network_inputs(self, x: Tensor | np.ndarray) -> Tensor:
-        """Return what the network sees of a user's batch, on the model's device, once it is found to be right."""
+        """Return the network input for a user's batch, checked, on the model's device."""
         return self.checked(x, self.sample_shape)
 
     def scores(self, seen: Tensor) -> Tensor:
-        """Return the decoder's scores for what the network sees, large pictures in tiles."""
+        """Return the decoder's scores for a network input; large images are processed in tiles."""
         if isinstance(self.net, FullyConvolutionalCodec):
             return apply_in_tiles(self.piece_scores, seen, self.net.stride, self.net.reach)
         return self.net.decoder(self.net.encode(seen))
 
     def piece_scores(self, seen: Tensor) -> Tensor:
-        """Return the decoder's scores for a piece of what the network sees of a picture."""
+        """Return the decoder's scores for a tile of a network input."""
         return self.net.code_and_scores(seen)[1]
 
     def checked(self, x: Tensor | np.ndarray, shape: Sequence[int]) -> Tensor:
-        """Return a batch of floats of any precision on the model's device and in its precision, once found to be right.
+        """Check a floating-point batch and return it on the model's device and in its precision.
 
         Args:
             x: The batch.
             shape: Shape of one sample.
 
         Raises:
-            ValueError: If shape, dtype or range are wrong or a number in the batch is none.
+            ValueError: If shape, dtype or range are wrong or it contains NaN.
         """
         x = as_tensor(x)
         fits = tuple(x.shape[1:]) == tuple(shape)
@@ -279,7 +281,7 @@ class Autoencoder(ZooModule):
         return x
 
     def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
-        """Answer a batch for the command line: squared error, code and reconstruction of each sample."""
+        """Return the squared error, the code and the reconstruction of each sample of a batch."""
         codes, pictures = self.encode(x), self.reconstruct(x)
         errors = (pictures - x.to(self.device)).square().flatten(1).mean(1)
         return [

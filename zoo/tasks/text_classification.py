@@ -1,4 +1,4 @@
-"""Classification of texts."""
+"""Text classification."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from zoo.tasks.classification import Classification, Classifier
 
 
 class TextClassifier(Classifier):
-    """A classifier of texts: strings in the methods a user calls, token ids (N, T) of dtype int64 in the network.
+    """Text classifier: a network from token ids (N, T), int64, to scores; the methods for users take strings.
 
     Args:
-        vocab_size: Number of tokens; 0 fills up.
-        max_length: Largest number of tokens of a text; the rest of a longer one is not read.
-        tokenizer: The vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that sees ids alone.
+        vocab_size: Number of tokens; token 0 is padding.
+        max_length: Largest number of tokens of a text; longer texts are truncated.
+        tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
 
@@ -31,7 +31,7 @@ class TextClassifier(Classifier):
 
     @property
     def example_input_array(self) -> Any:
-        """One short text of token ids."""
+        """Token ids of one short text."""
         return torch.ones(1, 4, dtype=torch.long)
 
     @example_input_array.setter
@@ -39,10 +39,10 @@ class TextClassifier(Classifier):
         raise AttributeError("example_input_array is the same for every text")
 
     def ids(self, texts: Sequence[str]) -> Tensor:
-        """Turn texts into what the network takes: token ids (N, T).
+        """Tokenize texts: token ids (N, T), padded to the longest.
 
         Raises:
-            ValueError: If the model has no tokenizer, or a text is no string.
+            ValueError: If the model has no tokenizer, or a text is not a string.
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{type(texts).__name__}: expected a list of strings")
@@ -51,12 +51,12 @@ class TextClassifier(Classifier):
         return vocabulary_from_json(self.hparams["tokenizer"]).encode_padded(texts, self.hparams["max_length"])
 
     def classify(self, x: Sequence[str] | Tensor) -> list[Classification]:  # type: ignore[override]
-        """Name the class of each text, with its probability.
+        """Predict the class of each text, with its probability.
 
         Args:
             x: Strings, or token ids (N, T).
 
         Raises:
-            ValueError: If the model has no tokenizer, or a text is no string.
+            ValueError: If the model has no tokenizer, or a text is not a string.
         """
         return super().classify(x if isinstance(x, Tensor) else self.ids(x))

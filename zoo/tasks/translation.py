@@ -1,4 +1,4 @@
-"""Translation: a sentence in, a sentence out."""
+"""Translation with an encoder-decoder."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ SENTENCES_A_BATCH = 64
 
 
 class Translator(ZooModule):
-    """A network that scores each token of a target after those before it, given a source.
+    """Translator: a network that scores each target token given the source and the target tokens before it.
 
-    It has ``encode(src)`` and ``decode(tgt, memory, mask, state)`` besides ``forward(src, tgt)``, as ``Seq2SeqNet``. A
-    batch is (src, src_len, tgt, tgt_len): ids (N, S) and (N, T) of dtype int64 with the special tokens at both ends,
-    filled up with 0. The loss is the mean over the batch's target tokens of -log p(token), smoothed in training.
+    The network has ``encode(src)`` and ``decode(tgt, memory, mask, state)`` besides ``forward(src, tgt)``, as
+    ``Seq2SeqNet``. A batch is (src, src_len, tgt, tgt_len): token ids (N, S) and (N, T), int64, enclosed in start and
+    end tokens and padded with 0. The loss is the cross-entropy averaged over the batch's target tokens, with label
+    smoothing in training.
 
-    In training the decoder reads the true target, or from an epoch's share of its positions on its own best guess
-    (scheduled sampling, Bengio et al., 2015; all positions are guessed at once from the true target, Mihaylova &
-    Martins, 2019). The share of true tokens falls linearly from 1 to ``teacher_forcing`` over the epochs.
+    The decoder is trained with teacher forcing, or with scheduled sampling (Bengio et al., 2015), where a random share
+    of its input tokens is replaced by the model's predictions; all positions are predicted in parallel from the true
+    target (Mihaylova & Martins, 2019). The share of true tokens decreases linearly from 1 to ``teacher_forcing`` over
+    the epochs.
 
-    Metrics in evaluation: ``nats``, the sum over a sentence's tokens of -log p(token) averaged over sentences, and
-    ``accuracy``, the share of a sentence's tokens that are guessed right after the true ones, averaged likewise.
+    Metrics in evaluation: ``nats``, the negative log-likelihood of a target sentence averaged over sentences, and
+    ``accuracy``, the share of a sentence's tokens predicted correctly under teacher forcing, averaged likewise.
 
     Args:
-        vocab_size: Number of tokens, which both languages share; 0 fills up.
-        max_length: Largest number of tokens of a sentence with its ends; the rest of a longer source is not read.
-        tokenizer: The vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that sees ids alone.
-        label_smoothing: Share of the target that is spread over all tokens; evaluation uses none.
-        teacher_forcing: Share of the true tokens that the decoder reads in the last epoch.
+        vocab_size: Number of tokens, which both languages share; token 0 is padding.
+        max_length: Largest number of tokens of a sentence with start and end; longer sources are truncated.
+        tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
+        label_smoothing: Label smoothing; evaluation uses none.
+        teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
         **optimisation: Arguments of ``ZooModule``.
     """
 
@@ -67,7 +69,7 @@ class Translator(ZooModule):
 
     @property
     def example_input_array(self) -> Any:
-        """A short source and the beginning of its target, as token ids."""
+        """Token ids of a short source and of a target prefix."""
         return {"src": torch.ones(1, 4, dtype=torch.long), "tgt": torch.ones(1, 3, dtype=torch.long)}
 
     @example_input_array.setter
@@ -75,7 +77,7 @@ class Translator(ZooModule):
         raise AttributeError("example_input_array is the same for every pair of languages")
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:  # type: ignore[override]
-        """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size), at t those of the token after ``tgt[:, t]``."""
+        """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size) of the tokens that follow ``tgt[:, t]``."""
         return self.net(src, tgt)
 
     def step(self, batch: Batch) -> Values:
@@ -83,7 +85,7 @@ class Translator(ZooModule):
         src, _, tgt, _ = batch
         before, wanted = tgt[:, :-1], tgt[:, 1:]
         if self.training:
-            scores = self(src, self.read_before(src, before))
+            scores = self(src, self.decoder_inputs(src, before))
             smoothing = self.hparams["label_smoothing"]
             loss = token_loss(scores.flatten(0, 1), wanted.flatten(), smoothing, PAD)
             return {"loss": loss}
@@ -94,18 +96,18 @@ class Translator(ZooModule):
         loss = missed.sum() / counted.sum().clamp_min(1)
         return {"loss": loss, "nats": missed.sum(1).detach(), "accuracy": right}
 
-    def read_before(self, src: Tensor, before: Tensor) -> Tensor:
-        """Return the tokens (N, T) that the decoder reads in training: true ones, or some guessed."""
+    def decoder_inputs(self, src: Tensor, before: Tensor) -> Tensor:
+        """Return the decoder's input tokens (N, T) in training: true ones, some replaced by predictions."""
         last = self.hparams["teacher_forcing"]
         if last == 1 or self._trainer is None:
             return before
         epochs = max(1, (self.trainer.max_epochs or 1) - 1)
         share = 1 - (1 - last) * min(1.0, self.trainer.current_epoch / epochs)
         with torch.no_grad():
-            guessed = self(src, before).argmax(2)
-        guessed = torch.cat([before[:, :1], guessed[:, :-1]], 1)
+            predicted = self(src, before).argmax(2)
+        predicted = torch.cat([before[:, :1], predicted[:, :-1]], 1)
         true = torch.rand(before.shape, device=before.device) < share
-        return torch.where(true | (before == PAD) | (before == START), before, guessed)
+        return torch.where(true | (before == PAD) | (before == START), before, predicted)
 
     @torch.no_grad()
     def translated(
@@ -117,10 +119,10 @@ class Translator(ZooModule):
         length_penalty: float = 0.6,
         seed: int | None = None,
     ) -> Tensor:
-        """Write the targets of sources (N, S) of token ids: ids (N, T), each up to ``END``.
+        """Decode the targets of sources (N, S) of token ids: token ids (N, T), each up to ``END``.
 
-        A target has at most twice as many tokens as the longest source of the batch, and ten more. The arguments are
-        those of ``translate``.
+        A target has at most twice as many tokens as the longest source of the batch, plus ten. The arguments are those
+        of ``translate``.
 
         Raises:
             ValueError: If an argument is unknown or out of range.
@@ -156,15 +158,15 @@ class Translator(ZooModule):
     def translate(self, sentences: Sequence[str], **decoding: Any) -> list[str]:
         """Translate sentences, in batches of similar length, with a progress bar where there are many.
 
-        Of a sentence longer than ``max_length`` tokens the rest is left out; an empty one stays empty.
+        Sentences longer than ``max_length`` tokens are truncated; an empty sentence stays empty.
 
         Args:
             sentences: The sentences.
-            **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the number of
-                beginnings followed; ``length_penalty``, see ``beam_search``; ``seed`` of ``nucleus``.
+            **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the beam
+                width; ``length_penalty``, see ``beam_search``; ``seed`` of ``nucleus``.
 
         Raises:
-            ValueError: If the model has no tokenizer, a sentence is no string, or an argument is wrong.
+            ValueError: If the model has no tokenizer, a sentence is not a string, or an argument is wrong.
         """
         from rich.progress import track
 
@@ -184,12 +186,12 @@ class Translator(ZooModule):
         return answers
 
     def predict_rows(self, x: Any) -> list[dict[str, Any]]:
-        """Answer sentences for the command line: the translation of each."""
+        """Return the translation of each sentence."""
         return [{"translation": text} for text in self.translate(x)]
 
     @torch.no_grad()
     def attention(self, src: Tensor, tgt: Tensor) -> Tensor | None:
-        """Return the weights (N, T, S) with which the last layer looked back at a source before each token of a target.
+        """Return the attention weights (N, T, S) of the last layer over the source for each target token.
 
         Args:
             src: Token ids (N, S).

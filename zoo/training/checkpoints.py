@@ -1,4 +1,4 @@
-"""Reading checkpoints safely, and saying in one line what is wrong with one."""
+"""Checkpoints: safe reading, checks, and the random state of a run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint, is damaged, or holds more than tensors and plain data.
+        ValueError: If it is not a checkpoint, is damaged, or holds more than tensors and plain data.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -69,7 +69,7 @@ def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint of this class.
+        ValueError: If it is not a checkpoint of this class.
     """
     content = read_checkpoint(path)
     found = content.get("zoo", {}).get("class", "?")

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed."""
+"""Reuse of freed memory by the C library's allocator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _KEPT, _LARGEST = 1 << 30, 32 << 20  # bytes; glibc takes no larger threshold fo
 
 
 def keep_freed_memory() -> None:
-    """Let glibc serve tensors of up to 32 MiB from memory freed before, for the rest of the process.
+    """Let glibc reuse freed memory for tensors of up to 32 MiB, for the rest of the process.
 
     By its own choice it hands the larger maps of a batch back to the system after each batch and gets fresh pages for
     the next; each page costs a fault, together a third of LeNet-5's epoch. It keeps up to 1 GiB.

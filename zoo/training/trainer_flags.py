@@ -1,4 +1,4 @@
-"""Flags of the Trainer that cannot mean what they say when several batches are handed over at a time."""
+"""Trainer flags that manual optimisation cannot honour, and accumulation of gradients."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ def refuse_flags(trainer: L.Trainer, chunked: bool) -> None:
 
     Args:
         trainer: Lightning's ``Trainer``.
-        chunked: Whether several batches are handed over at a time, so that steps are not batches. If not, the model has
-            an ``update`` of its own, which does what it does to its gradients.
+        chunked: Whether a training step holds several batches, so that steps are not batches. If not, the model
+            overrides ``update``.
     """
     clips, accumulates = bool(trainer.gradient_clip_val), trainer.accumulate_grad_batches > 1
     if not chunked:
         for flag, used in {"gradient_clip_val": clips, "accumulate_grad_batches": accumulates}.items():
             if used:
-                raise ValueError(f"{flag} does not work with a model that has an update of its own: leave it out")
+                raise ValueError(f"{flag} does not work with a model that overrides update: leave it out")
         return
     check = trainer.val_check_interval
     refused = {

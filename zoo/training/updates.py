@@ -1,4 +1,4 @@
-"""One update of a network's weights: the objective, clipping, the optimiser's step and what stops it."""
+"""Weight updates: the objective, gradient clipping, the optimiser's step, and checks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimize
 
 
 class Accumulation:
-    """Counts the batches of an epoch: which of them start and which end an update.
+    """Counter of the batches of an epoch that tells which ones start and end an update.
 
     Args:
         every: Number of batches whose gradients are averaged into one update.
@@ -66,7 +66,7 @@ def has_plain_step(trainer: L.Trainer, model: L.LightningModule) -> bool:
 
 
 def step_optimizer(optimizer: LightningOptimizer, plain: bool) -> None:
-    """Update the weights once; where nothing happens on Lightning's way around the optimiser, without it."""
+    """Update the weights once; a plain step bypasses Lightning's wrapper of the optimiser, which would do nothing."""
     if plain:
         optimizer._on_before_step()
         optimizer.optimizer.step()
@@ -76,7 +76,10 @@ def step_optimizer(optimizer: LightningOptimizer, plain: bool) -> None:
 
 
 def clip_gradients(model: L.LightningModule, optimizer: Any, limit: float | None, algorithm: str = "norm") -> None:
-    """Clip the gradients; Lightning refuses fused optimisers in bf16 too, where there is no loss scale to undo."""
+    """Clip the gradients by their norm or value.
+
+    Lightning's own clipping refuses fused optimisers in bf16, although there is no loss scale to undo.
+    """
     trainer = model.trainer
     whole = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
     if limit and algorithm == "norm" and whole and getattr(trainer.precision_plugin, "scaler", None) is None:
@@ -86,9 +89,9 @@ def clip_gradients(model: L.LightningModule, optimizer: Any, limit: float | None
 
 
 def count_update(trainer: L.Trainer) -> None:
-    """Count an update in ``trainer.global_step`` that no optimiser of Lightning's has made.
+    """Count an update without an optimiser in ``trainer.global_step``.
 
-    Without it a model that learns by other means would stay at step 0, for which Lightning writes no checkpoint.
+    Otherwise a model without a gradient would stay at step 0, for which Lightning writes no checkpoint.
     """
     progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
     progress.increment_ready()
@@ -98,7 +101,8 @@ def count_update(trainer: L.Trainer) -> None:
 def check_finite(trainer: L.Trainer, losses: Iterable[Tensor]) -> None:
     """Raise ``FloatingPointError`` for a loss that is not finite.
 
-    Losses on an accelerator are passed over: to look at one waits for the device. Their mean is checked once an epoch.
+    Losses on an accelerator are skipped, since reading one synchronises the device; their mean is checked once an
+    epoch.
     """
     if all(loss.device.type != "cpu" or math.isfinite(loss.detach()) for loss in losses):
         return

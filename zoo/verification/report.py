@@ -1,4 +1,4 @@
-"""What the recipes claim and measured, as rows, as text and as the README's table."""
+"""Reports: claims and results of recipes as rows, as text and as the README's table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from zoo.recipes import Recipe, list_recipes, load_recipe
 from zoo.recipes.claims import Claim, format_claim, select_metric
 
 TITLES = {"cifar10_jpeg": "CIFAR-10 (JPEG re-encoded)"}
-"""What tables call data whose name alone could be taken for another set."""
+"""Titles of data sets in tables where the name alone would be ambiguous."""
 
 
 JUDGEMENT = ("measured", "bound", "met", "aim_met")
-"""What ``zoo.recipes.claims.judge`` adds to a claim."""
+"""Keys that ``zoo.recipes.claims.judge`` adds to a claim."""
 
 
 class Row(NamedTuple):
@@ -58,19 +58,19 @@ def _seeds(result: dict[str, Any]) -> str:
 
 
 def format_mean_std(summary: dict[str, Any]) -> str:
-    """Say a mean with its standard deviation, such as ``0.9963 ± 0.0002``."""
+    """Format a mean with its standard deviation, such as ``0.9963 ± 0.0002``."""
     mean, std = summary["mean"], summary["std"]
     number = f"{mean:.4f}" if abs(mean) >= 1e-3 or mean == 0 else f"{mean:.1e}"
     return number + (f" ± {std:.4f}" if std >= 5e-5 else "")
 
 
 def claim_of(judged: dict[str, Any]) -> Claim:
-    """Return the claim of an entry of a result file, which holds the judgement beside it."""
+    """Return the claim in an entry of a result file, which also holds the judgement."""
     return Claim.from_dict({key: value for key, value in judged.items() if key not in JUDGEMENT})
 
 
 def describe_result(result: dict[str, Any]) -> str:
-    """Say in full what a recipe measured."""
+    """Describe a result in full."""
     lines = [f"{result['recipe']}: {_seeds(result)}, {result['seconds']:.0f} s each on {result['device']}"]
     lines += [f"  {name} {format_mean_std(values)}" for name, values in result["metrics"].items()]
     for method, metrics in result["baselines"].items():
