@@ -1,140 +1,101 @@
-"""What several test files share: a quiet trainer, and small data that fit any registered model."""
+"""What several test files share: a run that touches nothing of the user's, a quiet trainer, and small data."""
 
+import atexit
 import logging
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-import lightning as L
-import numpy as np
-import pytest
-import torch
-import torch.nn.functional as F
+# One cache folder for all processes of a run, set before anything asks for it: the user's is neither read nor written.
+OWN_CACHE = "LIGHTNING_ZOO_TEST_CACHE"
+if OWN_CACHE not in os.environ:
+    os.environ[OWN_CACHE] = tempfile.mkdtemp(prefix="lightning-zoo-tests-")
+    atexit.register(shutil.rmtree, os.environ[OWN_CACHE], ignore_errors=True)
+os.environ["XDG_CACHE_HOME"] = os.environ[OWN_CACHE]
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
+if os.environ.get("ZOO_DATA"):  # tests work in folders of their own
+    os.environ["ZOO_DATA"] = str(Path(os.environ["ZOO_DATA"]).expanduser().resolve())
 
-from datamodules import ImageDataModule
-from datamodules.splits import Split
-from zoo.tasks import BeatAnnotator, Translator
-from zoo.tasks.ecg_annotation import RHYTHM, beat_inputs
+import lightning as L  # noqa: E402
+import pooch  # noqa: E402
+import pytest  # noqa: E402
+import requests  # noqa: E402
+import torch  # noqa: E402
+from adapters import adapter_of  # noqa: E402
 
 torch.set_num_threads(1)
 for name in ("lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).setLevel(logging.ERROR)
 
 ROOT = Path(__file__).parent.parent
+LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
-class TinyData(ImageDataModule):
-    """One noisy pattern a class, of any shape; a hyperplane can tell them apart.
-
-    With ``shuffled`` every label is drawn without a look at its row, so that there is nothing to learn.
-    """
-
-    name = "tiny"
-
-    def __init__(self, shape, classes, n=20, n_val=20, noise=0.1, shuffled=False, **common):
-        super().__init__(**common)
-        self.args = shape, classes, n, n_val, noise, shuffled
-
-    def load(self):
-        shape, classes, n, n_val, noise, shuffled = self.args
-        draw = torch.Generator().manual_seed(0)
-        patterns = torch.rand(classes, *shape, generator=draw)
-        if len(shape) == 3:  # in patches, as in pictures: an average over the whole must not lose them
-            patterns = F.interpolate(patterns[..., :4, :4], shape[1:])
-        splits = {}
-        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
-            y = torch.arange(size) % classes
-            x = (1 - noise) * patterns[y] + noise * torch.rand(size, *shape, generator=draw)
-            y = y[torch.randperm(size, generator=draw)] if shuffled else y
-            splits[split] = Split((x, y), np.arange(size))
-        return splits
+# ---- nothing outside this machine ----
 
 
-class TinyTexts(TinyData):
-    """Made-up texts of token ids, of several lengths: each class has words of its own among common ones."""
+@pytest.fixture(scope="session", autouse=True)
+def local_connections_alone():
+    """Let an accidental download fail at once, whatever catches the errors of a network."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("http_proxy", "https_proxy", "all_proxy"):  # one on this machine would lead out of it
+            patch.delenv(name, raising=False)
+            patch.delenv(name.upper(), raising=False)
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, refuse_others(getattr(socket.socket, name)))
+        resolve = socket.getaddrinfo
 
-    def load(self):
-        vocabulary, classes, n, n_val, noise, shuffled = self.args
-        draw = torch.Generator().manual_seed(0)
-        splits = {}
-        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
-            y = torch.arange(size) % classes
-            own = 4 + 3 * y[:, None] + torch.randint(3, (size, 9), generator=draw)
-            common = torch.randint(4 + 3 * classes, vocabulary, (size, 9), generator=draw)
-            x = torch.where(torch.rand(size, 9, generator=draw) < noise + 0.3, common, own)
-            lengths = torch.randint(5, 10, (size,), generator=draw)
-            x = x.masked_fill(torch.arange(9) >= lengths[:, None], 0)
-            y = y[torch.randperm(size, generator=draw)] if shuffled else y
-            splits[split] = Split((x, y), np.arange(size))
-        return splits
+        def getaddrinfo(host, *args, **kwargs):
+            check_local(host)
+            return resolve(host, *args, **kwargs)
 
-    def to_natural_units(self, x):
-        return x
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
 
 
-class TinyPairs(TinyData):
-    """Made-up sentences and their translations: the same words in the opposite order, other ids, several lengths."""
+def refuse_others(connect):
+    def connect_locally(self, address):
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            check_local(address[0])
+        return connect(self, address)
 
-    def load(self):
-        vocabulary, _, n, n_val, *_ = self.args
-        draw = torch.Generator().manual_seed(0)
-        half = (vocabulary - 4) // 2
-        splits = {}
-        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
-            lengths = torch.randint(2, 7, (size,), generator=draw)
-            src, tgt = torch.zeros(size, 8, dtype=torch.long), torch.zeros(size, 8, dtype=torch.long)
-            for row, length in enumerate(lengths.tolist()):
-                words = 4 + torch.randint(half, (length,), generator=draw)
-                src[row, : length + 2] = torch.cat([torch.tensor([2]), words, torch.tensor([3])])
-                tgt[row, : length + 2] = torch.cat([torch.tensor([2]), words.flip(0) + half, torch.tensor([3])])
-            splits[split] = Split((src, lengths + 2, tgt, lengths + 2), np.arange(size))
-        return splits
-
-    def decode_batch(self, batch):
-        return batch
+    return connect_locally
 
 
-class TinyBeats(TinyData):
-    """Made-up beats: a wave of its own for each class, and a rhythm that tells nothing."""
+def check_local(host):
+    host = host.decode() if isinstance(host, bytes) else host
+    if host not in (None, "", *LOCAL):
+        pytest.fail(f"a test connects to {host}: tests use no network, see need_files in tests/conftest.py")
 
-    def load(self):
-        splits, leads = {}, self.args[0][0]
-        for name, split in super().load().items():
-            x, y = split.tensors
-            draw = torch.Generator().manual_seed(len(name))
-            rr = torch.rand(len(x), 18, generator=draw) + 0.5
-            template = x.mean(0).expand_as(x).clone()
-            splits[name] = Split(
-                (
-                    x,
-                    y,
-                    rr,
-                    torch.rand(len(x), RHYTHM, generator=draw),
-                    torch.ones(len(x), leads),
-                    template,
-                    torch.rand(len(x), 4, *x.shape[1:], generator=draw),
-                    y + 100,
-                ),
-                split.groups,
-            )
-        return splits
 
-    def decode_batch(self, batch):
-        return batch
+def no_server(*_, **__):
+    """Stand for ``pooch.retrieve`` where no server answers."""
+    raise requests.exceptions.ConnectionError
+
+
+def need_files(data):
+    """Return a datamodule of published files, prepared; where they are not, the test is skipped and names them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pooch, "retrieve", no_server)
+        try:
+            data.prepare_data()
+        except FileNotFoundError:
+            place = os.environ.get("ZOO_DATA")
+            pytest.skip(f"{data.name}: its files are not in {place}" if place else f"{data.name}: ZOO_DATA is not set")
+    return data
+
+
+# ---- small data ----
 
 
 def tiny_data(model, **args):
-    """Return data in the shape of a model. A new task, whose batches look otherwise, adds its own here."""
-    shape, classes = getattr(model, "sample_shape", model.input_shape), model.hparams.get("num_classes", 10)
-    if isinstance(model, Translator):
-        return TinyPairs(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
-    if isinstance(model, BeatAnnotator):
-        return TinyBeats((2, 256), classes, **{"batch_size": 20, **args})
-    if "vocab_size" in model.hparams:
-        return TinyTexts(model.hparams["vocab_size"], classes, **{"batch_size": 20, **args})
-    return TinyData(tuple(shape), classes, **{"batch_size": 20, **args})
+    """Return data in the form of a model."""
+    return adapter_of(type(model)).data(model, **args)
 
 
 def tiny_batch(model, **args):
@@ -144,15 +105,11 @@ def tiny_batch(model, **args):
 
 
 def tiny_inputs(model, **args):
-    """Return what the network sees of a batch, a tuple: an autoencoder may see its samples in another form."""
-    x, *rest = tiny_batch(model, **args)
-    if isinstance(model, Translator):
-        return x, rest[1]
-    if isinstance(model, BeatAnnotator):
-        return tuple(model.network_inputs(beat_inputs((x, *rest))).values())
-    if not x.is_floating_point() or tuple(x.shape[1:]) == tuple(model.input_shape):
-        return (x,)
-    return (model.corrupt(x, torch.Generator().manual_seed(0)),)
+    """Return what the network sees of a batch, a tuple: it may see its samples in another form."""
+    return adapter_of(type(model)).inputs(model, tiny_batch(model, **args))
+
+
+# ---- training and processes ----
 
 
 def quiet_trainer(**settings):

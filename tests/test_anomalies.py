@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TinyBeats, quiet_trainer, tiny_data
+from adapters import TinyBeats
+from conftest import quiet_trainer, tiny_data
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

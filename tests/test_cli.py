@@ -5,10 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pooch
 import pytest
 import torch
 import yaml
-from conftest import run_python
+from conftest import no_server, run_python
 from PIL import Image
 
 import zoo
@@ -160,11 +161,9 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_status_2(capfd, case, monkeypatch):
-    import datamodules.download
-
     Path("text.png").write_text("no picture")
     Path("empty").mkdir()
-    monkeypatch.setattr(datamodules.download.pooch, "retrieve", offline)
+    monkeypatch.setattr(pooch, "retrieve", no_server)
     words, value, hint = BAD[case]
     status, _, err = answer(capfd, *words)
     assert status == 2
@@ -186,12 +185,6 @@ def test_a_damaged_file_costs_no_other_its_answer(capfd):
     left, failed = err.splitlines()
     assert left.startswith(".: 1 of 3 files left out, not .bmp")
     assert failed.startswith("zoo: error: 1 of 2 inputs have no answer: text.png is not a picture")
-
-
-def offline(*_, **__):
-    import requests
-
-    raise requests.exceptions.ConnectionError
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from conftest import quiet_trainer
+from conftest import need_files, quiet_trainer
 from PIL import Image
 from small_texts import small_text, write_texts
 
 import datamodules
 from datamodules import CIFAR10DataModule, DigitsDataModule, ImageFolderDataModule
-from datamodules.base import TensorDataModule, data_root
+from datamodules.base import TensorDataModule
 from datamodules.images.augment import AUGMENTATIONS, augment_images
 from datamodules.loader import Chunk, EpochSampler, TensorLoader
 from datamodules.registry import find_datamodule
@@ -73,19 +73,14 @@ def make(flat, small_files):
             return small_text(name, small_files, **args)
         if name == "image_folder":
             args = {"root": str(flat), "image_size": 8, "test_size": 12, "val_size": 9, **args}
-        folder = getattr(cls, "folder", None)
-        if folder and not any((data_root(None) / folder).rglob("*")):
-            pytest.skip(f"{name}: its files are not in {data_root(None)}")
         data = cls(**args)
+        if name not in loaded:
+            need_files(data)
         if name == "cifar10_jpeg":
-            if not data.root.exists():
-                pytest.skip(f"{name}: its files are not in {data_root(None)}")
             loaded[name] = data._loaded = loaded.get(name) or data._load_once()
         if name == "reuters":
-            if not list(data_root(None).glob("reuters21578*")):
-                pytest.skip(f"{name}: its files are not in {data_root(None)}")
             loaded[name] = data._read = loaded.get(name) or data._all()
-        if folder:  # read once; what is under test is how they are divided and handed out
+        if getattr(cls, "folder", None):  # read once; what is under test is how they are divided and handed out
             loaded[name] = loaded.get(name) or data.load()
             data.load = lambda: loaded[name]
         return data
@@ -490,7 +485,7 @@ def test_another_fit_draws_the_same_pictures(make):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     folder = tmp_path / "cache"
-    monkeypatch.setattr("datamodules.image_folder.platformdirs.user_cache_path", lambda name: folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     return folder / "image_folder"
 
 
@@ -591,8 +586,8 @@ def test_a_cache_that_cannot_be_written_or_is_full_is_named(flat, tmp_path, monk
         with pytest.raises(ValueError, match="GiB are free"):
             ImageFolderDataModule(**common).setup()
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr("datamodules.image_folder.platformdirs.user_cache_path", lambda name: tmp_path / "file")
-    with pytest.raises(ValueError, match="file/image_folder cannot be written"):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="file/lightning-zoo/image_folder cannot be written"):
         ImageFolderDataModule(**common).setup()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
-from conftest import TinyData, assert_same, quiet_trainer, run_python, state
+from adapters import TinyData
+from conftest import assert_same, quiet_trainer, run_python, state
 from lightning.pytorch.callbacks import Callback
 
 import zoo

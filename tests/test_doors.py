@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import TinyData, assert_same, quiet_trainer, state
+from adapters import TinyData
+from conftest import assert_same, quiet_trainer, state
 from PIL import Image
 from torch import nn
 from torchmetrics import Metric

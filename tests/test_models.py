@@ -9,6 +9,7 @@ import lightning as L
 import pytest
 import torch
 import torch.nn.functional as F
+from adapters import ADAPTERS, adapter_of, task_of
 from conftest import assert_same, quiet_trainer, run_python, state, tiny_batch, tiny_data, tiny_inputs
 from torch import nn
 
@@ -17,14 +18,14 @@ import zoo
 from datamodules.fra_eng import FraEngDataModule
 from datamodules.text.base import TextDataModule
 from datamodules.text.vocabulary import Vocabulary
+from zoo.base import ZooModule
 from zoo.registry import find_model
-from zoo.tasks import BeatAnnotator, BeatAutoencoder, Classifier, Translator
 from zoo.training.checkpoints import load_checkpoint
 
 MODELS = zoo.list_models()
 RECIPES = zoo.list_recipes()
 every_model = pytest.mark.parametrize("name", MODELS)
-CLASSIFIERS = [name for name in MODELS if issubclass(find_model(name).cls, Classifier)]
+CLASSIFIERS = [name for name in MODELS if adapter_of(find_model(name).cls).classifies]
 every_classifier = pytest.mark.parametrize("name", CLASSIFIERS)
 
 
@@ -40,24 +41,10 @@ def fit(model, data, **settings):
 @every_model
 def test_overfits_a_batch(name):
     model = zoo.create_model(name)
-    data = tiny_data(model, val_size=0)
-    # What is corrupted or drawn anew each time takes longer.
-    fit(model, data, max_epochs=80 if name in CLASSIFIERS else 300, limit_val_batches=0)
-    x, y, *_ = batch = data.splits["train"].tensors
+    data, adapter = tiny_data(model, val_size=0), adapter_of(type(model))
+    fit(model, data, max_epochs=adapter.overfitting_epochs, limit_val_batches=0)
     with torch.no_grad():
-        if isinstance(model, Translator):
-            assert model.eval().step(batch)["accuracy"].mean() > 0.95
-        elif name in CLASSIFIERS:
-            answers = model.eval()(*tiny_inputs(model, val_size=0))
-            assert (answers.argmax(1) == y).all()
-            assert model.loss(answers, y) < 0.2  # a guess costs log 10 = 2.3
-        elif isinstance(model, BeatAnnotator):
-            seen = model.eval().net.segments(*tiny_inputs(model, val_size=0))
-            assert model.step(batch)["loss"] < 0.2 * seen[y == 0].square().mean()
-        else:
-            seen = model.eval().corrupt(x, torch.Generator().manual_seed(0))
-            errors = model.errors(model.restored(model.scores(seen), seen), x, seen)
-            assert errors.mean() < 0.2 * (x - x.mean(0)).square().mean()
+        assert adapter.has_overfitted(model.eval(), data.splits["train"].tensors)
 
 
 @every_model
@@ -226,16 +213,8 @@ def test_forward_is_the_network(name):
         assert torch.equal(model(*x), model.net(*x))
     assert isinstance(model.net, nn.Module)
     assert not isinstance(model.net, L.LightningModule)
-    example = model.example_input_array
-    if isinstance(model, Translator):
-        assert model(**example).shape == (*example["tgt"].shape, model.hparams["vocab_size"])
-    elif isinstance(model, BeatAutoencoder):
-        assert model(**example).shape == (1,)
-    elif name in CLASSIFIERS:
-        scores = model(**example) if isinstance(example, dict) else model(example)
-        assert scores.shape == (1, model.hparams["num_classes"])
-    else:
-        assert model.restored(model(example), example).shape == (1, *model.sample_shape)
+    adapter, example = adapter_of(type(model)), model.example_input_array
+    assert adapter.answer(model, example).shape == adapter.answer_shape(model, example)
     assert model.mode in ("min", "max")
 
 
@@ -396,6 +375,20 @@ def test_wrong_value_is_refused_in_one_line(args, message):
 
 
 # ---- completeness ----
+
+
+@every_model
+def test_task_has_an_adapter(name):
+    task = task_of(find_model(name).cls)
+    assert task in ADAPTERS, f"no test adapter for {task.__name__}: add one to tests/adapters.py"
+
+
+def test_missing_adapter_is_named():
+    class Forecaster(ZooModule):
+        pass
+
+    with pytest.raises(LookupError, match=r"the task Forecaster: add one to tests/adapters\.py"):
+        adapter_of(Forecaster)
 
 
 @every_model

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TinyData, quiet_trainer, tiny_batch, tiny_data
+from adapters import TinyData
+from conftest import quiet_trainer, tiny_batch, tiny_data
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 

@@ -7,11 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from conftest import need_files
 from small_texts import small_text, write_texts
 
 import datamodules
 from datamodules import fra_eng
-from datamodules.base import data_root
 from datamodules.loader import BucketSampler
 from datamodules.reviews import NEGATION_WORD, all_phrases, detokenize, longest_phrases
 from datamodules.text.files import read_lines
@@ -320,9 +320,7 @@ def test_wrong_file_of_pairs_is_named(tmp_path, content, message):
     ],
 )
 def test_published_sets_have_their_documented_sizes(name, folder, sizes):
-    if not (data_root(None) / folder).exists():
-        pytest.skip(f"{name}: its files are not in {data_root(None)}")
-    parts = datamodules.create_datamodule(name).text_splits()
+    parts = need_files(datamodules.create_datamodule(name)).text_splits()
     assert {part: len(parts[part].texts) for part in sizes} == sizes
     assert len(parts["train"].texts) > 8_000
 

@@ -2,7 +2,8 @@
 
 Both take the trained model and its datamodule. A baseline returns metrics of another method, which is selected on the
 validation split and evaluated once on the test split; of the model it uses the hyper-parameters alone, and what follows
-from them. A measure returns metrics of the model.
+from them. A measure returns metrics of the model. The grids of settings that baselines are selected from are set
+by hand.
 """
 
 from __future__ import annotations

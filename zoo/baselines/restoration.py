@@ -220,11 +220,11 @@ def grey_copy(model: Any, data: Any) -> dict[str, float]:
 
 
 def readable_samples(model: Any, data: Any) -> dict[str, float]:
-    """Quality and diversity of 1,000 samples of fixed codes, as classified by ``cnn.mnist``.
+    """Quality and diversity of 1,000 samples from fixed codes, as classified by ``cnn.mnist``.
 
-    ``test_readable_samples`` is the share with a class probability of 0.9 or more, and ``test_sample_classes`` is
-    exp(entropy) of the distribution of the predicted classes: 10 if all digits are equally frequent, 1 if all samples
-    have the same class.
+    ``test_readable_samples`` is the share with a class probability of 0.9 or more, a threshold set by hand, and
+    ``test_sample_classes`` is exp(entropy) of the distribution of the predicted classes: 10 if all digits are equally
+    frequent, 1 if all samples have the same class.
 
     A classifier trained on digits alone may classify black images or noise with high probability too. The first metric
     thus measures the sharpness of samples that are digits, not whether they are; other images concentrate in one or two

@@ -14,6 +14,7 @@ from zoo.callbacks.reconstructions import Reconstructions
 from zoo.callbacks.samples import Samples
 from zoo.callbacks.tensorboard import TensorBoardCallback
 from zoo.callbacks.translations import Translations
+from zoo.training.checkpoints import LAST
 
 FIGURES: tuple[type[TensorBoardCallback], ...] = (Reconstructions, Samples, Translations, Beats, Embeddings)
 """Callbacks that log to TensorBoard, each for the models that it suits."""
@@ -22,23 +23,25 @@ FIGURES: tuple[type[TensorBoardCallback], ...] = (Reconstructions, Samples, Tran
 def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None = None) -> list[Callback]:
     """Return early stopping and checkpointing by the model's own ``monitor``, and the figures that suit the model.
 
-    The best and the last checkpoint are kept as ``best.ckpt`` and ``last.ckpt``. Training stops when ``monitor`` has
-    not improved for ``patience`` epochs.
+    The best checkpoint is kept as ``best.ckpt`` and that of the last epoch as ``last.ckpt``. Training stops when
+    ``monitor`` has not improved for ``patience`` epochs.
 
     Args:
         model: The model to be trained.
         dirpath: Folder of the checkpoints; the logger's own if None.
     """
+    folder = Path(dirpath) if dirpath else None
     return [
         EarlyStopping(model.monitor, mode=model.mode, patience=model.hparams["patience"]),
         ModelCheckpoint(
-            Path(dirpath) if dirpath else None,
+            folder,
             filename="best",
             monitor=model.monitor,
             mode=model.mode,
-            save_last=True,
             enable_version_counter=False,
         ),
+        # Lightning's ``save_last`` writes only when the monitored metric has improved.
+        ModelCheckpoint(folder, filename=LAST, enable_version_counter=False),
         *(figures() for figures in FIGURES if figures.suits(model)),
     ]
 

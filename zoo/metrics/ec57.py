@@ -16,7 +16,7 @@ TOLERANCE = 0.15
 """Maximum distance in seconds between a detected and an annotated beat that match: 150 ms, as in EC57."""
 SUPRAVENTRICULAR_RECORD = 232
 """Record with three quarters of the S beats in the test set of ``mitbih``."""
-MEASURES = ("sensitivity", "positive_predictivity", "f1", "false_positive_rate")
+CLASS_SCORES = ("sensitivity", "positive_predictivity", "f1", "false_positive_rate")
 
 
 def ec57_scores(matrix: Tensor) -> dict[str, Tensor]:
@@ -52,7 +52,7 @@ def ec57_scores(matrix: Tensor) -> dict[str, Tensor]:
             2 * hits / (2 * hits + misses + extras),
             extras / (extras + rejected),
         )
-        scores.update({f"{name.lower()}_{measure}": value for measure, value in zip(MEASURES, values, strict=True)})
+        scores.update({f"{name.lower()}_{measure}": value for measure, value in zip(CLASS_SCORES, values, strict=True)})
     total = scored.sum()
     agreed = scored.diagonal().sum() / total
     expected = (scored.sum(0) * scored.sum(1)).sum() / total.square()
@@ -60,7 +60,7 @@ def ec57_scores(matrix: Tensor) -> dict[str, Tensor]:
     scores["accuracy"] = agreed
     scores["macro_f1"], scores["macro_f1_3"] = f1.nanmean(), f1[:3].nanmean()
     scores["kappa"] = (agreed - expected) / (1 - expected)
-    scores["j_index"] = torch.stack([scores[f"{c}_{measure}"] for c in "sv" for measure in MEASURES[:2]]).nansum()
+    scores["j_index"] = torch.stack([scores[f"{c}_{measure}"] for c in "sv" for measure in CLASS_SCORES[:2]]).nansum()
     scores["jk_index"] = scores["kappa"] / 2 + scores["j_index"] / 8
     return scores
 
@@ -117,7 +117,7 @@ class EC57(Metric):
             if not own.any():
                 return scores  # the scores already exclude it
             without = ec57_scores(self.matrix - own)
-            scores.update({f"s_{m}_without_{SUPRAVENTRICULAR_RECORD}": without[f"s_{m}"] for m in MEASURES})
+            scores.update({f"s_{m}_without_{SUPRAVENTRICULAR_RECORD}": without[f"s_{m}"] for m in CLASS_SCORES})
         return scores
 
     def table(self) -> str:
@@ -220,12 +220,12 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
     confusion += [[name, *map(str, matrix[k, : len(names)].tolist())] for k, name in enumerate(names)]
     by_class = [["class", "beats", "Se", "+P", "F1", "FPR"]]
     for k, name in enumerate(CLASSES):
-        values = [_format_percent(scores[f"{name.lower()}_{measure}"]) for measure in MEASURES]
+        values = [_format_percent(scores[f"{name.lower()}_{measure}"]) for measure in CLASS_SCORES]
         by_class.append([name + (" (apart)" if name == "Q" else ""), str(int(matrix[k].sum())), *values])
     if SUPRAVENTRICULAR_RECORD in records:
         others = matrix - matrices[list(records).index(SUPRAVENTRICULAR_RECORD)]
         without = ec57_scores(others)
-        values = [_format_percent(without[f"s_{measure}"]) for measure in MEASURES]
+        values = [_format_percent(without[f"s_{measure}"]) for measure in CLASS_SCORES]
         by_class.append([f"S without {SUPRAVENTRICULAR_RECORD}", str(int(others[1].sum())), *values])
     accuracy, macro_f1, macro_f1_3 = (_format_percent(scores[name]) for name in ("accuracy", "macro_f1", "macro_f1_3"))
     overall = (
@@ -240,7 +240,7 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
             if not part.any():
                 continue
             own = ec57_scores(part)
-            values = [_format_percent(own[f"{name.lower()}_{m}"]) for name in CLASSES[:4] for m in MEASURES[:2]]
+            values = [_format_percent(own[f"{name.lower()}_{m}"]) for name in CLASSES[:4] for m in CLASS_SCORES[:2]]
             by_record.append([str(record), str(int(part[:NO_BEAT].sum())), *values, _format_percent(own["accuracy"])])
         tables.append(_align_columns(by_record))
     return "\n\n".join(tables)

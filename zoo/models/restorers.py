@@ -166,12 +166,12 @@ class InpaintingAutoencoder(ImageRestorer):
         """Fill holes, their interior at half the resolution first."""
         x, holes = inputs[:, :-1], inputs[:, -1:] > 0
         width, depth = 2 * self.depth + 1, self.depth
-        near = F.max_pool2d((~holes).float(), (width, 1), 1, (depth, 0))  # rows, then columns: separable
-        deep = holes & (F.max_pool2d(near, (1, width), 1, (0, depth)) == 0)
-        if bool(deep.any()) and min(x.shape[2:]) > 2 * self.depth and not bool(holes.all()):
+        any_known = F.max_pool2d((~holes).float(), (width, 1), 1, (depth, 0))  # rows, then columns: separable
+        interior = holes & (F.max_pool2d(any_known, (1, width), 1, (0, depth)) == 0)
+        if bool(interior.any()) and min(x.shape[2:]) > 2 * self.depth and not bool(holes.all()):
             small, known = halve_known(x, ~holes)
             coarse = F.interpolate(self._filled(append_holes(small, ~known)), x.shape[2:], mode="bilinear")
-            inputs = append_holes(torch.where(deep, coarse, x), holes & ~deep)
+            inputs = append_holes(torch.where(interior, coarse, x), holes & ~interior)
         return self.restored(self.scores(inputs), inputs)
 
 

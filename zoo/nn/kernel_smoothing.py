@@ -41,6 +41,8 @@ def shape_features(x: Tensor, amplitude: Tensor) -> Tensor:
 def timing_features(rr: Tensor) -> Tensor:
     """Return timing features (N, 2): the logarithms of the intervals before and after a beat over the recent mean.
 
+    The ratios are clamped to [0.05, 20], as in ``relative_rhythm``.
+
     Args:
         rr: RR intervals as in ``relative_rhythm``; missing intervals count as the mean.
     """

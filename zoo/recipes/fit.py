@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.files import write_atomically
 from zoo.recipes import Recipe
+from zoo.training.checkpoints import LAST
 
 SECONDS = "seconds.json"
 
@@ -88,6 +89,13 @@ def fit_recipe(
 
 
 def kept_checkpoint(keeper: Any, train_on_all: bool) -> Path | None:
-    """Return the checkpoint that counts: the best on validation, or the last where validation rows are trained on."""
-    path = getattr(keeper, "last_model_path" if train_on_all else "best_model_path", "")
-    return Path(path) if path else None
+    """Return the checkpoint that counts: the best on validation, or the last where validation rows are trained on.
+
+    Args:
+        keeper: The trainer's first ``ModelCheckpoint``; None if it writes no checkpoints.
+        train_on_all: Whether the validation rows are trained on too.
+    """
+    best = getattr(keeper, "best_model_path", "")
+    if not best:
+        return None
+    return Path(best).with_name(f"{LAST}.ckpt") if train_on_all else Path(best)

@@ -9,6 +9,9 @@ import torch
 
 from zoo.arguments import current_names
 
+LAST = "last"
+"""Name of the checkpoint of the last epoch."""
+
 
 def random_state(device: torch.device) -> dict[str, Any]:
     """Return the state of torch's random numbers on the CPU and on a CUDA device, as tensors."""
