@@ -88,4 +88,4 @@ def mode_of(metric: str, mode: str | None = None, declared: Mapping[str, bool] =
                 suffix = "_".join(words[start:])
                 if suffix in known:
                     return "max" if known[suffix] else "min"
-    raise ValueError(f"metric {metric!r} has no known direction: set mode to max or min")
+    raise ValueError(f"metric {metric!r} has no known direction: set mode (a model's monitor_mode) to max or min")

@@ -137,21 +137,21 @@ class Autoencoder(ZooModule):
         """
         return self.corrupt(x) if self.training else self.corrupt(x.cpu(), self._draws).to(x.device)
 
-    def restored(self, scores: Tensor, seen: Tensor) -> Tensor:
+    def restored(self, scores: Tensor, inputs: Tensor) -> Tensor:
         """Return the reconstructions (N, ...) from the decoder's scores and the network input."""
         return self.net.output(scores)
 
-    def reconstruction_loss(self, scores: Tensor, x: Tensor, seen: Tensor) -> Tensor:
+    def reconstruction_loss(self, scores: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar.
 
         Args:
             scores: Output of the decoder, (N, ...).
             x: The clean samples.
-            seen: The network input for them.
+            inputs: The network input for them.
         """
         scores = scores.float()
         if self.hparams["loss"] == "psnr":
-            return 10 * (self.errors(self.restored(scores, seen), x, seen) + FLOOR).log10().mean()
+            return 10 * (self.errors(self.restored(scores, inputs), x, inputs) + FLOOR).log10().mean()
         if self.hparams["loss"] == "squared_error":
             total = F.mse_loss(self.net.output(scores), x, reduction="sum")
         elif isinstance(self.net.output, torch.nn.Softmax):
@@ -160,28 +160,28 @@ class Autoencoder(ZooModule):
             total = F.binary_cross_entropy_with_logits(scores, x, reduction="sum")
         return total / len(x)
 
-    def errors(self, restored: Tensor, x: Tensor, seen: Tensor) -> Tensor:
+    def errors(self, restored: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
         """Return the mean squared error (N,) of each reconstruction."""
         return F.mse_loss(restored, x, reduction="none").flatten(1).mean(1)
 
     def step(self, batch: Batch) -> Values:
         """Compute loss and metrics of a batch (x, ...)."""
         x, penalty = batch[0], self.hparams["penalty"]
-        seen = self.corrupted(x)
+        inputs = self.corrupted(x)
         penalised = self.training and penalty != "none"
         if penalised and penalty == "contractive":
-            seen = seen.detach().requires_grad_()
-        code, scores = self.net.code_and_scores(seen)
-        loss = self.reconstruction_loss(scores, x, seen)
+            inputs = inputs.detach().requires_grad_()
+        code, scores = self.net.code_and_scores(inputs)
+        loss = self.reconstruction_loss(scores, x, inputs)
         if penalised:
-            found = PENALTIES[penalty](code, seen, self.hparams["target_activity"])
+            found = PENALTIES[penalty](code, inputs, self.hparams["target_activity"])
             loss = loss + self.hparams["penalty_weight"] * found
-        return {"loss": loss, **self._metrics(scores.detach(), code.detach(), x, seen.detach())}
+        return {"loss": loss, **self._metrics(scores.detach(), code.detach(), x, inputs.detach())}
 
     @torch.no_grad()
-    def _metrics(self, scores: Tensor, code: Tensor, x: Tensor, seen: Tensor) -> dict[str, Tensor]:
+    def _metrics(self, scores: Tensor, code: Tensor, x: Tensor, inputs: Tensor) -> dict[str, Tensor]:
         """Compare the reconstructions with the clean inputs; in training only by ``mse``."""
-        errors = self.errors(self.restored(scores.float(), seen), x, seen)
+        errors = self.errors(self.restored(scores.float(), inputs), x, inputs)
         mse = errors.mean()
         if self.training:
             return {"mse": mse}
@@ -235,22 +235,22 @@ class Autoencoder(ZooModule):
             ValueError: If shape, dtype or range of the batch are wrong or it contains NaN.
         """
         with self.evaluating():
-            seen = self.network_inputs(x)
-            return self.restored(self.scores(seen), seen).clamp(0, 1)
+            inputs = self.network_inputs(x)
+            return self.restored(self.scores(inputs), inputs).clamp(0, 1)
 
     def network_inputs(self, x: Tensor | np.ndarray) -> Tensor:
         """Return the network input for a user's batch, checked, on the model's device."""
         return self.checked(x, self.sample_shape)
 
-    def scores(self, seen: Tensor) -> Tensor:
+    def scores(self, inputs: Tensor) -> Tensor:
         """Return the decoder's scores for a network input; large images are processed in tiles."""
         if isinstance(self.net, FullyConvolutionalCodec):
-            return apply_in_tiles(self.piece_scores, seen, self.net.stride, self.net.reach)
-        return self.net.decoder(self.net.encode(seen))
+            return apply_in_tiles(self.piece_scores, inputs, self.net.stride, self.net.reach)
+        return self.net.decoder(self.net.encode(inputs))
 
-    def piece_scores(self, seen: Tensor) -> Tensor:
+    def piece_scores(self, inputs: Tensor) -> Tensor:
         """Return the decoder's scores for a tile of a network input."""
-        return self.net.code_and_scores(seen)[1]
+        return self.net.code_and_scores(inputs)[1]
 
     def checked(self, x: Tensor | np.ndarray, shape: Sequence[int]) -> Tensor:
         """Check a floating-point batch and return it on the model's device and in its precision.

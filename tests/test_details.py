@@ -1,0 +1,110 @@
+"""Details whose change no coarser test would notice."""
+
+import math
+
+import pytest
+import torch
+from conftest import quiet_trainer
+from torch import nn
+
+import datamodules
+import zoo
+from datamodules.images.augment import augment_images
+from zoo.metrics import EpochMetrics
+from zoo.training.optim import build_optimizer, build_plateau
+
+
+@pytest.mark.parametrize(("mode", "better"), [("max", 1.0), ("min", -1.0)])
+def test_a_plateau_knows_which_way_is_better(mode, better):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    plateau = build_plateau(optimizer, mode, patience=3)
+    for epoch in range(6):
+        plateau.step(better * epoch)
+    assert optimizer.param_groups[0]["lr"] == 1.0
+    for epoch in range(3):
+        plateau.step(-better * epoch)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1)
+
+
+def test_a_plateau_is_stepped_once_a_validation():
+    model = zoo.create_model("mlp", in_features=64, input_shape=[1, 8, 8], schedule="plateau", hidden_dims=[4])
+    seen = []
+    configure = model.configure_optimizers
+
+    def configured():
+        optimizer = configure()
+        step = model._plateau.step
+        model._plateau.step = lambda value: seen.append((model.current_epoch, value)) or step(value)
+        return optimizer
+
+    model.configure_optimizers = configured
+    trainer = quiet_trainer(max_epochs=5, check_val_every_n_epoch=2)
+    trainer.fit(model, datamodules.create_datamodule("digits"))
+    assert [epoch for epoch, _ in seen] == [1, 3]
+    assert seen[-1][1] == pytest.approx(float(trainer.callback_metrics["val_accuracy"]))
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adam", "adamw"])
+def test_weights_are_decayed_and_biases_are_not(name):
+    net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    nn.init.ones_(net[0].weight)
+    nn.init.ones_(net[0].bias)
+    before = [parameter.detach().clone() for parameter in net.parameters()]
+    optimizer = build_optimizer(net, {"optimizer": name, "lr": 0.1, "weight_decay": 0.5}, torch.device("cpu"))
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for old, new in zip(before, net.parameters(), strict=True):
+        assert torch.equal(old, new) == (new.ndim == 1)
+    assert (net[0].weight < 1).all()
+
+
+def test_what_is_recorded_keeps_no_graph():
+    metrics = EpochMetrics()
+    metrics.start({}, torch.device("cpu"))
+    weight = torch.ones(3, requires_grad=True)
+    metrics.record({"loss": weight.sum(), "each": 2 * weight, "weight": weight * 1}, 3)
+    assert not any(value.requires_grad for value in metrics.means._pending[0].values())
+    assert not metrics.means._sizes[0][1].requires_grad
+    assert metrics.compute()["each"].item() == pytest.approx(2)
+
+
+def test_scheduled_sampling_reads_the_prediction_for_each_position(monkeypatch):
+    model = zoo.create_model("lstm_seq2seq", vocab_size=40, teacher_forcing=0.0).train()
+    trainer = quiet_trainer(max_epochs=3)
+    trainer.strategy.connect(model)
+    model._trainer = trainer
+    trainer.fit_loop.epoch_progress.current.completed = 2  # the last epoch: no true token is read
+    predicted = torch.arange(10, 15).repeat(2, 1)
+    monkeypatch.setattr(type(model), "forward", lambda self, src, tgt: nn.functional.one_hot(predicted, 40).float())
+    before = torch.tensor([[2, 20, 21, 22, 23], [2, 30, 31, 0, 0]])
+    found = model.decoder_inputs(torch.ones(2, 3, dtype=torch.long), before)
+    # What is predicted from the tokens up to t is read at t + 1; start and padding stay.
+    assert found.tolist() == [[2, 10, 11, 12, 13], [2, 10, 11, 0, 0]]
+
+
+def test_beta_weighs_the_loss_and_not_the_reported_bound():
+    values = {}
+    for beta in (1.0, 5.0):
+        torch.manual_seed(0)
+        model = zoo.create_model("vae", beta=beta, hidden_dims=[8], latent_dim=3).eval()
+        model._reset_draws()
+        values[beta] = model.step((torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(1)),))
+    assert values[5.0]["nats"] == pytest.approx(values[1.0]["nats"].item())
+    assert values[1.0]["nats"].item() == pytest.approx(values[1.0]["loss"].item())
+    assert values[5.0]["loss"].item() == pytest.approx((values[1.0]["loss"] + 4 * values[1.0]["kl"]).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rotation_turns_by_its_angle(seed):
+    from torchvision.transforms.functional import InterpolationMode, rotate
+
+    x = torch.zeros(1, 1, 31, 31)
+    x[..., 4:9, 13:18] = 1  # a square above the middle
+    draw = 2 * torch.rand(1, 9, generator=torch.Generator().manual_seed(seed))[0, 0].item() - 1
+    turned = augment_images(x, {"rotate": 60}, torch.Generator().manual_seed(seed))
+    errors = {
+        sign: (rotate(x, sign * 60 * draw, InterpolationMode.BILINEAR) - turned).square().mean().item()
+        for sign in (1, -1)
+    }
+    assert errors[1] < 1e-3 < errors[-1] / 3 or math.isclose(draw, 0, abs_tol=0.05)
