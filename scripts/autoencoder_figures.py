@@ -1,11 +1,9 @@
-"""Draw the autoencoders' figures from shipped weights and test splits: codes, filters, reconstructions, retrieval."""
-
-import argparse
-from pathlib import Path
+"""Draw codes, filters, reconstructions and retrieval of the autoencoders, from shipped weights and test splits."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from figure_files import save_figures
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
@@ -34,7 +32,7 @@ def scatter(axes: Axes, codes: np.ndarray, labels: np.ndarray, names: list[str],
 
 
 def draw_codes() -> Figure:
-    """Digits and documents in two dimensions, by the autoencoder and by its linear rival."""
+    """Draw two-dimensional codes of digits and documents by the autoencoder and by its linear baseline."""
     figure, axes = plt.subplots(2, 2, figsize=(11, 10))
     model, data, x, y = load("deep_autoencoder.mnist_2d")
     result = load_result("deep_autoencoder.mnist_2d")
@@ -144,17 +142,5 @@ FIGURES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(FIGURES), help=f"of {', '.join(FIGURES)}; all if none")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "figures")
-    args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    for name in args.names:
-        figure = FIGURES[name]()
-        figure.savefig(args.output / f"{name}.png", dpi=110, bbox_inches="tight")
-        print(args.output / f"{name}.png")
-
-
 if __name__ == "__main__":
-    main()
+    save_figures(FIGURES, __doc__, dpi=110, bbox_inches="tight")

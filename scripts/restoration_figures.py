@@ -1,10 +1,8 @@
-"""Draw test pictures cleaned, filled and coloured by the shipped autoencoders, and new ones."""
-
-import argparse
-from pathlib import Path
+"""Draw test images denoised, inpainted and colorized by the shipped autoencoders, and samples of the VAE."""
 
 import numpy as np
 import torch
+from figure_files import save_figures
 from matplotlib.figure import Figure
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
@@ -19,7 +17,7 @@ JPEG = "CIFAR-10 (JPEG re-encoded)"
 
 
 def load(recipe: str, count: int) -> tuple:
-    """Return a recipe's shipped model, its data and some test pictures, of each class in turn."""
+    """Return a recipe's shipped model, its datamodule and some test images, of each class in turn."""
     data = zoo.load_recipe(recipe).datamodule()
     data.setup()
     x, y = data.splits["test"].tensors
@@ -32,7 +30,7 @@ def load(recipe: str, count: int) -> tuple:
 
 
 def draw_denoised(count: int = 10) -> Figure:
-    """Garments under noise, by the denoising autoencoder and by the best of the others, each as it is measured."""
+    """Draw noisy garments restored by the denoising autoencoder and by its strongest baselines."""
     model, data, x = load("denoising_autoencoder.fashion_mnist", count)
     noisy = model.corrupt(x, torch.Generator().manual_seed(0))
 
@@ -50,14 +48,14 @@ def draw_denoised(count: int = 10) -> Figure:
 
 
 def biharmonic(x: Tensor, mask: Tensor) -> Tensor:
-    """Fill holes as a biharmonic surface would."""
+    """Inpaint holes by a biharmonic surface."""
     seen = x.masked_fill(mask > 0, 0.0).permute(0, 2, 3, 1).numpy()
     filled = [inpaint_biharmonic(a, b[0] > 0, channel_axis=-1) for a, b in zip(seen, mask.numpy(), strict=True)]
     return torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2).clamp(0, 1)
 
 
 def inpainted(recipe: str, title: str, count: int = 10) -> Figure:
-    """Rectangles on the first half of the pictures, strokes on the other, filled by both methods."""
+    """Draw images with rectangular holes (first half) and strokes (second half), inpainted by both methods."""
     model, _, x = load(recipe, count)
     half = count // 2
     square = CORRUPTIONS["erase"].holes(x[:half], 0.25, torch.Generator().manual_seed(1))
@@ -97,7 +95,7 @@ def draw_coloured(count: int = 10) -> Figure:
 
 
 def draw_samples(side: int = 10) -> Figure:
-    """Digits that the variational autoencoder draws, and walks between two test digits."""
+    """Draw samples of the variational autoencoder and interpolations between the codes of two test digits."""
     model, _, x = load("vae.mnist", 2 * side)
     codes = model.encode(x)
     ways = torch.cat([walk(codes[k], codes[k + 1], side) for k in range(0, 2 * side, 2)])
@@ -123,16 +121,5 @@ FIGURES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=list(FIGURES), help=f"of {', '.join(FIGURES)}; all if none")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "figures")
-    args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
-    for name in args.names:
-        FIGURES[name]().savefig(args.output / f"{name}.png", dpi=100)
-        print(args.output / f"{name}.png")
-
-
 if __name__ == "__main__":
-    main()
+    save_figures(FIGURES, __doc__, dpi=100)

@@ -131,7 +131,7 @@ class Autoencoder(ZooModule):
         return self._corruption.apply(x, self._strength, generator)
 
     def corrupted(self, x: Tensor) -> Tensor:
-        """Return the network input for a batch in training, or with the draws of this evaluation, on the batch's device.
+        """Return the network input for a batch: in training, or with the draws of this evaluation.
 
         In evaluation the corruption is computed on the CPU, so that every device is evaluated on the same samples.
         """
