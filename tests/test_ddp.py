@@ -19,6 +19,7 @@ import zoo
 from datamodules.loader import Chunk
 from datamodules.splits import Split
 
+pytestmark = pytest.mark.slow
 SHAPE, CLASSES, BATCH = (6,), 3, 4
 
 CASES = {

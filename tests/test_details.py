@@ -3,12 +3,14 @@
 import math
 
 import pytest
+import requests
 import torch
 from conftest import quiet_trainer
 from torch import nn
 
 import datamodules
 import zoo
+from datamodules import download
 from datamodules.images.augment import augment_images
 from zoo.metrics import EpochMetrics
 from zoo.training.optim import build_optimizer, build_plateau
@@ -108,3 +110,46 @@ def test_a_rotation_turns_by_its_angle(seed):
         for sign in (1, -1)
     }
     assert errors[1] < 1e-3 < errors[-1] / 3 or math.isclose(draw, 0, abs_tol=0.05)
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def fail(*_, **__):
+        raise requests.exceptions.ConnectionError
+
+    monkeypatch.setattr(download.pooch, "retrieve", fail)
+
+
+DOWNLOADED = {
+    "cifar10": "cifar-10-batches-bin",
+    "fashion_mnist": "FashionMNIST/raw",
+    "fra_eng": "fra-eng",
+    "mitbih": "mitdb/1.0.0",
+    "mnist": "MNIST/raw",
+    "movie_reviews": "rt-polaritydata",
+    "reuters": "reuters21578",
+    "sst2": "SST-2",
+}
+
+
+@pytest.mark.parametrize("name", DOWNLOADED)
+def test_a_failed_download_leaves_nothing_behind(name, tmp_path, offline):
+    data = datamodules.create_datamodule(name, root=str(tmp_path / "new" / "root"))
+    with pytest.raises(FileNotFoundError, match="is missing and no server answers") as caught:
+        data.setup()
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", DOWNLOADED)
+def test_an_empty_folder_is_no_data(name, tmp_path, offline):
+    """What an interrupted download may leave must not count as the data."""
+    (tmp_path / DOWNLOADED[name]).mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match="is missing and no server answers"):
+        datamodules.create_datamodule(name, root=str(tmp_path)).setup()
+    assert (tmp_path / DOWNLOADED[name]).is_dir()  # a folder of the user's stays
+
+
+def test_every_model_says_what_its_network_lacks():
+    for name in zoo.list_models():
+        assert zoo.model_info(name)["outside_net"].endswith("."), name

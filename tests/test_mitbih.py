@@ -563,6 +563,7 @@ def test_a_cache_that_cannot_be_written_costs_time_only(small, tmp_path, cache):
     assert len(data.beats.label) > 100
 
 
+@pytest.mark.slow
 def test_processes_that_prepare_at_once_do_not_harm_each_other(written, tmp_path):
     program = (
         "import sys, datamodules\nfrom datamodules import MITBIHDataModule as M\n"

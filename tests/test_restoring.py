@@ -45,6 +45,8 @@ RESTORERS = {
     "inpainting_autoencoder ": {"input_shape": [3, 32, 32]},
     **{f"colorizer {mode}": {"mode": mode} for mode in ("vanilla", "ycbcr", "lab")},
 }
+NARROW = {"hidden_dims": [4, 4], "latent_dim": 4}
+"""As deep as the default network, so that its tiles are the same."""
 every_restorer = pytest.mark.parametrize("name", RESTORERS)
 
 
@@ -108,7 +110,7 @@ def test_any_size_comes_back_in_its_size(name, size):
 
 
 def test_large_picture_takes_memory_by_the_tile():
-    model = shaken(zoo.create_model("denoising_autoencoder"))
+    model = shaken(zoo.create_model("denoising_autoencoder", **NARROW))
     sizes = []
     model.net.encoder.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].numel()))
     model.reconstruct(torch.rand(1, 1, 1500, 1100))
@@ -117,7 +119,7 @@ def test_large_picture_takes_memory_by_the_tile():
 
 
 def test_pieces_without_a_hole_are_not_worked_on():
-    model = shaken(zoo.create_model("inpainting_autoencoder"))
+    model = shaken(zoo.create_model("inpainting_autoencoder", **NARROW))
     x, mask = torch.rand(1, 1, 1500, 1100), torch.zeros(1500, 1100)
     mask[700:705, 700:705] = 1
     mask[1200:1204, 300:800] = 1
@@ -407,10 +409,10 @@ def test_samples_repeat_with_a_seed_and_are_pictures():
 # ---- what is measured beside, and shown ----
 
 
-def small(name, channels=1, **args):
+def small(name, channels=1, n_val=400, **args):
     """Return a model and data of small pictures, smooth patches under a little noise."""
     model = zoo.create_model(name, hidden_dims=[4], latent_dim=4, blocks=0, input_shape=[channels, 16, 16], **args)
-    data = TinyData((channels, 16, 16), 10, n=400, n_val=400, noise=0.1, batch_size=50)
+    data = TinyData((channels, 16, 16), 10, n=400, n_val=n_val, noise=0.1, batch_size=50)
     data.setup()
     return model, data
 
@@ -419,7 +421,7 @@ def test_denoisers_are_measured_on_the_pictures_of_the_model(monkeypatch):
     pytest.importorskip("skimage")
     monkeypatch.setattr(restoration, "TUNING_ROWS", 40)
     monkeypatch.setattr(restoration, "SLOW_ROWS", 100)
-    model, data = small("denoising_autoencoder", in_features=256)
+    model, data = small("denoising_autoencoder", n_val=200, in_features=256)
     found = {name: BASELINES[name](model, data)["test_psnr"] for name in ("linear_denoiser", "median")}
     found |= {
         name: BASELINES[name](model, data)["test_psnr"] for name in ("total_variation", "wavelet", "nonlocal_means")
@@ -461,7 +463,7 @@ def test_denoisers_choose_among_settings_that_fit_the_pictures():
 
 def test_holes_are_measured_inside_them_and_are_the_same_for_both():
     pytest.importorskip("skimage")
-    model, data = small("inpainting_autoencoder", channels=3)
+    model, data = small("inpainting_autoencoder", channels=3, n_val=80)
     torch.nn.init.zeros_(model.net.decoder.last.weight)
     torch.nn.init.zeros_(model.net.decoder.last.bias)
     ours, biharmonic = MEASURES["filled"](model, data), BASELINES["biharmonic"](model, data)

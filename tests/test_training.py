@@ -324,6 +324,7 @@ torch.save(state(model), sys.argv[2] + "/end.pt")
 """
 
 
+@pytest.mark.slow
 def test_run_killed_by_a_signal_resumes_in_a_new_process(tmp_path, request):
     _, expected = run(tmp_path / "whole", {"schedule": "cosine", "dropout": 0.5}, 16)
     folder = tmp_path / "killed"

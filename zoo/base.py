@@ -19,31 +19,13 @@ from zoo.errors import check_not_negative, check_positive
 from zoo.metrics import EpochMetrics
 from zoo.metrics.direction import mode_of
 from zoo.nn import limit_norms
+from zoo.training import optim, updates
 from zoo.training.checkpoints import random_state, restore_random_state
 from zoo.training.malloc import keep_freed_memory
-from zoo.training.optim import (
-    build_optimizer,
-    build_plateau,
-    build_schedule,
-    check_names,
-    learning_rates,
-    total_steps,
-)
 from zoo.training.trainer_flags import accumulate_batches, refuse_flags
-from zoo.training.updates import (
-    Accumulation,
-    check_finite,
-    clip_gradients,
-    count_update,
-    has_plain_step,
-    objective,
-    refuse_single_row,
-    step_optimizer,
-)
 
 Batch = Sequence[Tensor]
 Values = dict[str, Any]
-"""Tensors by name, and the arguments of metrics, as ``step`` returns them."""
 
 
 class ZooModule(L.LightningModule):
@@ -56,8 +38,8 @@ class ZooModule(L.LightningModule):
     over the weights w (parameters of more than one axis; biases are not penalised). A model that learns otherwise, with
     several optimisers or without a gradient, overrides ``update`` and ``configure_optimizers``.
 
-    A datamodule with ``batches_per_step`` above 1 hands over several batches at a time. They are stepped through
-    under manual optimisation: the same updates in the same order, at a fraction of the Trainer's overhead.
+    With ``batches_per_step`` of a datamodule above 1 a training step takes several batches under manual optimisation:
+    the same updates in the same order, at a fraction of the Trainer's overhead.
 
     Args:
         optimizer: ``sgd``, ``momentum``, ``adagrad``, ``adam`` or ``adamw``.
@@ -80,6 +62,8 @@ class ZooModule(L.LightningModule):
     default_monitor = "val_loss"
     higher_is_better: ClassVar[dict[str, bool]] = {}
     """Direction of the metrics that a task defines, by name without the stage, as in ``torchmetrics``."""
+    outside_net: ClassVar[str] = ""
+    """What the methods for users do beyond ``self.net``, and an export of the network lacks; nothing by default."""
     output_formats: ClassVar[dict[str, str]] = {}
     """Endings of files that ``zoo.predict`` writes besides .csv and .json, each with the key of the answer it holds."""
 
@@ -101,14 +85,14 @@ class ZooModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
-        check_names(optimizer, schedule)
+        optim.check_names(optimizer, schedule)
         check_positive(lr=lr, max_norm=max_norm, clip_norm=clip_norm, accumulate=accumulate, patience=patience)
         check_not_negative(weight_decay=weight_decay, l1=l1, l2=l2)
         self.monitor = monitor or self.default_monitor
         self.mode = mode_of(self.monitor, monitor_mode, inherited(type(self), "higher_is_better"))
         self.metrics = {stage: EpochMetrics() for stage in ("train", "val", "test")}
         self._plateau: ReduceLROnPlateau | None = None
-        self._accumulation = Accumulation()
+        self._accumulation = updates.Accumulation()
         self._resumed: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -140,7 +124,7 @@ class ZooModule(L.LightningModule):
         return ""
 
     def predict_rows(self, x: Any) -> list[dict[str, Any]]:
-        """Answer a batch of inputs for ``zoo.predict``: a dictionary of names and values for each."""
+        """Return the answer to each input of a batch, a dictionary of names and values, for ``zoo.predict``."""
         raise NotImplementedError(f"{type(self).__name__} is abstract here: it has no predict_rows")
 
     @contextmanager
@@ -191,7 +175,7 @@ class ZooModule(L.LightningModule):
             values = self.step(batch)
             loss = self.objective(values["loss"])
             self._record("train", {**values, "loss": loss}, batch)
-            check_finite(self.trainer, [loss])
+            updates.check_finite(self.trainer, [loss])
             return loss
         trainer, losses, last = self.trainer, [], self.trainer.max_steps
         for one in batch if self._chunked else [batch]:
@@ -200,11 +184,11 @@ class ZooModule(L.LightningModule):
                 break
             values = self.update(one)
             if self._own_update and trainer.global_step == before:
-                count_update(trainer)
+                updates.count_update(trainer)
             self._record("train", values, one)
             if "loss" in values:
                 losses.append(values["loss"].detach())
-        check_finite(self.trainer, losses)
+        updates.check_finite(self.trainer, losses)
         return None
 
     def update(self, batch: Batch) -> Values:
@@ -229,8 +213,8 @@ class ZooModule(L.LightningModule):
             self.manual_backward(scaled)
         if accumulation.advance():
             if self.hparams["clip_norm"]:
-                clip_gradients(self, optimizer.optimizer, self.hparams["clip_norm"])
-            step_optimizer(optimizer, self._is_plain)
+                updates.clip_gradients(self, optimizer.optimizer, self.hparams["clip_norm"])
+            updates.step_optimizer(optimizer, self._is_plain)
             self.constrain()
             if schedule is not None:
                 schedule.step()  # type: ignore[union-attr]
@@ -238,7 +222,7 @@ class ZooModule(L.LightningModule):
 
     def objective(self, loss: Tensor) -> Tensor:
         """Add the penalties on the weights to a loss."""
-        return objective(loss, self.net, self.hparams["l1"], self.hparams["l2"])
+        return updates.objective(loss, self.net, self.hparams["l1"], self.hparams["l2"])
 
     def constrain(self) -> None:
         """Keep the weights within ``max_norm`` after an update."""
@@ -249,8 +233,8 @@ class ZooModule(L.LightningModule):
         """Restore the random state of an interrupted run; refuse chunks that nobody would divide."""
         if self.automatic_optimization and getattr(self.trainer.train_dataloader, "batches_per_step", 1) > 1:
             raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
-        refuse_single_row(self.trainer, self.net)
-        self._is_plain = has_plain_step(self.trainer, self)
+        updates.refuse_single_row(self.trainer, self.net)
+        self._is_plain = updates.has_plain_step(self.trainer, self)
         restore_random_state(self._resumed, self.device)
         self._resumed = {}
 
@@ -259,13 +243,13 @@ class ZooModule(L.LightningModule):
         self._start("train")
         self._validated = False
         batches = getattr(getattr(self.trainer, "datamodule", None), "train_batches", 0)
-        self._accumulation = Accumulation(self.hparams["accumulate"], batches)
+        self._accumulation = updates.Accumulation(self.hparams["accumulate"], batches)
 
     def on_train_epoch_end(self) -> None:
         """Log the training metrics and the learning rate, and lower it on a plateau."""
         values = self._log_epoch("train")
-        check_finite(self.trainer, [values["train_loss"].cpu()] if "train_loss" in values else [])
-        rates = learning_rates(self.trainer)
+        updates.check_finite(self.trainer, [values["train_loss"].cpu()] if "train_loss" in values else [])
+        rates = optim.learning_rates(self.trainer)
         for number, rate in enumerate(rates):
             self.log("lr" if len(rates) == 1 else f"lr_{number}", rate)
         is_new = self._validated or self.monitor.startswith("train_")
@@ -277,7 +261,7 @@ class ZooModule(L.LightningModule):
     ) -> None:
         """Clip to the trainer's limit or to ``clip_norm``."""
         limit = self.hparams["clip_norm"] if gradient_clip_val is None else gradient_clip_val
-        clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
+        updates.clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Update the weights and keep them within ``max_norm``."""
@@ -286,13 +270,15 @@ class ZooModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its schedule from their names."""
-        optimizer = build_optimizer(self.net, self.hparams, self.device)
+        optimizer = optim.build_optimizer(self.net, self.hparams, self.device)
         if self.hparams["schedule"] == "plateau":
-            self._plateau = build_plateau(optimizer, self.mode, self.hparams["patience"], self._resumed.get("plateau"))
+            self._plateau = optim.build_plateau(
+                optimizer, self.mode, self.hparams["patience"], self._resumed.get("plateau")
+            )
         if self.hparams["schedule"] in ("constant", "plateau"):
             return optimizer
-        steps = total_steps(self.trainer, self.hparams["accumulate"] if self._chunked else None)
-        schedule = build_schedule(self.hparams["schedule"], optimizer, steps)
+        steps = optim.total_steps(self.trainer, self.hparams["accumulate"] if self._chunked else None)
+        schedule = optim.build_schedule(self.hparams["schedule"], optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_validation_epoch_start(self) -> None:

@@ -189,7 +189,10 @@ def _model_info(name: str) -> None:
 
     info = model_info(name)
     print(f"{info['name']}  ({info['class']}, task {info['task']})\n{info['source']}\n")
-    print(inspect.cleandoc(info["doc"]) + "\n\nsettings, as in --model.X V, and their defaults:")
+    print(inspect.cleandoc(info["doc"]) + "\n")
+    if info["outside_net"]:
+        print(f"Outside the network: {info['outside_net']}\n")
+    print("settings, as in --model.X V, and their defaults:")
     for key, default in info["parameters"].items():
         print(f"  {key} = {'required' if default is inspect.Parameter.empty else default}")
 

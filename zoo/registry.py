@@ -102,7 +102,7 @@ def build_model(name: str, **args: Any) -> Any:
 
 
 def model_info(name: str) -> dict[str, Any]:
-    """Describe a model: name, class, task, parameters with defaults, doc, source."""
+    """Describe a model: name, class, task, parameters with defaults, doc, source, and what is outside its network."""
     entry = find_model(name)
     parameters = {key: parameter.default for key, parameter in signature(entry.cls).items()}
     return {
@@ -112,4 +112,5 @@ def model_info(name: str) -> dict[str, Any]:
         "parameters": {**parameters, **entry.defaults},
         "doc": (entry.cls.__doc__ or "").strip(),
         "source": entry.source,
+        "outside_net": getattr(entry.cls, "outside_net", ""),
     }

@@ -94,6 +94,10 @@ class InpaintingAutoencoder(ImageRestorer):
     """
 
     takes_mask = True
+    outside_net = (
+        "Corruption in training; in reconstruct, checks of the input, the smooth filling of holes, coarse-to-fine "
+        "processing of deep ones, tiling of large images and clamping to [0, 1]."
+    )
     depth = 10
     """Distance in pixels from the edge of a hole beyond which it is filled at half the resolution; set by hand, not
     tuned."""
@@ -227,6 +231,10 @@ class Colorizer(ImageRestorer):
         **training: Arguments of ``ImageRestorer``; a ``corruption`` is applied to the grey image.
     """
 
+    outside_net = (
+        "In reconstruct, checks of the input, the search for colours on a smaller copy, conversion between colour "
+        "spaces, tiling of large images and clamping to [0, 1]."
+    )
     side = 64
     """Maximum shorter side in pixels of the images that ``ycbcr`` and ``lab`` compute colours on; set by hand, not
     tuned."""

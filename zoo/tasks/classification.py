@@ -32,6 +32,7 @@ class Classifier(ZooModule):
     """
 
     default_monitor = "val_accuracy"
+    outside_net = "The softmax over the scores."
 
     def __init__(
         self, *, class_names: list[str] | None = None, label_smoothing: float = 0.0, **optimisation: Any

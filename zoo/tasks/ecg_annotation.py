@@ -62,6 +62,7 @@ class BeatAnnotator(ZooModule):
     A subclass implements ``classify_beats``.
     """
 
+    outside_net = "QRS detection, resampling, windows, RR intervals and the record's template beat and amplitude."
     input_names: ClassVar[tuple[str, ...]] = BeatInputs._fields
     """Fields of ``BeatInputs`` that ``forward`` takes."""
 

@@ -54,6 +54,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
     """
 
     default_monitor = "val_macro_f1"
+    outside_net = f"{BeatAnnotator.outside_net[:-1]}; the softmax, and smoothing over similar beats of a record."
     weighed_records: Tensor
     weights: Tensor
 

@@ -64,6 +64,9 @@ class Autoencoder(ZooModule):
     net: Codec
     takes_mask = False
     """Whether ``reconstruct`` takes a mask of holes beside the images."""
+    outside_net = (
+        "Corruption in training; in reconstruct, checks of the input, tiling of large images and clamping to [0, 1]."
+    )
     output_formats: ClassVar[dict[str, str]] = {".npy": "code", ".png": "reconstruction"}
 
     def __init__(

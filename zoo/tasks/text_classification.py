@@ -22,6 +22,8 @@ class TextClassifier(Classifier):
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
 
+    outside_net = "Tokenization, and the softmax over the scores."
+
     def __init__(
         self, *, vocab_size: int = 8_000, max_length: int = 128, tokenizer: str | None = None, **training: Any
     ) -> None:

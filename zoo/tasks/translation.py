@@ -47,6 +47,7 @@ class Translator(ZooModule):
 
     net: Any
     default_monitor = "val_nats"
+    outside_net = "Tokenization and decoding (beam search, greedy or nucleus sampling)."
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
 
     def __init__(
