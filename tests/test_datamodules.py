@@ -7,9 +7,10 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pooch
 import pytest
 import torch
-from conftest import need_files, quiet_trainer
+from conftest import need_files, no_server, quiet_trainer
 from PIL import Image
 from small_texts import small_text, write_texts
 
@@ -484,9 +485,8 @@ def test_another_fit_draws_the_same_pictures(make):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
-    return folder / "image_folder"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "lightning-zoo" / "image_folder"
 
 
 def test_the_three_layouts_and_the_zip_are_read(flat, tmp_path):
@@ -711,7 +711,8 @@ def test_cifar10_reads_its_folder_and_its_archive(cifar10, monkeypatch):
         CIFAR10DataModule(root=str(cifar10)).load()
 
 
-def test_damaged_cifar10_is_named(cifar10):
+def test_damaged_cifar10_is_named(cifar10, monkeypatch):
+    monkeypatch.setattr(pooch, "retrieve", no_server)
     path = cifar10 / "cifar-10-batches-bin" / "data_batch_3.bin"
     content = path.read_bytes()
     for spoiled, words in ((content[:-1], "is it truncated"), (b"\x0b" + content[1:], "a class above 9")):

@@ -16,6 +16,7 @@ from torch import nn
 import datamodules
 import zoo
 from datamodules.fra_eng import FraEngDataModule
+from datamodules.reuters import ReutersDataModule
 from datamodules.text.base import TextDataModule
 from datamodules.text.vocabulary import Vocabulary
 from zoo.base import ZooModule
@@ -429,6 +430,7 @@ def subwords():
 def test_recipe_builds(name, subwords, monkeypatch):
     for cls in (FraEngDataModule, TextDataModule):  # to read the texts and learn theirs takes long
         monkeypatch.setattr(cls, "vocabulary", subwords)
+    monkeypatch.setattr(ReutersDataModule, "words", [f"word{k}" for k in range(2_000)])
     recipe = zoo.load_recipe(name)
     assert name.split(".")[0] == recipe.model["name"]
     assert recipe.model["name"] in MODELS

@@ -5,9 +5,10 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pooch
 import pytest
 import torch
-from conftest import need_files
+from conftest import need_files, no_server
 from small_texts import small_text, write_texts
 
 import datamodules
@@ -183,7 +184,8 @@ def test_original_encoding_of_movie_reviews_is_read(files, tmp_path):
         small_text("movie_reviews", tmp_path).setup()
 
 
-def test_damaged_sst2_is_named(files, tmp_path):
+def test_damaged_sst2_is_named(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(pooch, "retrieve", no_server)
     shutil.copytree(files / "SST-2", tmp_path / "SST-2")
     (tmp_path / "SST-2" / "dev.tsv").write_text("sentence\tlabel\n")
     with pytest.raises(ValueError, match=r"wrong checksum, not the published dev\.tsv"):
