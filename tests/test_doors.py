@@ -155,7 +155,7 @@ class WithMetrics(Classifier):
             self.n += len(y)
 
         def compute(self):
-            return {"rows": self.n, "undefined": torch.tensor(torch.nan), "vector": torch.zeros(3)}
+            return {"rows": self.n.float(), "undefined": torch.tensor(torch.nan), "vector": torch.zeros(3)}
 
     def __init__(self, **training):
         super().__init__(**training)
