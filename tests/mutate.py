@@ -3,8 +3,9 @@
     python tests/mutate.py --count 60 --seed 0 --jobs 2
 
 First the suite runs once under coverage, which tells which tests reach which line (``--coverage FILE`` keeps that for
-another run). Then expressions are drawn at random, spread over the files of both packages, and each mutant runs against
-the tests that reach its line, in a copy of the tree. The mutants that no test notices are listed, with their change.
+another run) and that they pass without a mutant. Then expressions are drawn at random, spread over the files of both
+packages, and each mutant runs against the tests that reach its line, in a copy of the tree. The mutants that no test
+notices are listed, with their change.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,21 +119,33 @@ def mutants_of(path: Path, lines: set[int]) -> list[Mutant]:
     return found
 
 
+@contextmanager
+def copy_of_tree() -> Iterator[Path]:
+    """Give a copy of the tree inside the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / "tree"
+        shutil.copytree(ROOT, copied, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__"))
+        yield copied
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Return the variables of a process in which the packages of a copy are imported."""
+    return {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def measure_coverage(path: Path) -> None:
-    """Run the suite once and write which tests reach which lines."""
-    sources = [f"--cov={package}" for package in PACKAGES]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        *sources,
-        "--cov-context=test",
-        "--cov-report=",
-        "--no-cov-on-fail",
-    ]
-    environment = {**os.environ, "COVERAGE_FILE": str(path), "COVERAGE_CORE": "ctrace"}
-    subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    """Run the suite once, on a copy as the mutants' are, and write which tests reach which lines.
+
+    Raises:
+        SystemExit: If a test fails without a mutant.
+    """
+    with copy_of_tree() as tree:
+        sources = [f"--cov={package}" for package in PACKAGES]
+        command = [sys.executable, "-m", "pytest", "-q", *sources, "--cov-context=test", "--cov-report="]
+        variables = {**environment(tree), "COVERAGE_FILE": str(path), "COVERAGE_CORE": "ctrace"}
+        if subprocess.run(command, cwd=tree, env=variables, check=False).returncode:
+            path.unlink(missing_ok=True)
+            sys.exit("tests fail without a mutant")
 
 
 def reached(path: Path) -> dict[str, dict[int, list[str]]]:
@@ -144,7 +158,9 @@ def reached(path: Path) -> dict[str, dict[int, list[str]]]:
     for file in data.measured_files():
         contexts = data.contexts_by_lineno(file)
         by_line = {line: [c.split("|")[0] for c in tests if c.endswith("|run")] for line, tests in contexts.items()}
-        found[str(Path(file).relative_to(ROOT))] = {line: tests for line, tests in by_line.items() if tests}
+        parts = Path(file).parts
+        start = max(parts.index(package) for package in PACKAGES if package in parts)
+        found["/".join(parts[start:])] = {line: tests for line, tests in by_line.items() if tests}
     return found
 
 
@@ -165,15 +181,11 @@ def draw(tests: dict[str, dict[int, list[str]]], count: int, seed: int) -> list[
 
 def is_noticed(mutant: Mutant, tests: list[str], limit: float) -> bool:
     """Run the tests on a copy of the tree with the mutant; a test that hangs notices it too."""
-    with tempfile.TemporaryDirectory() as folder:
-        copied = Path(folder) / "tree"
-        ignored = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", "*.png")
-        shutil.copytree(ROOT, copied, ignore=ignored)
-        (copied / mutant.file).write_text(mutant.source, encoding="utf-8")
-        environment = {**os.environ, "PYTHONPATH": str(copied), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    with copy_of_tree() as tree:
+        (tree / mutant.file).write_text(mutant.source, encoding="utf-8")
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests]
         try:
-            run = subprocess.run(command, cwd=copied, env=environment, capture_output=True, timeout=limit)
+            run = subprocess.run(command, cwd=tree, env=environment(tree), capture_output=True, timeout=limit)
         except subprocess.TimeoutExpired:
             return True
         return run.returncode != 0

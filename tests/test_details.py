@@ -153,3 +153,24 @@ def test_an_empty_folder_is_no_data(name, tmp_path, offline):
 def test_every_model_says_what_its_network_lacks():
     for name in zoo.list_models():
         assert zoo.model_info(name)["outside_net"].endswith("."), name
+
+
+def test_embeddings_need_a_tokenizer_and_an_embedding():
+    from zoo.callbacks import Embeddings
+
+    model = zoo.create_model("lstm_classifier")
+    assert Embeddings.suits(model)
+    model.net.embedding = None
+    assert not Embeddings.suits(model)
+    other = zoo.create_model("mlp")
+    other.net.embedding = nn.Embedding(3, 3)
+    assert not Embeddings.suits(other)
+
+
+def test_seeds_of_augmentation_are_those_of_the_published_runs():
+    data = datamodules.create_datamodule("digits", seed=3, augment={"shift": 1})
+    seeds = []
+    for epoch in (0, 2):
+        data.trainer = type("Trainer", (), {"current_epoch": epoch, "global_rank": 1})()
+        seeds.append(data._generator().initial_seed())
+    assert seeds == [(3 * 1_000_003 + epoch) * 4_099 + 2 for epoch in (0, 2)]
