@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import requests
 import torch
@@ -12,6 +13,7 @@ import datamodules
 import zoo
 from datamodules import download
 from datamodules.images.augment import augment_images
+from zoo import pretrained
 from zoo.metrics import EpochMetrics
 from zoo.training.optim import build_optimizer, build_plateau
 
@@ -174,3 +176,14 @@ def test_seeds_of_augmentation_are_those_of_the_published_runs():
         data.trainer = type("Trainer", (), {"current_epoch": epoch, "global_rank": 1})()
         seeds.append(data._generator().initial_seed())
     assert seeds == [(3 * 1_000_003 + epoch) * 4_099 + 2 for epoch in (0, 2)]
+
+
+def test_a_recording_without_beats_has_no_probabilities():
+    found = zoo.create_model("ecg_classifier").annotate(np.zeros((500, 2), np.float32), 250)
+    assert (found.sample.shape, found.symbol, found.probability.shape) == ((0,), [], (0,))
+
+
+def test_result_files_can_be_read_by_people(tmp_path):
+    path = pretrained.save_result("mlp.own", {"note": "Mondéjar ± 1"}, tmp_path)
+    assert "Mondéjar ± 1" in path.read_text(encoding="utf-8")
+    assert pretrained.load_result("mlp.own", tmp_path) == {"note": "Mondéjar ± 1"}
