@@ -187,3 +187,152 @@ def test_result_files_can_be_read_by_people(tmp_path):
     path = pretrained.save_result("mlp.own", {"note": "Mondéjar ± 1"}, tmp_path)
     assert "Mondéjar ± 1" in path.read_text(encoding="utf-8")
     assert pretrained.load_result("mlp.own", tmp_path) == {"note": "Mondéjar ± 1"}
+
+
+@pytest.mark.parametrize(("platform", "calls"), [("linux", 2), ("darwin", 0)])
+def test_the_allocator_is_tuned_on_linux_alone(platform, calls, monkeypatch):
+    from zoo.training import malloc
+
+    made = []
+    library = type("Library", (), {"mallopt": staticmethod(lambda *args: made.append(args))})
+    monkeypatch.setattr(malloc.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(malloc.sys, "platform", platform)
+    malloc.keep_freed_memory()
+    assert made == [(-3, 32 * 2**20), (-1, 2**30)][:calls]
+
+
+def test_the_recipes_own_number_of_seeds_can_be_published(monkeypatch, tmp_path):
+    from zoo import verification
+
+    class TrainedError(Exception):
+        pass
+
+    def train(*_):
+        raise TrainedError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verification, "_train", train)
+    recipe = zoo.load_recipe("perceptron.and")
+    with pytest.raises(TrainedError):
+        verification.verify(recipe, recipe.seeds, publish=True, say=str)
+    with pytest.raises(ValueError, match="published over its 5 seeds, not over 4"):
+        verification.verify(recipe, recipe.seeds - 1, publish=True, say=str)
+
+
+def test_no_mistake_is_said_to_be_none():
+    from zoo.figures.ecg import beat_strips
+
+    assert beat_strips([], 180, 8)._suptitle.get_text() == "No misclassified beats"
+    beat = {"title": "", "x": torch.zeros(2, 256), "around": torch.zeros(4, 2, 256), "rr": torch.ones(18)}
+    assert beat_strips([beat], 180, 8)._suptitle is None
+
+
+def test_memory_limit_is_in_gib(tmp_path):
+    from PIL import Image
+
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for k in range(3):
+                Image.new("L", (8, 8), 20 * k).save(tmp_path / part / name / f"{k}.png")
+    size = 12 * 8 * 8
+
+    def is_mapped(limit):
+        data = datamodules.create_datamodule(
+            "image_folder",
+            root=str(tmp_path),
+            image_size=8,
+            grey=True,
+            val_size=2,
+            batch_size=2,
+            memory_limit=limit / 2**30,
+        )
+        called = []
+        data._write, write = lambda *args: called.append(args) or write(*args), data._write
+        data.setup()
+        return bool(called)
+
+    assert not is_mapped(size)
+    assert is_mapped(size - 1)
+
+
+SMALL = {"hidden_dim": 4, "embedding_dim": 4}
+BOUNDS = [
+    # name, other arguments, argument, values at the bounds, values beyond them
+    ("mlp", {}, "num_classes", [2], [1]),
+    ("mlp", {}, "accumulate", [1], [0]),
+    ("mlp", {}, "patience", [1], [0]),
+    ("mlp", {}, "label_smoothing", [0.0, 0.999], [1.0, -0.001]),
+    ("mlp", {}, "weight_decay", [0.0], [-0.001]),
+    ("cnn", {"hidden_dims": [2], "depths": [1]}, "num_classes", [2], []),
+    ("lstm_classifier", SMALL, "vocab_size", [2], [1]),
+    ("lstm_classifier", SMALL, "max_length", [1], [0]),
+    ("lstm_classifier", SMALL, "num_classes", [2], [1]),
+    ("lstm_classifier", SMALL, "layers", [1], [0]),
+    ("lstm_classifier", {"embedding_dim": 4}, "hidden_dim", [1], [0]),
+    ("lstm_classifier", {**SMALL, "layers": 2}, "dropout", [0.0, 0.999], [1.0, -0.001]),
+    ("lstm_seq2seq", SMALL, "vocab_size", [4], [3]),
+    ("lstm_seq2seq", SMALL, "max_length", [3], [2]),
+    ("lstm_seq2seq", {"embedding_dim": 4}, "hidden_dim", [2], [1, 0, 3]),
+    ("lstm_seq2seq", SMALL, "teacher_forcing", [0.0, 1.0], [-0.001, 1.001]),
+    ("lstm_seq2seq", SMALL, "label_smoothing", [0.0, 0.999], [1.0, -0.001]),
+    ("autoencoder", {}, "latent_dim", [1], [0]),
+    ("autoencoder", {}, "hidden_dims", [[1]], [[0]]),
+    ("autoencoder", {}, "penalty_weight", [0.0], [-0.001]),
+    ("autoencoder", {}, "target_activity", [0.001, 0.999], [0.0, 1.0]),
+    ("autoencoder", {"corruption": "masking"}, "corruption_strength", [0.0, 1.0], [-0.001, 1.001]),
+    ("denoising_autoencoder", {}, "blocks", [0], [-1]),
+    ("colorizer", {}, "input_shape", [[3, 1, 1]], [[1, 8, 8], [3, 8]]),
+    ("vae", {}, "beta", [0.0], [-0.001]),
+    ("ecg_classifier", {}, "rr_around", [2], [1]),
+    ("ecg_classifier", {}, "rhythm_dim", [0], [-1]),
+    ("ecg_classifier", {}, "neighbours", [0], [-1]),
+    ("ecg_classifier", {}, "kernel_size", [1], [0, 2]),
+    ("ecg_classifier", {}, "balance", [0.0, 1.0], [-0.001, 1.001]),
+    ("ecg_classifier", {}, "patients", [0.0, 1.0], [-0.001, 1.001]),
+    ("ecg_classifier", {}, "augmentation", [0.0], [-0.001, float("inf")]),
+    ("ecg_classifier", {}, "smoothing_bandwidth", [0.0, 1e-3], [9e-4, -1.0, float("inf")]),
+    ("ecg_autoencoder", {}, "flagged", [0.001, 0.999], [0.0, 1.0]),
+    ("ecg_autoencoder", {}, "start", [0, 169], [-1, 170]),
+    ("ecg_autoencoder", {}, "stop", [71, 256], [70, 257]),
+    ("digits", {}, "batch_size", [1], [0]),
+    ("digits", {}, "batches_per_step", [1], [0]),
+    ("digits", {}, "seed", [0], [-1]),
+    ("digits", {}, "val_size", [0], [-1]),
+    ("boolean", {}, "repeat", [1], [0]),
+    ("reuters", {}, "num_words", [1], [0]),
+    ("sst2", {}, "negated", [0], [-1]),
+    ("sst2", {}, "max_length", [1], [0]),
+    ("fra_eng", {}, "max_length", [3], [2]),
+    ("mitbih", {}, "folds", [2, 22], [1, 23]),
+    ("mitbih", {"folds": 4}, "fold", [0, 3], [-1, 4]),
+    ("mitbih", {}, "neighbours", [0], [-1]),
+    ("mitbih", {}, "synthetic_hearts", [0], [-1]),
+]
+
+
+@pytest.mark.parametrize(("name", "others", "argument", "inside", "outside"), BOUNDS)
+def test_bounds_of_arguments(name, others, argument, inside, outside):
+    create = zoo.create_model if name in zoo.list_models() else datamodules.create_datamodule
+    for value in inside:
+        create(name, **others, **{argument: value})
+    for value in outside:
+        with pytest.raises(ValueError) as caught:
+            create(name, **others, **{argument: value})
+        assert "\n" not in str(caught.value)
+
+
+def test_a_random_state_of_another_device_is_left_alone(monkeypatch):
+    from zoo.training.checkpoints import random_state, restore_random_state
+
+    called = []
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *args: called.append(args))
+    state = random_state(torch.device("cpu"))
+    assert set(state) == {"cpu"}
+    expected = torch.rand(2)
+    restore_random_state({**state, "cuda": torch.zeros(3)}, torch.device("cpu"))
+    assert torch.equal(torch.rand(2), expected)
+    restore_random_state(state, torch.device("cuda"))
+    assert called == []
+    restore_random_state({"cuda": torch.zeros(3)}, torch.device("cuda"))
+    assert len(called) == 1

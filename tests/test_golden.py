@@ -15,11 +15,13 @@ from torch import nn
 
 import datamodules
 import zoo
+from datamodules import fra_eng, reviews
 from datamodules.ecg import beats, records, rhythm_simulation, rr_intervals, synthetic_beats
 from datamodules.images import augment, reading
 from datamodules.loader import BucketSampler, EpochSampler
 from datamodules.splits import stratified_split
 from zoo import metrics
+from zoo.baselines import classification, restoration, sentiment
 from zoo.metrics.retrieval import precision_at_recall
 from zoo.models import restorers
 from zoo.nn import ACTIVATIONS, CORRUPTIONS, PENALTIES, colours, decoding, ecg, kernel_smoothing, losses, stacks, tiles
@@ -57,6 +59,8 @@ def fingerprint(found):
     """Return shape, mean, standard deviation and a weighted sum of each part of a result."""
     if isinstance(found, dict):
         found = [found[key] for key in sorted(found)]
+    if isinstance(found, str):
+        found = np.frombuffer(bytearray(found.encode()), np.uint8)
     if isinstance(found, (list, tuple)) and not (found and isinstance(found[0], (int, float))):
         return [row for part in found for row in fingerprint(part)]
     x = torch.as_tensor(np.asarray(found)) if not isinstance(found, torch.Tensor) else found.detach()
@@ -320,13 +324,17 @@ def optimizer(name):
 
 @case(*zoo.list_models())
 def model(name):
-    """Scores and losses of a model as it is built: of its layers, its loss, its metrics."""
+    return scores_and_losses(name, {})
+
+
+def scores_and_losses(name, args):
+    """Return scores, loss and metrics of a model as it is built, in training and in evaluation."""
     from conftest import tiny_batch, tiny_inputs
 
     torch.manual_seed(0)
-    built = zoo.create_model(name)
+    built = zoo.create_model(name, **args)
     batch, inputs = tiny_batch(built), tiny_inputs(built)
-    found = [built.train().step(batch)["loss"]]
+    found = [built.train().step(batch)["loss"], *built.parameters()][:30]
     built.eval()
     with torch.no_grad():
         if hasattr(built, "_reset_draws"):
@@ -334,6 +342,124 @@ def model(name):
         values = built.step(batch)
         found += [built(*inputs), *(value for key, value in sorted(values.items()) if isinstance(value, torch.Tensor))]
     return found
+
+
+VARIANTS = {
+    "mlp": [{"batch_norm": True, "dropout": 0.3, "input_dropout": 0.1}, {"num_classes": 2, "label_smoothing": 0.1}],
+    "cnn": [{"mirror": True, "in_channels": 3, "dropout": 0.1, "input_shape": [3, 21, 18]}],
+    "lstm_classifier": [
+        {"pooling": "attention", "word_dropout": 0.3, "layers": 2, "dropout": 0.2, "cell": "gru"},
+        {"pooling": "last", "bidirectional": False},
+        {"pooling": "mean"},
+    ],
+    "lstm_seq2seq": [{"attention": "none", "cell": "gru"}, {"attention": "additive", "layers": 1, "dropout": 0.2}],
+    "ecg_classifier": [
+        {"causal": True, "compare": False},
+        {"rhythm_dim": 0, "augmentation": 1.0, "smoothing_bandwidth": 0.1},
+        {"neighbours": 2, "dropout": 0.2, "balance": 0.9},
+    ],
+    "ecg_autoencoder": [{"compare": False, "start": 60, "stop": 180}],
+    "autoencoder": [
+        {"penalty": "kl", "corruption": "masking", "hidden_dims": [32], "batch_norm": True},
+        {"penalty": "contractive", "loss": "cross_entropy"},
+        {"network": "conv", "corruption": "erase", "loss": "psnr", "dropout": 0.1},
+        {"network": "fully_convolutional", "penalty": "l1", "corruption": "salt_pepper", "blocks": 1},
+    ],
+    "colorizer": [{"mode": "lab", "loss": "psnr"}, {"mode": "ycbcr", "skip": True}],
+    "inpainting_autoencoder": [{"corruption": "strokes", "loss": "psnr"}, {"corruption": "erase", "skip": False}],
+    "vae": [{"beta": 3.0, "network": "conv", "hidden_dims": [8, 8], "latent_dim": 5}],
+    "perceptron": [{"num_classes": 2, "in_features": 4}],
+}
+
+
+@case(*(f"{name} {number}" for name, all_args in VARIANTS.items() for number in range(len(all_args))))
+def variant(name):
+    name, number = name.split()
+    return scores_and_losses(name, VARIANTS[name][int(number)])
+
+
+@case()
+def restored_in_tiles_and_at_half_size():
+    torch.manual_seed(0)
+    holes = torch.zeros(1, 1, 70, 60)
+    holes[..., 10:55, 5:50] = 1
+    filled = zoo.create_model("inpainting_autoencoder", hidden_dims=[4], latent_dim=3, blocks=0)
+    coloured = zoo.create_model("colorizer", mode="ycbcr", hidden_dims=[4], latent_dim=3, blocks=0)
+    return filled.reconstruct(rand(1, 1, 70, 60), mask=holes), coloured.reconstruct(rand(1, 1, 90, 70))
+
+
+@case("random_length", "short")
+def beats_of_two_leads(kind):
+    """Detections of two leads are merged: the detector itself is another package's."""
+    from datamodules.ecg import qrs_detection
+
+    first = rhythm()[: 10 if kind == "short" else 60]
+    leads = iter([np.delete(first, [5, 6]), first + 3])
+    original, qrs_detection._detect_in_lead = qrs_detection._detect_in_lead, lambda lead, fs: next(leads)
+    try:
+        return qrs_detection._detect_in_two_leads(np.zeros((first[-1] + 500, 2)), 360.0)
+    finally:
+        qrs_detection._detect_in_lead = original
+
+
+@case("total_variation", "wavelet", "nonlocal_means", "median", "linear_denoiser")
+def grid_of_restoration(name):
+    """The settings that a baseline chooses from."""
+    tried = []
+
+    def tuned(model, data, filters):
+        tried.extend(f"{sorted(one.keywords.items())}" for one in filters)
+        return lambda images: images
+
+    class Model:
+        sample_shape = (1, 28, 28)
+
+    kept = restoration._tuned, restoration._test_psnr
+    restoration._tuned, restoration._test_psnr = tuned, lambda restorer, model, data, limit=None: {"rows": limit}
+    try:
+        rows = {} if name == "linear_denoiser" else getattr(restoration, name)(Model(), None)
+    finally:
+        restoration._tuned, restoration._test_psnr = kept
+    return "\n".join([*tried, str(rows), str(restoration.HOLES), str(restoration.TUNING_ROWS)])
+
+
+@case("svc", "softmax_regression")
+def grid_of_classification(name):
+    tried = []
+
+    class Data:
+        def arrays(self, split):
+            return np.random.default_rng(len(split)).normal(size=(12, 3)), np.arange(12) % 3
+
+    import sklearn.pipeline
+
+    original = sklearn.pipeline.make_pipeline
+    sklearn.pipeline.make_pipeline = lambda *steps: tried.append(str(steps)) or original(*steps)
+    try:
+        getattr(classification, name)(None, Data())
+    finally:
+        sklearn.pipeline.make_pipeline = original
+    return "\n".join(tried)
+
+
+@case()
+def texts():
+    counts = torch.tensor(np.random.default_rng(0).integers(0, 90, (3, 6, 6)))
+    table = metrics.ec57_table(counts, [100, 232])
+    sentences = [f"{text} {label}" for pair in sentiment.negation_sentences().values() for text, label in pair]
+    tidy = [reviews.detokenize("it 's n't `` bad '' -lrb- at all -rrb- , is it ?")]
+    phrases = sorted(map(str, reviews.all_phrases(("a", "b", "c"))))
+    groups = fra_eng.components([("a", "x"), ("b", "x"), ("c", "y"), ("A!", "z"), ("d", "w")])
+    return [table, "\n".join(sentences), "\n".join(tidy + phrases), groups]
+
+
+@case()
+def rhythm_of_an_annotated_recording():
+    torch.manual_seed(0)
+    model = zoo.create_model("ecg_classifier", smoothing_bandwidth=0.05, neighbours=1)
+    found = recording()
+    beats_found = model.annotate(found.signal, 360.0, found.sample, found.leads)
+    return beats_found.probability, "".join(beats_found.symbol)
 
 
 EXPECTED = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
