@@ -22,11 +22,15 @@ from datamodules.loader import BucketSampler, EpochSampler
 from datamodules.splits import stratified_split
 from zoo import metrics
 from zoo.baselines import classification, restoration, sentiment
+from zoo.figures import ecg as figures_ecg
+from zoo.figures import images as figures_images
 from zoo.metrics.retrieval import precision_at_recall
 from zoo.models import restorers
 from zoo.nn import ACTIVATIONS, CORRUPTIONS, PENALTIES, colours, decoding, ecg, kernel_smoothing, losses, stacks, tiles
 from zoo.nn.attention import Attention
 from zoo.nn.recurrent import CELLS, Recurrent
+from zoo.prediction import ecg as prediction_ecg
+from zoo.tasks import Annotation
 from zoo.tasks.ecg_classification import beat_weights
 from zoo.training.optim import OPTIMIZERS, SCHEDULES, build_optimizer, schedule_factor
 
@@ -460,6 +464,57 @@ def rhythm_of_an_annotated_recording():
     found = recording()
     beats_found = model.annotate(found.signal, 360.0, found.sample, found.leads)
     return beats_found.probability, "".join(beats_found.symbol)
+
+
+# Figures
+
+
+def content(figure):
+    """Return what a figure of matplotlib shows: its size, labels, curves, images and texts."""
+    words, numbers = [figure._suptitle.get_text() if figure._suptitle else ""], [figure.get_size_inches()]
+    for axes in figure.axes:
+        words += [axes.get_title(), axes.get_xlabel(), axes.get_ylabel(), *(text.get_text() for text in axes.texts)]
+        numbers += [np.asarray(line.get_xydata(), float) for line in axes.lines]
+        numbers += [np.asarray(image.get_array(), float) for image in axes.images]
+        numbers += [np.asarray(axes.get_xlim()), np.asarray(axes.get_ylim())]
+    return ["\n".join(words), *numbers]
+
+
+@case("comparison", "confusion", "precision_recall", "saliency", "beat_strips", "record_strips", "no_beats")
+def figure(name):
+    found, torch_beats = recording(), randn(4, 2, 256)
+    symbols = [symbol if symbol in "NVF" else "S" for symbol in found.symbol]
+    annotation = Annotation(found.sample, symbols, rand(len(symbols)).numpy())
+    if name == "comparison":
+        return content(
+            figures_images.comparison_figure({"original": rand(3, 1, 5, 5), "other": rand(3, 1, 5, 5, seed=1)})
+        )
+    if name == "confusion":
+        return content(figures_ecg.confusion(torch.arange(36).reshape(6, 6)))
+    if name == "precision_recall":
+        return content(figures_ecg.precision_recall(rand(60, 5), torch.arange(60) % 5))
+    if name == "saliency":
+        beats_by_class = {key: [torch_beats[:, 0]] if key != "F" else [] for key in "NSVF"}
+        return content(figures_ecg.saliency(beats_by_class, {key: [rand(4, 256)] for key in "NSVF"}, 180))
+    if name == "beat_strips":
+        beat = {"title": "one", "x": torch_beats[0], "around": randn(4, 2, 256, seed=1), "rr": rand(18) + 0.5}
+        return content(figures_ecg.beat_strips([beat, beat], 180, 8))
+    if name == "no_beats":
+        annotation = Annotation(found.sample[:0], [], np.zeros(0, np.float32))
+    return content(figures_ecg.record_strips(found.signal, 360.0, annotation, "100", found.leads))
+
+
+@case()
+def grid_of_images():
+    return figures_images.image_grid(rand(7, 1, 4, 5), 3)
+
+
+@case()
+def summary_of_beats():
+    found = recording()
+    annotation = Annotation(found.sample, [("N", "S", "V", "V")[k % 4] for k in range(len(found.sample))], np.zeros(60))
+    rows = prediction_ecg.beat_summary(annotation, 360.0, len(found.signal))
+    return [json.dumps(rows), prediction_ecg.as_csv(annotation, 360.0).decode()]
 
 
 EXPECTED = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
