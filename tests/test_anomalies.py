@@ -143,8 +143,8 @@ def test_mistakes_are_those_of_the_evaluation():
         probabilities[row, found] = sure
     found = pictures._mistakes(probabilities, y)
     assert [strip["title"] for strip in found] == [
-        "record 102: V taken for S (probability 0.70)",
-        "record 101: N taken for V (probability 0.60)",
+        "record 102: V predicted as S (probability 0.70)",
+        "record 101: N predicted as V (probability 0.60)",
     ]
     assert [strip["x"][0, 0].item() for strip in found] == [2, 1]
 

@@ -37,9 +37,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = add("fit", "train a recipe, test its best checkpoint", settings)
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
-    command.add_argument("--ckpt_path", metavar="PATH|last", help="checkpoint to go on from")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of everything random (default 0)")
-    command.add_argument("--no_test", action="store_true", help="leave the test split closed while you choose settings")
+    command.add_argument("--ckpt_path", metavar="PATH|last", help="checkpoint to resume from")
+    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default 0)")
+    command.add_argument("--no_test", action="store_true", help="do not evaluate on the test split")
 
     command = add("test", "test the shipped weights, or a checkpoint", settings)
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
@@ -51,17 +51,17 @@ def _parser() -> argparse.ArgumentParser:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="files, folders or strings, as the data has them; PICTURE MASK to fill holes",
+        help="files, folders or strings; IMAGE MASK for inpainting",
     )
     command.add_argument(
         "--output",
         metavar="PATH",
-        help="write the answers to this file: .csv, .json, and what the model has besides, such as .npy and .png; "
-        "restored pictures to this file or folder",
+        help="file of the answers: .csv, .json, and formats of the model such as .npy, .png and .txt; "
+        "file or folder of restored images; folder of annotations",
     )
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
-    command.add_argument("--annotator", metavar="ENDING", help="take a recording's beats from this file, such as atr")
-    command.add_argument("--fs", type=float, metavar="HZ", help="samples a second of a recording in a CSV file")
+    command.add_argument("--annotator", metavar="ENDING", help="annotator whose R peaks are used, such as atr")
+    command.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a recording in a CSV file")
 
     command = add("verify", "train from scratch, measure, compare with the claim; exit status 1 if it is not met")
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")

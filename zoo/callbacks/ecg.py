@@ -1,4 +1,4 @@
-"""Pictures of a classifier of heart beats for TensorBoard."""
+"""Figures of a classifier of heart beats in TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from zoo.tasks.ecg_classification import BeatClassifier
 
 
 class Beats(TensorBoardCallback):
-    """Log what a classifier of beats makes of the validation records.
+    """Log the results of a classifier of beats on the validation records.
 
-    After each validation there are four pictures: ``confusion``, the beats of each class by what they were taken for;
-    ``precision_recall``, a curve for each class against all others; ``mistakes``, the beats that were taken for another
-    class with the greatest probability, amid their neighbours; and ``saliency``, the mean beat of each class, and
-    where a change of the signal would change the class's score most.
+    After each validation there are four figures: ``confusion``, the confusion matrix; ``precision_recall``, a curve for
+    each class against all others; ``mistakes``, the beats misclassified with the highest probability, with their
+    neighbours; and ``saliency``, the mean beat of each class over the gradient of the class's score.
 
     Args:
-        shown: Number of mistakes shown.
-        examined: Beats of each class by which it is seen what the network looks at.
+        shown: Number of misclassified beats shown.
+        examined: Number of beats of each class whose gradients are averaged.
     """
 
     def __init__(self, shown: int = 8, examined: int = 64) -> None:
@@ -53,7 +52,7 @@ class Beats(TensorBoardCallback):
         self._examine(model, beats, batch[1].cpu())
 
     def _examine(self, model: BeatClassifier, beats: BeatInputs, y: Tensor) -> None:
-        """Keep some beats of each class, in amplitudes, and the size of the gradient of the class's score by them."""
+        """Keep some beats of each class, in amplitudes, and the absolute gradient of the class's score."""
         for k, name in enumerate(SCORED):
             missing = self.examined - sum(len(part) for part in self._beats[name])
             few = max(0, min(missing, self.examined // 8))  # of a batch, so that they are of several records
@@ -85,14 +84,14 @@ class Beats(TensorBoardCallback):
         self._clear()
 
     def _mistakes(self, probabilities: Tensor, y: Tensor) -> list[dict[str, Any]]:
-        """Return what is drawn of the beats that were taken for another class with the greatest probability."""
+        """Return what is drawn of the beats misclassified with the highest probability."""
         x, around, rr, record = (torch.cat(parts) for parts in zip(*self._drawn))
         sure, classes = probabilities.max(1)
         wrong = torch.nonzero((classes != y) & (y < len(SCORED))).flatten()
         worst = wrong[sure[wrong].topk(min(self.shown, len(wrong))).indices].tolist()
         return [
             {
-                "title": f"record {int(record[row])}: {CLASSES[int(y[row])]} taken for {CLASSES[int(classes[row])]} "
+                "title": f"record {int(record[row])}: {CLASSES[int(y[row])]} predicted as {CLASSES[int(classes[row])]} "
                 f"(probability {float(sure[row]):.2f})",
                 "x": x[row].float(),
                 "around": around[row].float(),

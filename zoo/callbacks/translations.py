@@ -1,4 +1,4 @@
-"""Some translations, and where the model looked, for TensorBoard."""
+"""Translations and attention maps in TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from zoo.tasks.translation import Translator
 
 
 class Translations(TensorBoardCallback):
-    """Log what the model makes of validation sentences, the same each time.
+    """Log translations of validation sentences, the same each time.
 
-    After each validation the text ``translations`` shows sources, what the model wrote by greedy decoding and a right
-    answer; the pictures ``attention`` show for the first of them how much of each source token the last layer took in
-    before it wrote each token; and ``val_bleu`` is BLEU of ``counted`` sentences against one answer each.
+    After each validation the text ``translations`` shows sources, greedy translations and references; the figures
+    ``attention`` show the attention weights of the last layer for the first of them; and ``val_bleu`` is the BLEU of
+    ``counted`` sentences with one reference each.
 
     Args:
         shown: Number of sentences shown.
         mapped: Number of attention maps.
-        counted: Number of sentences that BLEU is computed over, at most a validation batch; 0 leaves it out.
+        counted: Number of sentences for BLEU, at most a validation batch; 0 turns it off.
     """
 
     def __init__(self, shown: int = 10, mapped: int = 3, counted: int = 256) -> None:

@@ -1,4 +1,4 @@
-"""The one door from a user's inputs to a model's answers: ``predict``."""
+"""Prediction for a user's inputs: ``predict``, and the pipeline of each kind of input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PIPELINES: dict[str, Callable[..., Predictions]] = {
 def predict(
     model: Any, inputs: Any, output: str | os.PathLike[str] | None = None, **options: Any
 ) -> list[dict[str, Any]]:
-    """Answer inputs with a model.
+    """Predict with a model for a user's inputs.
 
     Args:
         model: A recipe by name, whose shipped weights are used, a recipe's YAML file, or a model.
@@ -55,7 +55,7 @@ def predict_inputs(
     data: Any = None,
     **options: Any,
 ) -> Predictions:
-    """Answer inputs as ``predict`` does, but return what failed beside the answers.
+    """Predict as ``predict`` does, but return the failures beside the answers.
 
     Raises:
         ValueError, OSError: If no input can be answered, or an option has no use for the model.

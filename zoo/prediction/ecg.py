@@ -111,7 +111,7 @@ def longest_run(symbols: Sequence[str], symbol: str) -> int:
 
 
 def beat_summary(found: Annotation, fs: float, samples: int) -> list[dict[str, str]]:
-    """Return a row for each class of beats, and one for all: beats, burden in %, longest run, mean rate.
+    """Summarise annotated beats in a row for each class and one for all: number, burden in %, longest run, mean rate.
 
     The burden is the class's share of all beats. A rate is 60 over the mean of the RR intervals that end at the class's
     beats, in beats a minute.
@@ -187,7 +187,7 @@ def check_folder(path: str) -> None:
 
 
 def write_annotation(folder: Path, name: str, record: Any, found: Annotation) -> list[Path]:
-    """Write the beats of a recording, each file whole or not at all.
+    """Write the annotated beats of a recording, each file atomically.
 
     Args:
         folder: Where to.

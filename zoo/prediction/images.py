@@ -95,7 +95,7 @@ class Job(NamedTuple):
 def plan_jobs(
     inputs: Sequence[str], output: str | None, masked: bool, endings: Sequence[str], readable: Collection[str]
 ) -> list[Job]:
-    """Pair pictures with masks and results, and find what is wrong before any work is done.
+    """Pair images with masks and output files, and check them before any work is done.
 
     Args:
         inputs: Picture files and folders of them; with masks a picture and its mask, or two folders with files of the
@@ -160,7 +160,7 @@ def _paired(
 
 
 def restore_image(model: Any, pixels: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Restore a picture of any size and number of channels.
+    """Restore an image of any size and number of channels.
 
     A model of grey pictures takes each channel of a coloured one by itself; one of coloured pictures takes a grey one
     as red, green and blue, and its answer is made grey again; a colorizer takes the luma.
@@ -185,7 +185,7 @@ def restore_image(model: Any, pixels: Tensor, mask: Tensor | None = None) -> Ten
 
 
 def restore_images(model: Any, jobs: Sequence[Job], read: Callable[[str], Any]) -> tuple[list[Job], list[str]]:
-    """Restore picture files, each written whole or not at all, with a progress bar where there are several.
+    """Restore image files, each written atomically, with a progress bar if there are several.
 
     What is transparent in a hole is opaque once it is filled.
 
@@ -225,7 +225,7 @@ def _content(photograph: Any, pixels: Tensor, target: Path) -> bytes:
 
 
 def _hole(mask: Any, name: str, pixels: Tensor, of: str) -> Tensor:
-    """Return where a mask is light, (H, W) of 0 and 1.
+    """Return the holes of a mask image, (H, W) of 0 and 1: where it is light.
 
     Light is the strongest channel, so that a hole may be painted in any colour on black, times the opacity. Of two
     levels the lighter one is the hole, however dark: many programs write masks of 0 and 1.

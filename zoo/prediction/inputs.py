@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass
 class Predictions:
-    """What a model answers to a user's inputs.
+    """Answers of a model to a user's inputs.
 
     Args:
         answers: A dictionary of names and values for each sample, its input under ``"input"``.

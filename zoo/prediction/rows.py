@@ -20,7 +20,7 @@ OUTPUTS = (".csv", ".json")
 
 
 def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = None) -> Predictions:
-    """Answer inputs that become rows of a batch: images, texts, tables, arrays.
+    """Predict for inputs that become rows of a batch: images, texts, tables, arrays.
 
     Args:
         model: A ``ZooModule``.
@@ -111,7 +111,7 @@ def format_row(row: Mapping[str, Any]) -> str:
 
 
 def write_answers(path: str, answers: Sequence[Mapping[str, Any]], formats: Mapping[str, str]) -> None:
-    """Write answers, whole or not at all.
+    """Write answers to a file, atomically.
 
     Args:
         path: The file. ``.csv`` and ``.json`` take plain data, with a column for each number of a vector in the
