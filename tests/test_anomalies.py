@@ -132,6 +132,16 @@ def test_a_validation_alone_logs_its_pictures(tmp_path):
     assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "saliency"}
 
 
+def test_the_kept_beats_do_not_follow_later_changes_of_a_batch():
+    pictures, n = Beats(examined=0), 4
+    batch = [torch.ones(n, 1, 256), torch.zeros(n, dtype=torch.long), torch.ones(n, 18), torch.ones(n, 4)]
+    batch += [torch.ones(n, 1), torch.ones(n, 1, 256), torch.ones(n, 4, 1, 256), torch.ones(n, dtype=torch.long)]
+    pictures.collect(zoo.create_model("ecg_classifier"), batch, 0)
+    for part in batch:
+        part.zero_()
+    assert all((part == 1).all() for part in pictures._drawn[0])
+
+
 def test_mistakes_are_those_of_the_evaluation():
     pictures, n = Beats(shown=2), 6
     record, x = torch.arange(100, 100 + n), torch.arange(float(n))[:, None, None].expand(n, 1, 256)

@@ -146,6 +146,7 @@ BAD = {
     "no such checkpoint": (["test", "mlp.digits", "--ckpt_path", "no.ckpt"], "no.ckpt", "no such"),
     "no run to go on": (["fit", "mlp.digits", "--ckpt_path", "last"], "last", "zoo fit"),
     "no such file": (["fit", "no.yaml"], "no.yaml", "zoo list"),
+    "not YAML": (["fit", "bad.yaml"], "bad.yaml, line 2:", "not a YAML file"),
     "no such picture": (["predict", "cnn.mnist", "no.png"], "no.png", "no such file"),
     "no picture": (["predict", "cnn.mnist", "text.png"], "text.png", "not a picture"),
     "empty folder": (["predict", "cnn.mnist", "empty"], "empty", "folder"),
@@ -162,6 +163,7 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_status_2(capfd, case, monkeypatch):
     Path("text.png").write_text("no picture")
+    Path("bad.yaml").write_text("model: {}\nseed: ]\n")
     Path("empty").mkdir()
     monkeypatch.setattr(pooch, "retrieve", no_server)
     words, value, hint = BAD[case]
