@@ -16,6 +16,7 @@ from datamodules.images.augment import augment_images
 from zoo import pretrained
 from zoo.metrics import EpochMetrics
 from zoo.training.optim import build_optimizer, build_plateau
+from zoo.training.updates import has_plain_step
 
 
 @pytest.mark.parametrize(("mode", "better"), [("max", 1.0), ("min", -1.0)])
@@ -336,3 +337,26 @@ def test_a_random_state_of_another_device_is_left_alone(monkeypatch):
     assert called == []
     restore_random_state({"cuda": torch.zeros(3)}, torch.device("cuda"))
     assert len(called) == 1
+
+
+def test_lightning_keeps_the_backward_pass_that_is_not_plain():
+    from types import SimpleNamespace
+
+    from lightning.pytorch.callbacks import Callback
+
+    class Watcher(Callback):
+        def on_after_backward(self, trainer, pl_module):
+            pass
+
+    class WatchingModel(type(zoo.create_model("mlp"))):
+        def on_before_optimizer_step(self, optimizer):
+            pass
+
+    model = zoo.create_model("mlp")
+    assert has_plain_step(quiet_trainer(), model)
+    assert not has_plain_step(quiet_trainer(strategy="ddp", devices=2), model)
+    assert not has_plain_step(quiet_trainer(callbacks=[Watcher()]), model)
+    assert not has_plain_step(quiet_trainer(), WatchingModel())
+    scaled = SimpleNamespace(strategy=quiet_trainer().strategy, precision_plugin=SimpleNamespace(scaler=object()))
+    scaled.callbacks = []
+    assert not has_plain_step(scaled, model)
