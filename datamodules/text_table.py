@@ -107,7 +107,8 @@ class TextTableDataModule(TextDataModule):
         for number, row in enumerate(rows[1:], 2):
             if not any(row):
                 continue
-            if len(row) <= max(columns):
-                raise ValueError(f"{path}, row {number}: {len(row)} columns, expected {len(rows[0])}")
+            if len(row) <= max(columns) or any(row[len(rows[0]) :]):
+                hint = " (quote texts with commas)" if delimiter == "," and len(row) > len(rows[0]) else ""
+                raise ValueError(f"{path}, row {number}: {len(row)} columns, expected {len(rows[0])}{hint}")
             table.append((row[columns[0]].strip(), row[columns[1]].strip()))
         return table

@@ -132,6 +132,17 @@ def test_a_validation_alone_logs_its_pictures(tmp_path):
     assert set(events.Tags()["images"]) == {"confusion", "precision_recall", "mistakes", "saliency"}
 
 
+def test_no_more_beats_are_examined_than_asked_for():
+    model, pictures = zoo.create_model("ecg_classifier").eval(), Beats(examined=8)
+    data = tiny_data(model)
+    data.setup("fit")
+    batch = next(iter(data.val_dataloader()))
+    for batch_idx in range(20):
+        pictures.collect(model, batch, batch_idx)
+    assert {sum(len(part) for part in parts) for parts in pictures._beats.values()} <= {0, 8}
+    assert any(pictures._beats.values())
+
+
 def test_the_kept_beats_do_not_follow_later_changes_of_a_batch():
     pictures, n = Beats(examined=0), 4
     batch = [torch.ones(n, 1, 256), torch.zeros(n, dtype=torch.long), torch.ones(n, 18), torch.ones(n, 4)]

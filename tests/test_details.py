@@ -360,3 +360,21 @@ def test_lightning_keeps_the_backward_pass_that_is_not_plain():
     scaled = SimpleNamespace(strategy=quiet_trainer().strategy, precision_plugin=SimpleNamespace(scaler=object()))
     scaled.callbacks = []
     assert not has_plain_step(scaled, model)
+
+
+def test_a_second_training_in_a_folder_replaces_its_checkpoints(tmp_path):
+    model = zoo.create_model("mlp", in_features=64, input_shape=[1, 8, 8], hidden_dims=[4])
+    for epochs in (1, 2):
+        callbacks = zoo.callbacks.default_callbacks(model, tmp_path)
+        data = datamodules.DigitsDataModule(batch_size=200)
+        quiet_trainer(max_epochs=epochs, callbacks=callbacks, enable_checkpointing=True).fit(model, data)
+        assert {path.name for path in tmp_path.glob("*.ckpt")} == {"best.ckpt", "last.ckpt"}
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+@pytest.mark.parametrize("name", ["MNISTDataModule", "FashionMNISTDataModule", "DigitsDataModule", "MITBIHDataModule"])
+def test_a_spec_counts_the_features_of_its_shape(name):
+    data = getattr(datamodules, name)()
+    assert data.spec["in_features"] == math.prod(data.spec["input_shape"])
+    if "MNIST" in name:
+        assert data.spec["input_shape"] == [1, 28, 28]

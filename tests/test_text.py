@@ -209,18 +209,33 @@ def test_table_keeps_texts_on_one_side_and_reads_csv(tmp_path):
     assert data.spec["class_names"] == ["a", "b"]
 
 
+def test_table_reads_quotes_and_empty_cells(tmp_path):
+    for name, delimiter, quoted in (("a.csv", ",", 'say ""no""'), ("a.tsv", "\t", 'say "no"')):
+        rows = [f"{quoted} {k}" if delimiter == "\t" else f'"{quoted}, {k}"' for k in range(9)]
+        (tmp_path / name).write_text(
+            "\n".join(["text,label,".replace(",", delimiter)] + [f"{row}{delimiter}b" for row in rows])
+        )
+        table = datamodules.create_datamodule("text_table", root=str(tmp_path / name))._table()
+        comma = "," if delimiter == "," else ""
+        assert table == [(f'say "no"{comma} {k}', "b") for k in range(9)]
+    (tmp_path / "a.csv").write_text("text,label\none,a,,\n")
+    assert datamodules.create_datamodule("text_table", root=str(tmp_path / "a.csv"))._table() == [("one", "a")]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty"),
         (b"text;label\n", "has no column 'text': its header line has text;label"),
         (b"text\tlabel\na\tb\nc\n", "row 3: 1 columns, expected 2"),
+        (b"label,text\na,one\nb,two, three\n", r"row 3: 3 columns, expected 2 \(quote texts"),
+        (b"label\ttext\na\tone\nb\ttwo\tthree\n", "row 3: 3 columns, expected 2"),
         (b"text\tlabel\ncaf\xe9\tb\n", "line 2: not UTF-8"),
         (b"text\tlabel\na\tb\n", "test_size"),
     ],
 )
 def test_wrong_table_is_named_in_one_line(tmp_path, content, message):
-    path = tmp_path / "table.tsv"
+    path = tmp_path / ("table.csv" if content.startswith(b"label,") else "table.tsv")
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as error:
         datamodules.create_datamodule("text_table", root=str(path)).setup()
