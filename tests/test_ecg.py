@@ -10,6 +10,7 @@ from matplotlib.image import imread
 
 import zoo
 from datamodules.ecg.qrs_detection import detect_qrs, drop_double_detections
+from datamodules.ecg.records import read_record
 from datamodules.splits import Split
 from zoo.cli import main
 from zoo.nn.ecg import augment_beats, correlation, relative_rhythm, relative_rhythm_dim, segment_correlations
@@ -552,3 +553,40 @@ def test_recipe_is_one(model):
     recipe = load_recipe("ecg_classifier.mitbih")
     assert isinstance(recipe, Recipe)
     assert sum(parameter.numel() for parameter in recipe.create_model(recipe.datamodule().spec).net.parameters()) < 3e5
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("time,MLII\n", "7,0.5\n"),
+        ("time,MLII\n", "7,0.5,\n"),
+        ("time,MLII,\n", "7,0.5,\n"),
+        ("time,MLII,\n", "7,0.5\n"),
+        ("", "0.5,\n"),
+        ("", "0.5\n"),
+    ],
+)
+def test_a_delimiter_at_line_ends_is_no_lead(tmp_path, header, row):
+    path = tmp_path / "a.csv"
+    path.write_text(header + row * 900)
+    record = read_record(path, fs=250.0)
+    assert record.signal.shape == (900, 1)
+    assert (record.signal == 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("time,MLII\n" + "7,0.5,3\n" * 900, "rows of 3 columns, expected 2"),
+        ("time,MLII,V1\n" + "7,0.5\n" * 900, "rows of 2 columns, expected 3"),
+        ("MLII,V1\n", "is empty"),
+        ("", "is empty"),
+        (",\n" * 9, "is empty"),
+    ],
+)
+def test_rows_of_another_width_than_the_header_are_refused(tmp_path, content, message):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message) as error:
+        read_record(path, fs=250.0)
+    assert "\n" not in str(error.value)

@@ -210,13 +210,26 @@ def _read_csv(path: Path, fs: float | None) -> Record:
         separator = max(",;\t", key=line.count)
         cells = [cell.strip().strip("'\"") for cell in line.strip().split(separator)]
         named = any(not _is_number(cell) for cell in cells)
-        header = 0 if named else None
-        table = pandas.read_csv(path, sep=separator, header=header, encoding="utf-8-sig", low_memory=False)
+        # Given the header, pandas would take the first column of wider rows for an index.
+        table = pandas.read_csv(
+            path, sep=separator, header=None, skiprows=int(named), encoding="utf-8-sig", low_memory=False
+        )
         values = table.to_numpy(np.float32)
+    except pandas.errors.EmptyDataError:
+        raise ValueError(f"{path} is empty: expected numbers in columns, a lead each") from None
     except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas raises subclasses of ValueError
         raise ValueError(f"{path}: expected numbers in columns, a lead each ({_first_line(error)})") from error
     if not values.size:
         raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
+    while len(cells) > values.shape[1] and not cells[-1]:
+        cells.pop()
+    while (len(cells) < values.shape[1] or not cells[-1]) and np.isnan(values[:, -1]).all():  # a delimiter at line ends
+        values = values[:, :-1]
+        cells = cells[: values.shape[1]]
+        if not values.size:
+            raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
+    if named and len(cells) != values.shape[1]:
+        raise ValueError(f"{path}: rows of {values.shape[1]} columns, expected {len(cells)} as in the header")
     if not named:
         cells = [f"lead {k + 1}" for k in range(values.shape[1])]
     leads = [k for k, cell in enumerate(cells) if cell.lower() not in TIME_COLUMNS]
