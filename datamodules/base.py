@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import lightning as L
 import numpy as np
 import platformdirs
 import torch
+from lightning.pytorch.trainer.states import TrainerStatus
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
@@ -79,6 +82,7 @@ class TensorDataModule(L.LightningDataModule):
         self.device_resident = device_resident
         self.splits: dict[str, Split] = {}
         self._resident: dict[str, Split] = {}
+        self._warned = False
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -180,31 +184,69 @@ class TensorDataModule(L.LightningDataModule):
         return self._loader("test")
 
     def _loader(self, name: str) -> TensorLoader:
-        training, trainer = name == "train", self.trainer
+        training, trainer = name == "train", self._running
         split, device = self._on_device(name), self._device
-        as_chunks = training and self.batches_per_step > 1 and not self.augments and device == "cpu"
+        steps = self._batches_per_step if training else 1
         evaluation_batch = max(self.batch_size, EVALUATION_BATCH_CPU if device == "cpu" else EVALUATION_BATCH)
         rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        keys = self.bucket_keys(split) if training else None
+        overfits = bool(getattr(trainer, "overfit_batches", 0))  # Lightning promises the same batches in every epoch
+        keys = self.bucket_keys(split) if training and not overfits else None
         if keys is None:
-            sampler = EpochSampler(len(split.groups), training, self.seed, rank, world)
+            sampler = EpochSampler(len(split.groups), training and not overfits, self.seed, rank, world)
         else:
             sampler = BucketSampler(keys, self.batch_size, seed=self.seed, rank=rank, world_size=world)
         limit = trainer.limit_train_batches if trainer and training else None
+        as_chunks = steps > 1 and not self.augments and device == "cpu"
+        convert = partial(self._convert, dtype=self._precision, augment=False)
         return TensorLoader(
             split.stored,
             sampler,
             self.batch_size if training else evaluation_batch,
-            self.batches_per_step if training else 1,
-            max_batches=limit if isinstance(limit, int) and self.batches_per_step > 1 else None,
+            steps,
+            max_batches=limit if isinstance(limit, int) and steps > 1 else None,
             prefetch=device == "cuda" and not split.stored[0].is_cuda,
             chosen=split.rows,
-            decode_batch=self.decode_batch if as_chunks else None,
+            decode_batch=convert if as_chunks else None,
         )
 
     @property
+    def _running(self) -> L.Trainer | None:
+        """The trainer that is running with this datamodule; None for loaders that are asked for by hand."""
+        trainer = self.trainer
+        is_running = trainer is not None and trainer.state.status == TrainerStatus.RUNNING
+        return trainer if is_running and getattr(trainer, "datamodule", None) is self else None
+
+    @property
+    def _batches_per_step(self) -> int:
+        """Number of batches in a training step: one if the model of the running trainer takes no more."""
+        model = getattr(self._running, "lightning_module", None)
+        if model is None or self.batches_per_step == 1 or getattr(model, "takes_chunks", False):
+            return self.batches_per_step
+        if not hasattr(model, "takes_chunks") and not self._warned:
+            self._warned = True
+            rank_zero_warn(
+                f"batches_per_step={self.batches_per_step} is taken as 1: {type(model).__name__} takes one batch a step"
+            )
+        return 1
+
+    @property
     def _device(self) -> str:
-        return self.trainer.strategy.root_device.type if self.trainer else "cpu"
+        return self._running.strategy.root_device.type if self._running else "cpu"
+
+    @property
+    def _precision(self) -> torch.dtype:
+        """Floating-point dtype of the running trainer's model."""
+        model = getattr(self._running, "lightning_module", None)
+        parameters = model.parameters() if model is not None else ()
+        return next((each.dtype for each in parameters if each.is_floating_point()), torch.float32)
+
+    def _convert(self, batch: tuple[Tensor, ...], dtype: torch.dtype, augment: bool) -> tuple[Tensor, ...]:
+        """Convert a stored batch to natural units in the precision of the model, and augment it."""
+        x, *rest = self.decode_batch(tuple(batch))
+        parts = (self.augment_batch(x) if augment and self.augments else x, *rest)
+        if dtype == torch.float32:
+            return parts
+        return tuple(part.to(dtype) if part.dtype == torch.float32 else part for part in parts)
 
     def _on_device(self, name: str) -> Split:
         """Return a split, moved to the CUDA device if ``device_resident`` allows it."""
@@ -212,7 +254,7 @@ class TensorDataModule(L.LightningDataModule):
         if self._device != "cuda" or self.device_resident == "no":
             return split
         if name not in self._resident:
-            device = self.trainer.strategy.root_device  # type: ignore[union-attr]
+            device = self._running.strategy.root_device  # type: ignore[union-attr]
             free, _ = torch.cuda.mem_get_info(device)
             size = len(split.groups) * sum(tensor[:1].numel() * tensor.element_size() for tensor in split.stored)
             if self.device_resident == "auto" and size > RESIDENT_SHARE * free:
@@ -229,8 +271,6 @@ class TensorDataModule(L.LightningDataModule):
         """Convert a batch to natural units; in training also augment it and divide it into a ``Chunk``."""
         if not isinstance(batch, (tuple, list)):
             return batch  # a chunk decodes its own batches; anything else is not a batch of this datamodule
-        x, *rest = self.decode_batch(tuple(batch))
         training = bool(self.trainer and self.trainer.training)
-        if training and self.augments:
-            x = self.augment_batch(x)
-        return Chunk((x, *rest), self.batch_size) if training and self.batches_per_step > 1 else (x, *rest)
+        parts = self._convert(tuple(batch), self._precision, augment=training)
+        return Chunk(parts, self.batch_size) if training and self._batches_per_step > 1 else parts

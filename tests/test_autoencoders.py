@@ -297,7 +297,7 @@ def test_floats_of_any_precision_and_numpy_arrays_are_taken(network):
 @pytest.mark.parametrize("name", ["denoising_autoencoder", "inpainting_autoencoder", "vae"])
 def test_draws_of_evaluation_are_those_of_the_cpu_on_every_device(name, monkeypatch):
     model = zoo.create_model(name)
-    model.on_test_epoch_start()
+    model.begin_epoch("test")
     assert model._draws.device.type == "cpu"
     # A batch of another device: there the generator of the CPU could not be used.
     there, worked = torch.device("meta"), []

@@ -100,7 +100,7 @@ def training_batches(data, epochs=1):
     seen = []
 
     class Watcher(L.LightningModule):
-        automatic_optimization = False
+        automatic_optimization, takes_chunks = False, True
 
         def training_step(self, batch, index):
             for one in batch if isinstance(batch, Chunk) else [batch]:

@@ -38,8 +38,8 @@ def test_a_plateau_is_stepped_once_a_validation():
 
     def configured():
         optimizer = configure()
-        step = model._plateau.step
-        model._plateau.step = lambda value: seen.append((model.current_epoch, value)) or step(value)
+        step = model.run.plateau.step
+        model.run.plateau.step = lambda value: seen.append((model.current_epoch, value)) or step(value)
         return optimizer
 
     model.configure_optimizers = configured

@@ -7,7 +7,7 @@ import lightning as L
 import pytest
 import torch
 from conftest import assert_same, quiet_trainer, run_python, state
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 import zoo
@@ -108,26 +108,6 @@ def test_limit_train_batches_counts_batches(limit):
 def test_fast_dev_run_takes_one_batch():
     for batches_per_step in (1, 16):
         assert train(mlp(), digits(batches_per_step=batches_per_step), fast_dev_run=True).global_step == 1
-
-
-@pytest.mark.parametrize(
-    ("flag", "instead"),
-    [
-        ({"gradient_clip_val": 1.0}, "clip_norm"),
-        ({"accumulate_grad_batches": 2}, "the model's accumulate"),
-        ({"val_check_interval": 0.5}, "check_val_every_n_epoch"),
-        ({"val_check_interval": 1}, "check_val_every_n_epoch"),
-        ({"overfit_batches": 2}, "limit_train_batches"),
-        ({"limit_train_batches": 0.5}, "a whole number of batches"),
-        ({"callbacks": [ModelCheckpoint(every_n_train_steps=5)], "enable_checkpointing": True}, "every_n_epochs"),
-    ],
-    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
-)
-def test_flag_that_a_chunk_cannot_honour_is_refused(flag, instead, tmp_path):
-    name = "every_n_train_steps" if "callbacks" in flag else next(iter(flag))
-    with pytest.raises(ValueError, match=f"{name} does not work with batches_per_step > 1: use .*{instead}") as caught:
-        train(mlp(), digits(batches_per_step=16), **flag, default_root_dir=tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -258,6 +238,8 @@ class KillError(RuntimeError):
 
 
 class KillAt(Callback):
+    takes_chunks = True
+
     def __init__(self, epoch, batch=0):
         self.epoch, self.batch = epoch, batch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -9,9 +10,7 @@ from typing import Any, ClassVar
 import lightning as L
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 
 from zoo.arguments import inherited
@@ -20,12 +19,13 @@ from zoo.metrics import EpochMetrics
 from zoo.metrics.direction import mode_of
 from zoo.nn import limit_norms
 from zoo.training import optim, updates
-from zoo.training.checkpoints import random_state, restore_random_state
-from zoo.training.malloc import keep_freed_memory
-from zoo.training.trainer_flags import accumulate_batches, refuse_flags
+from zoo.training.batches import STANDARDISED, UNIT, as_tensor, check_batch, check_values, has_image_shape
+from zoo.training.hooks import insert_hooks
 
 Batch = Sequence[Tensor]
 Values = dict[str, Any]
+RESERVED = {"metrics": dict, "run": updates.Run}
+"""Attributes in which a ``ZooModule`` keeps its state, with their types."""
 
 
 class ZooModule(L.LightningModule):
@@ -58,6 +58,9 @@ class ZooModule(L.LightningModule):
     """
 
     net: nn.Module
+    run = updates.Run()
+    batch_parts: ClassVar[tuple[str, ...]] = ("x",)
+    """Names of the tensors that a batch has at least."""
     input_shape: tuple[int, ...] = ()
     default_monitor = "val_loss"
     higher_is_better: ClassVar[dict[str, bool]] = {}
@@ -90,17 +93,27 @@ class ZooModule(L.LightningModule):
         check_not_negative(weight_decay=weight_decay, l1=l1, l2=l2)
         self.monitor = monitor or self.default_monitor
         self.mode = mode_of(self.monitor, monitor_mode, inherited(type(self), "higher_is_better"))
+        self.run = updates.Run()
         self.metrics = {stage: EpochMetrics() for stage in ("train", "val", "test")}
-        self._plateau: ReduceLROnPlateau | None = None
-        self._accumulation = updates.Accumulation()
-        self._resumed: dict[str, Any] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute."""
+        """Set an attribute; a module, parameter or metric under the name of a method is refused.
+
+        Raises:
+            ValueError: If the value would be hidden by a method of the class, or replace what the base class keeps.
+        """
         if name == "_current_fx_name":  # Lightning sets it forty times a step: past torch's search for parameters
             self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
+            return
+        taken = getattr(type(self), name, None)
+        hidden = isinstance(value, (nn.Module, nn.Parameter)) and hasattr(type(self), name)
+        hidden = hidden or (inspect.isfunction(taken) and not callable(value))
+        replaced = name in RESERVED and not isinstance(value, RESERVED[name])
+        if hidden or replaced:
+            what = f"is an attribute of {type(self).__name__}" if hidden else "is what ZooModule keeps of a run"
+            advice = "override it, or choose" if hidden else "choose"
+            raise ValueError(f"{name} {what}, which a {type(value).__name__} would not replace: {advice} another name")
+        super().__setattr__(name, value)
 
     def step(self, batch: Batch) -> Values:
         """Compute the loss of a batch, its mean under ``"loss"``, and further metrics.
@@ -155,19 +168,63 @@ class ZooModule(L.LightningModule):
         """Apply the network to a batch in natural units."""
         return self.net(x)
 
-    def setup(self, stage: str) -> None:
-        """Choose between automatic and manual optimisation from the trainer's datamodule."""
-        keep_freed_memory()
-        self._resumed = {}  # of a checkpoint read earlier, for another purpose
-        if stage != "fit":
-            return
-        self._chunked = getattr(getattr(self.trainer, "datamodule", None), "batches_per_step", 1) > 1
-        self._own_update = is_overridden("update", self, ZooModule)
-        self.automatic_optimization = not (self._chunked or self._own_update)
-        if not self.automatic_optimization:
-            refuse_flags(self.trainer, self._chunked)
-        else:
-            accumulate_batches(self.trainer, self.hparams["accumulate"])
+    @property
+    def automatic_optimization(self) -> bool:
+        """Whether Lightning updates the weights: not where the model does in ``update``, or a subclass set it False."""
+        return self._automatic_optimization and not self.run.steps_itself
+
+    @automatic_optimization.setter
+    def automatic_optimization(self, value: bool) -> None:
+        self._automatic_optimization = value
+
+    @property
+    def trainer(self) -> Any:
+        """The trainer; one that is attached calls this model's ``ModelHooks`` before its callbacks."""
+        return super().trainer
+
+    @trainer.setter
+    def trainer(self, trainer: Any) -> None:
+        L.LightningModule.trainer.fset(self, trainer)  # type: ignore[attr-defined]
+        insert_hooks(trainer, self, ZooModule)
+
+    @property
+    def takes_chunks(self) -> bool:
+        """Whether a training step of the current run takes several batches."""
+        return self.run.chunked
+
+    def begin_fit(self) -> None:
+        """Prepare a fit, before the optimiser is built; nothing by default."""
+
+    def begin_epoch(self, stage: str) -> None:
+        """Prepare an epoch of ``train``, ``val`` or ``test``; nothing by default."""
+
+    def end_epoch(self, stage: str) -> None:
+        """Finish an epoch of ``train``, ``val`` or ``test`` whose metrics are known; nothing by default."""
+
+    def check_batch(self, batch: Any) -> None:
+        """Raise ``ValueError`` for a batch that ``step`` cannot take; called for the first one of each epoch."""
+        check_batch(batch, self.batch_parts)
+        if batch[0].is_floating_point() or batch[0].dtype == torch.uint8:  # other integers are ids
+            check_values(batch[0], STANDARDISED if has_image_shape(self.input_shape) else None)
+
+    def as_input(self, x: Any) -> Tensor:
+        """Return a user's batch as a tensor on the model's device and, if floating-point, in its precision.
+
+        Args:
+            x: A tensor, an array, or a list of either, one for each sample.
+
+        Raises:
+            ValueError: If it is none of them, or images are not in [0, 1], or it contains NaN.
+        """
+        x = as_tensor(x)
+        if x.is_floating_point() or x.dtype == torch.uint8:
+            check_values(x, UNIT if has_image_shape(self.input_shape) else None)
+        return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Floating-point dtype of the network."""
+        return next((p.dtype for p in self.net.parameters() if p.is_floating_point()), torch.float32)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Take one batch, or an iterable of several with one update each."""
@@ -177,13 +234,13 @@ class ZooModule(L.LightningModule):
             self._record("train", {**values, "loss": loss}, batch)
             updates.check_finite(self.trainer, [loss])
             return loss
-        trainer, losses, last = self.trainer, [], self.trainer.max_steps
-        for one in batch if self._chunked else [batch]:
-            before = trainer.global_step if last != -1 or self._own_update else 0
+        trainer, losses, last, own_update = self.trainer, [], self.trainer.max_steps, self.run.own_update
+        for one in batch if self.run.chunked else [batch]:
+            before = trainer.global_step if last != -1 or own_update else 0
             if last != -1 and before >= last:
                 break
             values = self.update(one)
-            if self._own_update and trainer.global_step == before:
+            if own_update and trainer.global_step == before:
                 updates.count_update(trainer)
             self._record("train", values, one)
             if "loss" in values:
@@ -198,7 +255,7 @@ class ZooModule(L.LightningModule):
         optimiser and its schedule take a step: what automatic optimisation does. A model with several optimisers, or
         with none, overrides it and is then always trained in this way.
         """
-        optimizer, schedule, accumulation = self.optimizers(), self.lr_schedulers(), self._accumulation
+        optimizer, schedule, accumulation = self.optimizers(), self.lr_schedulers(), self.run.accumulation
         assert isinstance(optimizer, LightningOptimizer)
         if accumulation.starts:
             optimizer.optimizer.zero_grad()
@@ -207,14 +264,14 @@ class ZooModule(L.LightningModule):
         values = self.step(batch)
         loss = self.objective(values["loss"])
         scaled = loss / accumulation.every if accumulation.every > 1 else loss
-        if self._is_plain:
+        if self.run.plain:
             scaled.backward()
         else:
             self.manual_backward(scaled)
         if accumulation.advance():
             if self.hparams["clip_norm"]:
                 updates.clip_gradients(self, optimizer.optimizer, self.hparams["clip_norm"])
-            updates.step_optimizer(optimizer, self._is_plain)
+            updates.step_optimizer(optimizer, self.run.plain)
             self.constrain()
             if schedule is not None:
                 schedule.step()  # type: ignore[union-attr]
@@ -229,33 +286,6 @@ class ZooModule(L.LightningModule):
         if self.hparams["max_norm"]:
             limit_norms(self.net, self.hparams["max_norm"])
 
-    def on_train_start(self) -> None:
-        """Restore the random state of an interrupted run; refuse chunks that nobody would divide."""
-        if self.automatic_optimization and getattr(self.trainer.train_dataloader, "batches_per_step", 1) > 1:
-            raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
-        updates.refuse_single_row(self.trainer, self.net)
-        self._is_plain = updates.has_plain_step(self.trainer, self)
-        restore_random_state(self._resumed, self.device)
-        self._resumed = {}
-
-    def on_train_epoch_start(self) -> None:
-        """Count the batches of the epoch from zero."""
-        self._start("train")
-        self._validated = False
-        batches = getattr(getattr(self.trainer, "datamodule", None), "train_batches", 0)
-        self._accumulation = updates.Accumulation(self.hparams["accumulate"], batches)
-
-    def on_train_epoch_end(self) -> None:
-        """Log the training metrics and the learning rate, and lower it on a plateau."""
-        values = self._log_epoch("train")
-        updates.check_finite(self.trainer, [values["train_loss"].cpu()] if "train_loss" in values else [])
-        rates = optim.learning_rates(self.trainer)
-        for number, rate in enumerate(rates):
-            self.log("lr" if len(rates) == 1 else f"lr_{number}", rate)
-        is_new = self._validated or self.monitor.startswith("train_")
-        if self._plateau is not None and is_new and self.monitor in self.trainer.callback_metrics:
-            self._plateau.step(float(self.trainer.callback_metrics[self.monitor]))
-
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
@@ -263,31 +293,18 @@ class ZooModule(L.LightningModule):
         limit = self.hparams["clip_norm"] if gradient_clip_val is None else gradient_clip_val
         updates.clip_gradients(self, optimizer, limit, gradient_clip_algorithm or "norm")
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Update the weights and keep them within ``max_norm``."""
-        super().optimizer_step(*args, **kwargs)
-        self.constrain()
-
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its schedule from their names."""
         optimizer = optim.build_optimizer(self.net, self.hparams, self.device)
         if self.hparams["schedule"] == "plateau":
-            self._plateau = optim.build_plateau(
-                optimizer, self.mode, self.hparams["patience"], self._resumed.get("plateau")
+            self.run.plateau = optim.build_plateau(
+                optimizer, self.mode, self.hparams["patience"], self.run.plateau_state
             )
         if self.hparams["schedule"] in ("constant", "plateau"):
             return optimizer
-        steps = optim.total_steps(self.trainer, self.hparams["accumulate"] if self._chunked else None)
+        steps = optim.total_steps(self.trainer, self.hparams["accumulate"] if self.run.chunked else None)
         schedule = optim.build_schedule(self.hparams["schedule"], optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_validation_epoch_start(self) -> None:
-        """Reset the validation metrics."""
-        self._start("val")
-
-    def on_test_epoch_start(self) -> None:
-        """Reset the test metrics."""
-        self._start("test")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the metrics of a validation batch."""
@@ -297,40 +314,11 @@ class ZooModule(L.LightningModule):
         """Collect the metrics of a test batch."""
         self._record("test", self.step(batch), batch)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics."""
-        self._validated = True
-        self._log_epoch("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Log the test metrics."""
-        self._log_epoch("test")
-
-    def _start(self, stage: str) -> None:
-        self.metrics[stage].start(self.configure_metrics(), self.device)
-
     def _record(self, stage: str, values: Values, batch: Batch) -> None:
         self.metrics[stage].record(values, len(batch[0]))
 
-    def _log_epoch(self, stage: str) -> dict[str, Tensor]:
-        """Log the metrics of an epoch and return them by name."""
-        values = {f"{stage}_{name}": value for name, value in self.metrics[stage].compute().items()}
-        for name, value in values.items():
-            self.log(name, value, prog_bar=name in ("train_loss", self.monitor))
-        if self.trainer.state.fn == "fit":
-            self.log("step", float(self.trainer.global_step))  # loggers then count updates, not chunks of several
-        return values
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what an exact resume needs beyond Lightning's own: the random state and the plateau's memory."""
-        resume = random_state(self.device)
-        if self._plateau is not None:
-            resume["plateau"] = self._plateau.state_dict()
-        checkpoint["zoo"] = {"class": type(self).__name__, "resume": resume}
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the checkpoint is this class's and keep what resuming needs."""
-        saved = checkpoint.get("zoo", {})
-        if saved.get("class", type(self).__name__) != type(self).__name__:
-            raise ValueError(f"the checkpoint is of a {saved['class']}, not of a {type(self).__name__}")
-        self._resumed = saved.get("resume", {})
+        """Check that the checkpoint is this class's; what a run needs is restored by ``ModelHooks``."""
+        found = checkpoint.get("zoo", {}).get("class", type(self).__name__)
+        if found != type(self).__name__:
+            raise ValueError(f"the checkpoint is of a {found}, not of a {type(self).__name__}")

@@ -15,7 +15,8 @@ from zoo.models.autoencoders import check_widths
 from zoo.nn import CORRUPTIONS, fully_convolutional_codec, lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
-from zoo.tasks.reconstruction import LATENT_ACTIVATIONS, as_tensor
+from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
+from zoo.training.batches import as_tensor, inputs_of
 
 
 class ImageRestorer(Autoencoder):
@@ -162,6 +163,17 @@ class InpaintingAutoencoder(ImageRestorer):
         with self.evaluating():
             return self._filled(self.network_inputs(x, mask))
 
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the images of a batch with their holes filled.
+
+        Args:
+            batch: (x, mask, ...) with masks (N, 1, H, W), 1 in a hole; without masks nothing is missing.
+            batch_idx: Its number.
+        """
+        x = inputs_of(batch)
+        given = isinstance(batch, (tuple, list)) and len(batch) > 1 and batch[1].ndim == 4
+        return self.reconstruct(x, batch[1] if given else None)
+
     def piece_scores(self, inputs: Tensor) -> Tensor:
         """Return the decoder's scores of a tile of the network inputs; 0 without a hole, where they are not used."""
         return super().piece_scores(inputs) if bool(inputs[:, -1:].any()) else torch.zeros_like(inputs[:, :-1])
@@ -277,6 +289,11 @@ class Colorizer(ImageRestorer):
     def network_inputs(self, x: Tensor | np.ndarray) -> Tensor:
         """Return a user's grey images (N, 1, H, W), validated, as the network inputs."""
         return self.checked(x, self.input_shape)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the images of a batch x or (x, ...), grey or of a colour that is not looked at, in colours."""
+        x = inputs_of(batch)
+        return self.reconstruct(luma(x).clamp(0, 1) if x.ndim == 4 and x.shape[1] == 3 else x)
 
     def scores(self, inputs: Tensor) -> Tensor:
         """Return the decoder's scores of grey images (N, 1, H, W), those of chroma computed on a smaller copy."""

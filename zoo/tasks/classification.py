@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.base import Batch, Values, ZooModule
+from zoo.training.batches import check_labels, inputs_of
 
 
 class Classification(NamedTuple):
@@ -32,6 +32,7 @@ class Classifier(ZooModule):
     """
 
     default_monitor = "val_accuracy"
+    batch_parts: ClassVar[tuple[str, ...]] = ("x", "y")
     outside_net = "The softmax over the scores."
 
     def __init__(
@@ -56,20 +57,28 @@ class Classifier(ZooModule):
         """Return the class probabilities (N, num_classes) of scores: their softmax."""
         return scores.softmax(1)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the probabilities (N, num_classes) of a batch (x, ...)."""
-        return self.probabilities(self(batch[0]))
+    def check_batch(self, batch: Any) -> None:
+        """Raise ``ValueError`` unless a batch is samples and class indices (N,) of dtype int64."""
+        super().check_batch(batch)
+        check_labels(batch[1], self.hparams.get("num_classes"))
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the probabilities (N, num_classes) of a batch x or (x, ...)."""
+        return self.probabilities(self(inputs_of(batch)))
 
     @torch.no_grad()
-    def classify(self, x: Tensor | Sequence[Tensor]) -> list[Classification]:
+    def classify(self, x: Any) -> list[Classification]:
         """Predict the class of each sample of a batch in natural units, with its probability, in evaluation mode.
 
         Args:
-            x: The batch (N, ...), or the parts of it where ``forward`` takes several.
+            x: The batch (N, ...), a tensor or an array, or a tuple of its parts where ``forward`` takes several.
+
+        Raises:
+            ValueError: If it is none of them, images are not in [0, 1], or it contains NaN.
         """
-        parts = (x,) if isinstance(x, Tensor) else x
+        parts = x if isinstance(x, tuple) else (x,)
         with self.evaluating():
-            probabilities, classes = self.probabilities(self(*(part.to(self.device) for part in parts))).max(1)
+            probabilities, classes = self.probabilities(self(*map(self.as_input, parts))).max(1)
         names = self.hparams["class_names"]
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]

@@ -15,6 +15,7 @@ from datamodules.ecg.records import Record, fill_gaps, resample
 from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, surrounding_intervals
 from zoo.base import ZooModule
 from zoo.nn.kernel_smoothing import count_blocks
+from zoo.training.batches import check_batch, check_labels, check_values
 
 WINDOW, PEAK = BEFORE + AFTER, BEFORE
 """Number of samples of a window, and the index of the R peak in it."""
@@ -63,6 +64,7 @@ class BeatAnnotator(ZooModule):
     """
 
     outside_net = "QRS detection, resampling, windows, RR intervals and the record's template beat and amplitude."
+    batch_parts: ClassVar[tuple[str, ...]] = ("x", "y", *BeatInputs._fields[1:], "record")
     input_names: ClassVar[tuple[str, ...]] = BeatInputs._fields
     """Fields of ``BeatInputs`` that ``forward`` takes."""
 
@@ -70,6 +72,12 @@ class BeatAnnotator(ZooModule):
     def input_kind(self) -> str:
         """Recordings."""
         return "recordings"
+
+    def check_batch(self, batch: Any) -> None:
+        """Raise ``ValueError`` unless a batch is windows in millivolts, classes, the other inputs, record numbers."""
+        check_batch(batch, self.batch_parts)
+        check_values(batch[0])
+        check_labels(batch[1], None)
 
     def network_inputs(self, beats: BeatInputs) -> dict[str, Tensor]:
         """Return the arguments of ``forward`` for N beats."""
@@ -145,7 +153,7 @@ class BeatAnnotator(ZooModule):
         for number in np.array_split(np.arange(len(windows)), count_blocks(len(windows))):
             beside = (number[:, None] + steps.astype(np.int64)).clip(0, len(windows) - 1)
             arrays = (windows[number], *(row[number] for row in rows), *whole, windows[beside])
-            x, rr, rhythm, amplitude, template, around = (torch.from_numpy(array).to(self.device) for array in arrays)
+            x, rr, rhythm, amplitude, template, around = map(self.as_input, arrays)
             whole_record = amplitude.expand(len(x), -1), template.expand(len(x), -1, -1)
             yield BeatInputs(x, rr, rhythm, *whole_record, around)
 

@@ -70,9 +70,10 @@ class BeatAutoencoder(BeatAnnotator):
             values["normal_errors"] = (found[normal],)
         return values
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics and store the quantiles of the errors of normal beats."""
-        super().on_validation_epoch_end()
+    def end_epoch(self, stage: str) -> None:
+        """Store the quantiles of the errors of normal beats in validation."""
+        if stage != "val":
+            return
         normal = self.metrics["val"]["normal_errors"].compute()
         if normal.numel():
             shares = torch.linspace(0, 1, len(self.quantiles), dtype=torch.float64, device=normal.device)

@@ -97,11 +97,10 @@ class BeatClassifier(BeatAnnotator, Classifier):
         assert isinstance(beats, SmoothedEC57)
         return f"R peaks as annotated\n\n{ec57_table(beats.matrices, beats.records)}"
 
-    def setup(self, stage: str) -> None:
+    def begin_fit(self) -> None:
         """Compute the weights of the training split's classes and records."""
-        super().setup(stage)
         counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
-        if stage == "fit" and counts is not None:
+        if counts is not None:
             self.weighed_records, table = counts("train")
             exponents = self.hparams["balance"], self.hparams["patients"]
             self.weights = beat_weights(self.weighed_records, table, *exponents)

@@ -14,6 +14,7 @@ from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
 from zoo.metrics.images import psnr_from_mse
 from zoo.nn import PENALTIES, Codec, FullyConvolutionalCodec, apply_in_tiles, find_corruption
+from zoo.training.batches import UNIT, as_tensor, check_values, inputs_of
 
 LOSSES = ("cross_entropy", "psnr", "squared_error")
 FLOOR = 1e-5
@@ -22,11 +23,6 @@ ACTIVE = 1e-3
 """Absolute value above which a unit of a code counts as active; set by hand."""
 LATENT_ACTIVATIONS = {"kl": "sigmoid", "l1": "relu"}
 """Activation of the code that suits a penalty: exact zeros for ``l1``, rates in (0, 1) for ``kl``."""
-
-
-def as_tensor(x: Tensor | np.ndarray) -> Tensor:
-    """Return a tensor as it is, and a NumPy array of any memory layout as a new tensor."""
-    return x if isinstance(x, Tensor) else torch.from_numpy(np.array(x))
 
 
 class Autoencoder(ZooModule):
@@ -112,15 +108,10 @@ class Autoencoder(ZooModule):
         """Shape of a sample of the data, which the network may take in another form."""
         return self._sample_shape
 
-    def on_validation_epoch_start(self) -> None:
-        """Reset the validation metrics and the draws of the corruption."""
-        super().on_validation_epoch_start()
-        self._reset_draws()
-
-    def on_test_epoch_start(self) -> None:
-        """Reset the test metrics and the draws of the corruption."""
-        super().on_test_epoch_start()
-        self._reset_draws()
+    def begin_epoch(self, stage: str) -> None:
+        """Reset the draws of the corruption before an evaluation."""
+        if stage != "train":
+            self._reset_draws()
 
     def _reset_draws(self) -> None:
         """Let each evaluation draw the same corruptions, on the CPU: a device's own generator draws other numbers."""
@@ -205,9 +196,9 @@ class Autoencoder(ZooModule):
         """``images`` for a network that takes images of any size, else ``rows``."""
         return "images" if self.any_size else "rows"
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the codes of a batch (x, ...)."""
-        return self.encode(batch[0])
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the codes of a batch x or (x, ...), or its reconstructions where images of any size are restored."""
+        return self.reconstruct(inputs_of(batch)) if self.any_size else self.encode(inputs_of(batch))
 
     @torch.no_grad()
     def encode(self, x: Tensor | np.ndarray) -> Tensor:
@@ -272,21 +263,13 @@ class Autoencoder(ZooModule):
         if not fits:
             wanted = f"{shape[0]} x any x any" if self.any_size else " x ".join(map(str, shape))
             raise ValueError(f"input of shape {tuple(x.shape)}: expected N x {wanted}")
-        if not x.is_floating_point():
-            raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")
-        x = x.to(next(self.net.parameters()))
-        if bool(x.isnan().any()):
-            row = int(torch.nonzero(x.isnan().flatten(1).any(1))[0])
-            raise ValueError(f"input has {int(x.isnan().sum())} NaN, the first in sample {row}: expected [0, 1]")
-        low, high = (float(bound) for bound in x.aminmax()) if x.numel() else (0.0, 1.0)
-        if low < 0 or high > 1:
-            raise ValueError(f"input ranges from {low:g} to {high:g}: expected [0, 1]")
-        return x
+        check_values(x, UNIT)
+        return x.to(self.device, self.precision)
 
     def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
         """Return the squared error, the code and the reconstruction of each sample of a batch."""
         codes, pictures = self.encode(x), self.reconstruct(x)
-        errors = (pictures - x.to(self.device)).square().flatten(1).mean(1)
+        errors = (pictures - as_tensor(x).to(pictures)).square().flatten(1).mean(1)
         return [
             {"mse": error, "code": code.cpu(), "reconstruction": picture.cpu()}
             for error, code, picture in zip(errors.tolist(), codes, pictures)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.tasks.classification import Classification, Classifier
+from zoo.training.batches import check_batch, check_ids, check_labels
 
 
 class TextClassifier(Classifier):
@@ -40,6 +41,12 @@ class TextClassifier(Classifier):
     def example_input_array(self, example: Any) -> None:
         raise AttributeError("example_input_array is the same for every text")
 
+    def check_batch(self, batch: Any) -> None:
+        """Raise ``ValueError`` unless a batch is token ids (N, T) and class indices (N,), both int64."""
+        check_batch(batch, self.batch_parts)
+        check_ids(batch[0], self.hparams["vocab_size"])
+        check_labels(batch[1], self.hparams.get("num_classes"))
+
     def ids(self, texts: Sequence[str]) -> Tensor:
         """Tokenize texts: token ids (N, T), padded to the longest.
 
@@ -52,7 +59,7 @@ class TextClassifier(Classifier):
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"]).encode_padded(texts, self.hparams["max_length"])
 
-    def classify(self, x: Sequence[str] | Tensor) -> list[Classification]:  # type: ignore[override]
+    def classify(self, x: Sequence[str] | Tensor) -> list[Classification]:
         """Predict the class of each text, with its probability.
 
         Args:

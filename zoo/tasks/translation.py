@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,6 +16,7 @@ from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
 from zoo.nn.decoding import State, beam_search, greedy, nucleus
 from zoo.nn.losses import token_loss
+from zoo.training.batches import check_batch, check_ids, inputs_of
 
 DECODINGS = ("beam", "greedy", "nucleus")
 SENTENCES_A_BATCH = 64
@@ -47,6 +49,7 @@ class Translator(ZooModule):
 
     net: Any
     default_monitor = "val_nats"
+    batch_parts = ("src", "src_len", "tgt", "tgt_len")
     outside_net = "Tokenization and decoding (beam search, greedy or nucleus sampling)."
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
 
@@ -76,6 +79,22 @@ class Translator(ZooModule):
     @example_input_array.setter
     def example_input_array(self, example: Any) -> None:
         raise AttributeError("example_input_array is the same for every pair of languages")
+
+    def check_batch(self, batch: Any) -> None:
+        """Raise ``ValueError`` unless a batch is token ids (N, S), their lengths, token ids (N, T), their lengths."""
+        check_batch(batch, self.batch_parts)
+        check_ids(batch[0], self.hparams["vocab_size"], "src")
+        check_ids(batch[2], self.hparams["vocab_size"], "tgt")
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Any:
+        """Return the translations of a batch src or (src, ...) of token ids, an array (N,) of strings.
+
+        Without a tokenizer they are token ids (N, T).
+        """
+        src = inputs_of(batch)
+        check_ids(src, self.hparams["vocab_size"], "src")
+        ids = self.translated(src)
+        return np.array(self.vocabulary.decode(ids.tolist())) if self.hparams["tokenizer"] is not None else ids
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:  # type: ignore[override]
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size) of the tokens that follow ``tgt[:, t]``."""

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from zoo.errors import unknown
 
@@ -79,6 +79,37 @@ def schedule_factor(name: str, progress: float) -> float:
     return 1.0
 
 
+class Schedule(LRScheduler):
+    """Learning-rate schedule that is stepped after every update: the initial rate times a factor of the progress.
+
+    A parameter group that is added during training, such as that of an unfrozen backbone, starts with the rate it is
+    given, which is then changed in proportion to the factor.
+
+    Args:
+        optimizer: The optimiser whose learning rate it sets.
+        name: One of ``SCHEDULES`` but ``plateau``.
+        length: Number of updates in the whole run.
+    """
+
+    def __init__(self, optimizer: Optimizer, name: str, length: int) -> None:
+        self.name, self.length = name, length
+        super().__init__(optimizer)
+
+    def factor(self, step: int) -> float:
+        """Return the factor of the learning rate after a number of updates."""
+        return schedule_factor(self.name, min(step / self.length, 1.0))
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the learning rate of each parameter group for the next update."""
+        factor, before = self.factor(self.last_epoch), self.factor(max(self.last_epoch - 1, 0))
+        rates = [base * factor for base in self.base_lrs]
+        for group in self.optimizer.param_groups[len(rates) :]:
+            if "initial_lr" not in group:
+                group["initial_lr"] = group["lr"] / before if before else group["lr"]
+            rates.append(group["lr"] * factor / before if before else group["initial_lr"] * factor)
+        return rates
+
+
 def build_schedule(name: str, optimizer: Optimizer, total_steps: float) -> LRScheduler:
     """Build a schedule that is stepped after every update.
 
@@ -92,8 +123,7 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float) -> LRSch
     """
     if not math.isfinite(total_steps):
         raise ValueError(f"schedule {name!r} needs the length of the run: set the trainer's max_epochs or max_steps")
-    length = max(int(total_steps), 1)
-    return LambdaLR(optimizer, lambda step: schedule_factor(name, min(step / length, 1.0)))
+    return Schedule(optimizer, name, max(int(total_steps), 1))
 
 
 def learning_rates(trainer: Any) -> list[float]:

@@ -1,43 +1,134 @@
-"""Trainer flags that manual optimisation cannot honour, and accumulation of gradients."""
+"""What a Trainer, its callbacks or a subclass ask for that several batches in one training step cannot give."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import callbacks as lc
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+
+BATCH_HOOKS = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+"""Hooks of callbacks and models that Lightning calls for each batch or update."""
+
+OPTIMISATION_METHODS = (
+    *BATCH_HOOKS,
+    "training_step",
+    "optimizers",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "backward",
+    "manual_backward",
+    "clip_gradients",
+    "configure_gradient_clipping",
+    "lr_schedulers",
+    "lr_scheduler_step",
+    "toggle_optimizer",
+    "on_before_batch_transfer",
+    "transfer_batch_to_device",
+    "on_after_batch_transfer",
+)
+"""Methods of a model that decide how it learns from a batch; with a ``configure_optimizers`` of its own they are
+called by Lightning's automatic optimisation alone."""
+
+SAFE = (
+    lc.BasePredictionWriter,
+    lc.Callback,
+    lc.Checkpoint,
+    lc.DeviceStatsMonitor,
+    lc.EarlyStopping,
+    lc.LambdaCallback,
+    lc.LearningRateMonitor,
+    lc.ModelCheckpoint,
+    lc.ModelSummary,
+    lc.OnExceptionCheckpoint,
+    lc.ProgressBar,
+    lc.RichModelSummary,
+    lc.RichProgressBar,
+    lc.TQDMProgressBar,
+    lc.Timer,
+)
+"""Lightning's callbacks that do not depend on the number of batches in a training step."""
 
 
-def refuse_flags(trainer: L.Trainer, chunked: bool) -> None:
-    """Raise for a Trainer flag that manual optimisation cannot honour.
+def chunk_obstacle(trainer: L.Trainer, model: Any, base: type, own_update: bool) -> str:
+    """Return why a training step must take one batch at a time, as one clause; nothing if it may take several.
 
     Args:
         trainer: Lightning's ``Trainer``.
-        chunked: Whether a training step holds several batches, so that steps are not batches. If not, the model
-            overrides ``update``.
+        model: The model.
+        base: The class whose optimisation takes several batches, ``ZooModule``.
+        own_update: Whether the model overrides ``update``, and so chooses how its optimisers are used.
     """
-    clips, accumulates = bool(trainer.gradient_clip_val), trainer.accumulate_grad_batches > 1
-    if not chunked:
-        for flag, used in {"gradient_clip_val": clips, "accumulate_grad_batches": accumulates}.items():
-            if used:
-                raise ValueError(f"{flag} does not work with a model that overrides update: leave it out")
-        return
-    check = trainer.val_check_interval
-    refused = {
-        "gradient_clip_val": (clips, "the model's clip_norm"),
-        "accumulate_grad_batches": (accumulates, "the model's accumulate"),
-        "val_check_interval": (check not in (None, 1.0) or isinstance(check, int), "check_val_every_n_epoch"),
-        "overfit_batches": (getattr(trainer, "overfit_batches", 0), "limit_train_batches"),
-        "limit_train_batches": (
-            isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches < 1.0,
-            "a whole number of batches",
-        ),
-        "every_n_train_steps": (
-            any(getattr(c, "_every_n_train_steps", 0) for c in trainer.callbacks if isinstance(c, ModelCheckpoint)),  # type: ignore[attr-defined]
-            "every_n_epochs",
-        ),
+    flag = _flag_obstacle(trainer)
+    if flag:
+        return f"{flag} counts or changes single batches"
+    methods = OPTIMISATION_METHODS if own_update else (*OPTIMISATION_METHODS, "configure_optimizers")
+    for method in methods:
+        if overrides(model, method, base):
+            return f"{type(model).__name__} overrides {method}"
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        found = _callback_obstacle(callback)
+        if found:
+            return found
+    return ""
+
+
+def overrides(instance: Any, method: str, base: type) -> bool:
+    """Return whether an object's class, or the object itself, overrides a method of a base class."""
+    return method in vars(instance) or getattr(type(instance), method, None) is not getattr(base, method, None)
+
+
+def _flag_obstacle(trainer: L.Trainer) -> str:
+    """Return the flag of a trainer that counts batches or changes gradients."""
+    check, limit = trainer.val_check_interval, trainer.limit_train_batches
+    used = {
+        "gradient_clip_val": bool(trainer.gradient_clip_val),
+        "accumulate_grad_batches": trainer.accumulate_grad_batches != 1,
+        "val_check_interval": check not in (None, 1.0) or (isinstance(check, int) and not isinstance(check, bool)),
+        "check_val_every_n_epoch=None": trainer.check_val_every_n_epoch is None,
+        "overfit_batches": bool(getattr(trainer, "overfit_batches", 0)),
+        "limit_train_batches": isinstance(limit, float) and limit < 1.0,
+        type(trainer.strategy).__name__: not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)),
     }
-    for flag, (is_set, instead) in refused.items():
-        if is_set:
-            raise ValueError(f"{flag} does not work with batches_per_step > 1: use {instead} or batches_per_step=1")
+    return next((flag for flag, is_used in used.items() if is_used), "")
+
+
+def _callback_obstacle(callback: Any) -> str:
+    """Return why a callback needs training steps of one batch; one that has ``takes_chunks = True`` does not."""
+    name = type(callback).__name__
+    if isinstance(callback, lc.ProgressBar) or getattr(callback, "takes_chunks", False):
+        return ""
+    for cls in type(callback).__mro__:
+        if cls.__module__.split(".")[0] in ("lightning", "pytorch_lightning") and cls not in SAFE:
+            return f"the callback {name} counts or changes single updates"
+    if isinstance(callback, lc.ModelCheckpoint) and (callback._every_n_train_steps or callback._train_time_interval):
+        return f"the callback {name} saves within an epoch"
+    if isinstance(callback, lc.LearningRateMonitor) and callback.logging_interval != "epoch":
+        return f"the callback {name} logs within an epoch"
+    for hook in BATCH_HOOKS:
+        definer = next((cls for cls in type(callback).__mro__ if hook in vars(cls)), object)
+        if hook in vars(callback) or definer not in SAFE:
+            return f"the callback {name} has {hook}"
+    return ""
+
+
+def refuse_flags(trainer: L.Trainer) -> None:
+    """Raise ``ValueError`` for a Trainer flag that means nothing to a model that overrides ``update``."""
+    used = {
+        "gradient_clip_val": bool(trainer.gradient_clip_val),
+        "accumulate_grad_batches": trainer.accumulate_grad_batches != 1,
+    }
+    for flag, is_used in used.items():
+        if is_used:
+            raise ValueError(f"{flag} does not work with a model that overrides update: leave it out")
 
 
 def accumulate_batches(trainer: L.Trainer, accumulate: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sized
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightning as L
@@ -13,6 +14,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from zoo.nn import l1_norm, squared_l2_norm
 from zoo.training.optim import learning_rates
@@ -40,6 +42,32 @@ class Accumulation:
         """Count a batch and return whether it is the last of an update."""
         self.seen += 1
         return self.seen % self.every == 0 or self.seen == self.batches
+
+
+@dataclass
+class Run:
+    """How a model learns in one run of a Trainer.
+
+    Args:
+        chunked: Whether a training step takes several batches.
+        own_update: Whether the model overrides ``update``.
+        plain: Whether backward and update are torch's own; see ``has_plain_step``.
+        accumulation: Counter of the batches of an epoch.
+        plateau: Schedule ``plateau``; None for another.
+        plateau_state: State of the schedule ``plateau`` of an interrupted run.
+    """
+
+    chunked: bool = False
+    own_update: bool = False
+    plain: bool = False
+    accumulation: Accumulation = field(default_factory=Accumulation)
+    plateau: ReduceLROnPlateau | None = None
+    plateau_state: dict[str, Any] | None = None
+
+    @property
+    def steps_itself(self) -> bool:
+        """Whether the model updates its weights in ``update``, under manual optimisation."""
+        return self.chunked or self.own_update
 
 
 def objective(loss: Tensor, net: nn.Module, l1: float, l2: float) -> Tensor:
@@ -82,10 +110,12 @@ def clip_gradients(model: L.LightningModule, optimizer: Any, limit: float | None
     """
     trainer = model.trainer
     whole = isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy))
-    if limit and algorithm == "norm" and whole and getattr(trainer.precision_plugin, "scaler", None) is None:
+    if not limit or not whole or getattr(trainer.precision_plugin, "scaler", None) is not None:
+        model.clip_gradients(optimizer, limit, algorithm)
+    elif algorithm == "norm":
         torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
     else:
-        model.clip_gradients(optimizer, limit, algorithm)
+        torch.nn.utils.clip_grad_value_(model.parameters(), limit)
 
 
 def count_update(trainer: L.Trainer) -> None:

@@ -1,0 +1,112 @@
+"""Checks of what a model is given, in training and by users: one place, before anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+STANDARDISED = (-10.0, 10.0)
+"""Limits of pixels in training: images may be standardised by a user's loader, but are not bytes."""
+UNIT = (0.0, 1.0)
+"""Limits of pixels in natural units."""
+TOLERANCE = 1e-3
+"""By how much interpolation and half precision may exceed limits."""
+
+
+def as_tensor(x: Any) -> Tensor:
+    """Return a tensor as it is, and a NumPy array, of any memory layout, or a list of either as a new tensor.
+
+    Raises:
+        ValueError: If it is none of them.
+    """
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, (list, tuple)) and x and all(isinstance(part, (Tensor, np.ndarray)) for part in x):
+        parts = [as_tensor(part) for part in x]
+        if any(part.shape != parts[0].shape for part in parts):
+            raise ValueError(f"shapes {sorted({tuple(part.shape) for part in parts})}: expected samples of one shape")
+        return torch.stack(parts)
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "biufc":
+        found = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
+        raise ValueError(f"input is {found}: expected a tensor or an array of numbers")
+    return torch.from_numpy(np.array(x))
+
+
+def inputs_of(batch: Any) -> Tensor:
+    """Return the inputs of a batch for prediction, which is a tensor or a tuple that starts with it.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if isinstance(batch, Tensor):
+        return batch
+    check_batch(batch, ("x",))
+    return batch[0]
+
+
+def has_image_shape(shape: Sequence[int | None]) -> bool:
+    """Return whether the shape of a sample is that of a grey or colour image (C, H, W)."""
+    return len(shape) == 3 and shape[0] in (1, 3)
+
+
+def check_batch(batch: Any, parts: Sequence[str]) -> None:
+    """Raise ``ValueError`` unless a batch is a tuple of at least the named tensors, with as many rows each."""
+    wanted = "(" + ", ".join(parts) + ("," if len(parts) == 1 else "") + ")"
+    if isinstance(batch, dict):
+        raise ValueError(f"batch is a dictionary with {', '.join(map(str, batch))}: expected a tuple {wanted}")
+    if not isinstance(batch, (tuple, list)):
+        shape = f" of shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else ""
+        raise ValueError(f"batch is a {type(batch).__name__}{shape}: expected a tuple {wanted}")
+    if len(batch) < len(parts):
+        raise ValueError(f"batch has {len(batch)} parts: expected a tuple {wanted}")
+    for number, part in enumerate(batch):
+        name = parts[number] if number < len(parts) else f"part {number + 1}"
+        if not isinstance(part, Tensor):
+            raise ValueError(f"{name} of the batch is a {type(part).__name__}: expected a tensor")
+        if number < len(parts) and (not part.ndim or len(part) != len(batch[0])):
+            raise ValueError(f"{name} of the batch has shape {tuple(part.shape)}: expected {len(batch[0])} rows")
+
+
+def check_values(x: Tensor, limits: tuple[float, float] | None = None) -> None:
+    """Raise ``ValueError`` unless a batch (N, ...) is floating-point, finite and within its limits, if it has any."""
+    if not x.is_floating_point():
+        advice = "; a datamodule's stored bytes become floats in Trainer.fit(model, datamodule)"
+        raise ValueError(
+            f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]"
+            + advice * (x.dtype == torch.uint8)
+        )
+    if not x.numel():
+        return
+    low, high = (float(bound) for bound in x.detach().aminmax())
+    if not -float("inf") < low <= high < float("inf"):  # a NaN makes both bounds NaN
+        wrong = ~x.isfinite()
+        row = int(torch.nonzero(wrong.flatten(1).any(1) if x.ndim > 1 else wrong)[0])
+        what = "NaN" if bool(x.isnan().any()) else "infinite values"
+        raise ValueError(f"input has {int(wrong.sum())} {what}, the first in sample {row}: expected finite numbers")
+    if limits and (low < limits[0] - TOLERANCE or high > limits[1] + TOLERANCE):
+        raise ValueError(f"input ranges from {low:g} to {high:g}: expected [0, 1]")
+
+
+def check_labels(y: Tensor, num_classes: int | None) -> None:
+    """Raise ``ValueError`` unless labels are class indices (N,) of dtype int64 from 0 to ``num_classes`` - 1."""
+    end = f"0 to {num_classes - 1}" if num_classes else "0"
+    if y.ndim != 1 or y.dtype != torch.int64:
+        raise ValueError(f"labels of shape {tuple(y.shape)} and {y.dtype}: expected class indices (N,), int64, {end}")
+    if not len(y):
+        return
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or (num_classes is not None and high >= num_classes):
+        raise ValueError(f"labels range from {low} to {high}: expected class indices from {end}")
+
+
+def check_ids(ids: Tensor, vocab_size: int, name: str = "token ids") -> None:
+    """Raise ``ValueError`` unless token ids are integers (N, T) from 0 to ``vocab_size`` - 1."""
+    if ids.ndim != 2 or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        raise ValueError(f"{name} of shape {tuple(ids.shape)} and {ids.dtype}: expected (N, T), int64")
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
+        low, high = int(ids.min()), int(ids.max())
+        raise ValueError(f"{name} range from {low} to {high}: expected 0 to {vocab_size - 1}")
