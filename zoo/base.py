@@ -158,7 +158,7 @@ class ZooModule(L.LightningModule):
     @property
     def example_input_array(self) -> Any:
         """One sample of zeros, from which Lightning's summary and export read the shapes."""
-        return torch.zeros(1, *self.input_shape) if self.input_shape else None
+        return torch.zeros(1, *self.input_shape, dtype=self.precision) if self.input_shape else None
 
     @example_input_array.setter
     def example_input_array(self, example: Any) -> None:

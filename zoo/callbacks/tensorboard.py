@@ -36,10 +36,11 @@ class TensorBoardCallback(Callback):
         """
 
     def writer(self, trainer: L.Trainer, model: L.LightningModule) -> Any:
-        """Return TensorBoard's writer if there is something to log, else None."""
-        logger = trainer.logger
-        is_silent = trainer.sanity_checking or not trainer.is_global_zero or not self.suits(model)
-        return logger.experiment if isinstance(logger, TensorBoardLogger) and not is_silent else None
+        """Return the writer of the trainer's first ``TensorBoardLogger`` if there is something to log, else None."""
+        if trainer.sanity_checking or not trainer.is_global_zero or not self.suits(model):
+            return None
+        found = (logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger))
+        return next((logger.experiment for logger in found), None)
 
     def on_validation_batch_end(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.nn import MirrorAverage, Standardize, conv_block, dense_stack
+from zoo.nn import MirrorAverage, Stack, Standardize, conv_block, dense_stack
 from zoo.nn import activation as build_activation
 from zoo.registry import register_model
 from zoo.tasks import Classifier
@@ -46,7 +46,7 @@ class LeNet5(Classifier):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        self.net = nn.Sequential(
+        self.net = Stack(
             Standardize(self.input_shape, mean, std),
             nn.Conv2d(1, 6, 5, padding=2),
             build_activation(activation),
@@ -115,5 +115,5 @@ class CNN(Classifier):
                 layers.append(conv_block(channels, width, activation))
                 channels = width
         layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout), nn.Linear(channels, num_classes)]
-        self.net = MirrorAverage(nn.Sequential(*layers)) if mirror else nn.Sequential(*layers)
+        self.net = MirrorAverage(*layers) if mirror else Stack(*layers)
         self.net.to(memory_format=torch.channels_last)

@@ -70,7 +70,7 @@ class VariationalAutoencoder(CodecAutoencoder):
         inputs = self.corrupted(x)
         mean, log_variance = (moment.float() for moment in self.net.moments(inputs))
         code = mean + (0.5 * log_variance).exp() * self._random_like(mean, normal=True)
-        scores = self.net.decoder(code)
+        scores = self.net.decoder(code.to(self.precision))
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
         reconstruction = self.reconstruction_loss(scores, x, inputs)
         metrics = self._metrics(scores.detach(), code.detach(), x, inputs)

@@ -7,7 +7,7 @@ from zoo.nn.corruptions import CORRUPTIONS, find_corruption
 from zoo.nn.fully_convolutional import FullyConvolutionalCodec, fully_convolutional_codec
 from zoo.nn.inputs import Standardize
 from zoo.nn.penalties import PENALTIES, l1_norm, limit_norms, squared_l2_norm
-from zoo.nn.stacks import BinaryScores, MirrorAverage, conv_block, dense_net, dense_stack, image_shape
+from zoo.nn.stacks import BinaryScores, MirrorAverage, Stack, conv_block, dense_net, dense_stack, image_shape
 from zoo.nn.tiles import apply_in_tiles
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "FullyConvolutionalCodec",
     "GaussianCodec",
     "MirrorAverage",
+    "Stack",
     "Standardize",
     "Step",
     "activation",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from zoo.errors import unknown
 from zoo.nn.activations import activation
 from zoo.nn.inputs import Standardize
-from zoo.nn.stacks import conv_block, dense_stack
+from zoo.nn.stacks import Stack, conv_block, dense_stack
 
 OUTPUTS: dict[str, Callable[[], nn.Module]] = {
     "identity": nn.Identity,
@@ -102,7 +102,7 @@ def dense_codec(
         codec: Class of the codec.
     """
     sizes = [prod(input_shape), *hidden_dims]
-    encoder = nn.Sequential(
+    encoder = Stack(
         Standardize(input_shape),
         nn.Flatten(),
         *dense_stack(sizes, activation_name, dropout, batch_norm),
@@ -110,7 +110,7 @@ def dense_codec(
         activation(latent_activation),
     )
     decoder_sizes = [latent_dim, *reversed(hidden_dims)]
-    decoder = nn.Sequential(
+    decoder = Stack(
         *dense_stack(decoder_sizes, activation_name, dropout, batch_norm),
         nn.Linear(decoder_sizes[-1], sizes[0]),
         nn.Unflatten(1, tuple(input_shape)),
@@ -177,7 +177,7 @@ def conv_codec(
     for _ in hidden_dims:
         rows, columns = -(-rows // 2), -(-columns // 2)
     features = widths[-1] * rows * columns
-    encoder = nn.Sequential(
+    encoder = Stack(
         Standardize(input_shape),
         *stages,
         nn.Flatten(),

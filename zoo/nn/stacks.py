@@ -5,12 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from zoo.nn.activations import activation
 from zoo.nn.inputs import Standardize
+
+
+class Stack(nn.Sequential):
+    """Sequence of layers that also loads weights saved with other layers without weights between them.
+
+    Weights are stored under the indices of their layers, which shift where a dropout is added or left out. The stored
+    layers that have weights are then taken in order.
+    """
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        wrapped = f"{prefix}net."  # of a stack that was inside a module with an attribute ``net``
+        for key in [key for key in state_dict if key.startswith(wrapped)]:
+            state_dict[prefix + key.removeprefix(wrapped)] = state_dict.pop(key)
+        stored = {key: key.removeprefix(prefix).split(".", 1) for key in state_dict if key.startswith(prefix)}
+        if all(len(parts) == 2 and parts[0].isdigit() for parts in stored.values()):
+            found = sorted({int(index) for index, _ in stored.values()})
+            wanted = [int(index) for index, layer in self.named_children() if layer.state_dict()]
+            if found != wanted and len(found) == len(wanted):
+                places = dict(zip(found, wanted, strict=True))
+                tensors = {key: state_dict.pop(key) for key in stored}
+                for key, (index, name) in stored.items():
+                    state_dict[f"{prefix}{places[int(index)]}.{name}"] = tensors[key]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def dense_stack(
@@ -29,9 +53,7 @@ def dense_stack(
         layers.append(nn.Linear(fan_in, fan_out, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm1d(fan_out))
-        layers.append(activation(activation_name))
-        if dropout:
-            layers.append(nn.Dropout(dropout))
+        layers += [activation(activation_name), nn.Dropout(dropout)]
     return layers
 
 
@@ -46,7 +68,7 @@ def dense_net(
     batch_norm: bool = False,
     mean: float | list[float] = 0.0,
     std: float | list[float] = 1.0,
-) -> nn.Sequential:
+) -> Stack:
     """Return a fully connected network from samples in natural units to scores (N, num_classes).
 
     For two classes the network has one output unit z, and the scores are (0, z); see ``BinaryScores``.
@@ -67,15 +89,13 @@ def dense_net(
     """
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, not {num_classes}")
-    layers: list[nn.Module] = [Standardize(input_shape, mean, std), nn.Flatten()]
-    if input_dropout:
-        layers.append(nn.Dropout(input_dropout))
+    layers: list[nn.Module] = [Standardize(input_shape, mean, std), nn.Flatten(), nn.Dropout(input_dropout)]
     sizes = [prod(input_shape), *hidden_dims]
     layers += dense_stack(sizes, activation_name, dropout, batch_norm)
     layers.append(nn.Linear(sizes[-1], 1 if num_classes == 2 else num_classes))
     if num_classes == 2:
         layers.append(BinaryScores())
-    return nn.Sequential(*layers)
+    return Stack(*layers)
 
 
 def image_shape(in_features: int, input_shape: Sequence[int] | None) -> list[int]:
@@ -100,22 +120,16 @@ def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu
     )
 
 
-class MirrorAverage(nn.Module):
+class MirrorAverage(Stack):
     """Test-time augmentation by mirroring: the mean of the scores of an image and its horizontal flip.
 
     In training the scores are those of the image alone. For images whose class a flip does not change, such as clothes.
-
-    Args:
-        net: Network from images (N, C, H, W) to scores.
+    The layers map images (N, C, H, W) to scores.
     """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to scores."""
-        return self.net(x) if self.training else (self.net(x) + self.net(x.flip(-1))) / 2
+        return super().forward(x) if self.training else (super().forward(x) + super().forward(x.flip(-1))) / 2
 
 
 class BinaryScores(nn.Module):

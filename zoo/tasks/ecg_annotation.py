@@ -88,7 +88,7 @@ class BeatAnnotator(ZooModule):
         """Network inputs of one beat."""
         rr, beside = 2 * self.hparams["rr_around"] + 2, 2 * self.hparams["neighbours"]
         shapes = ((2, WINDOW), (rr,), (RHYTHM,), (2,), (2, WINDOW), (beside, 2, WINDOW))
-        return self.network_inputs(BeatInputs(*(torch.ones(1, *shape) for shape in shapes)))
+        return self.network_inputs(BeatInputs(*(torch.ones(1, *shape, dtype=self.precision) for shape in shapes)))
 
     @example_input_array.setter
     def example_input_array(self, example: Any) -> None:

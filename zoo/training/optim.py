@@ -32,6 +32,10 @@ monitored quantity has stood still for a third of the patience."""
 
 WARM_UP = 0.2
 
+ADAPTIVE = ("adagrad", "adam", "adamw")
+HALF_EPSILON = 1e-4
+"""Term in the denominator of ``ADAPTIVE`` optimisers of float16 weights, in which torch's 1e-8 is 0."""
+
 
 def check_names(optimizer: str, schedule: str) -> None:
     """Raise ``ValueError`` for an unknown optimiser or schedule; the message gives the nearest."""
@@ -59,7 +63,10 @@ def build_optimizer(net: nn.Module, hparams: Mapping[str, Any], device: torch.de
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-    optimizer = OPTIMIZERS[hparams["optimizer"]](groups, lr=hparams["lr"], fused=True)
+    build, options = OPTIMIZERS[hparams["optimizer"]], {}
+    if hparams["optimizer"] in ADAPTIVE and any(p.dtype == torch.float16 for p in parameters):
+        options["eps"] = HALF_EPSILON
+    optimizer = build(groups, lr=hparams["lr"], fused=True, **options)
     if device.type == "cpu" and hasattr(optimizer, "_accelerator_graph_capture_health_check"):
         # A check for CUDA before every update; with a variable that Lightning sets it loads a library each time.
         optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
