@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pooch
 import requests
+
+from datamodules.archives import read_members
 
 
 def fetch(urls: Sequence[str], known_hash: str | None, path: Path) -> Path:
@@ -103,23 +102,6 @@ def read_source(source: Path, names: Sequence[str]) -> Iterator[bytes]:
             yield (source / name).read_bytes()
         return
     try:
-        if source.suffix == ".zip":
-            with zipfile.ZipFile(source) as packed:
-                inside = {Path(name).name: name for name in packed.namelist()}
-                for name in names:
-                    yield packed.read(inside[name])
-        else:
-            found = {}
-            with tarfile.open(source) as packed_tar:
-                for member in packed_tar:
-                    if member.isfile() and Path(member.name).name in names:
-                        found[Path(member.name).name] = packed_tar.extractfile(member).read()  # type: ignore[union-attr]
-            for name in names:
-                yield found.pop(name)
-    except KeyError as error:
-        raise ValueError(f"{source} cannot be unpacked: it has no file {error}; delete it and try again") from None
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(
-            f"{source} cannot be unpacked ({type(error).__name__}: {' '.join(str(error).split())}); "
-            "delete it and try again"
-        ) from None
+        yield from read_members(source, names)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete it and try again") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 
 """Millivolts per unit, by the unit's lower-case name. Signals in other units are not ECG leads."""
 SAMPLE_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
 """Bytes per sample of the WFDB signal formats."""
+TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+"""Endings of the files that are read as tables of millivolts."""
 TIME_COLUMNS = ("time", "t", "seconds", "sample", "samples", "index", "")
 """Names of the columns of a CSV file that hold time or sample numbers instead of a lead."""
 
@@ -48,20 +51,57 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
         ValueError: If a file is damaged, truncated or of an unknown format; the message names it.
         ModuleNotFoundError: If ``wfdb`` is not installed.
     """
-    path = Path(path).expanduser()
-    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+    header = find_record(path)
+    if header.suffix.lower() in TABLE_ENDINGS:
         if annotator is not None:
             raise ValueError(f"{path}: a CSV file has no annotations {annotator!r}")
-        return _read_csv(path, fs)
+        return _read_csv(header, fs)
+    record = _read_wfdb(header)
+    if fs is not None and not math.isclose(fs, record.fs):
+        raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
+    return record if annotator is None else _read_annotations(record, header, annotator)
+
+
+def find_record(path: str | Path) -> Path:
+    """Return the CSV file, or the header of the WFDB record, that a path names as in ``read_record``.
+
+    The stem of its name is the name of the recording.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.suffix.lower() in TABLE_ENDINGS:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file")
+        return path
+    if not path.name:
+        raise FileNotFoundError(f"{str(path)!r} is a folder; expected a WFDB record or a CSV file")
     header = path if path.suffix == ".hea" else path.with_name(path.name + ".hea")
     if not header.is_file() and path.is_file():  # path is another file of the record
         header = path.with_suffix(".hea")
     if not header.is_file():
         raise FileNotFoundError(f"{path}: no such record; expected {header.name} beside its signals, or a CSV file")
-    record = _read_wfdb(header)
-    if fs is not None and not math.isclose(fs, record.fs):
-        raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
-    return record if annotator is None else _read_annotations(record, header, annotator)
+    return header
+
+
+def files_of_record(header: Path, annotator: str | None = None) -> list[Path]:
+    """Return the files that ``read_record`` reads for a path found by ``find_record``, existing or not."""
+    if header.suffix != ".hea":
+        return [header]
+    files, headers = [], [header]
+    while headers:
+        header = headers.pop()
+        if header in files or not header.is_file():
+            continue
+        files.append(header)
+        lines = header.read_text(encoding="latin-1").splitlines()
+        named = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+        headers += [header.parent / f"{name}.hea" for name in named[1:]]  # segments
+        files += [header.parent / name for name in named[1:]]
+        if annotator:
+            files.append(header.with_suffix(f".{annotator}"))
+    return files
 
 
 def order_leads(record: Record, first: str = "MLII") -> Record:
@@ -197,8 +237,6 @@ def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
 
 
 def _read_csv(path: Path, fs: float | None) -> Record:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
     if fs is None:
         raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
     if not (fs > 0 and math.isfinite(fs)):

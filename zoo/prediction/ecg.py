@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from datamodules.ecg.beats import beats_of
-from datamodules.ecg.records import Record, order_leads, read_record
+from datamodules.ecg.records import Record, files_of_record, find_record, order_leads, read_record
 from zoo.errors import needs
 from zoo.figures.ecg import BEAT_NAMES, CAUTION, record_strips
-from zoo.files import write_atomically
+from zoo.files import check_outputs, write_files
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
 from zoo.prediction.jobs import run_jobs
 from zoo.tasks.ecg_annotation import Annotation
@@ -53,8 +53,9 @@ def predict(
     Raises:
         ValueError, OSError: If no recording can be annotated.
     """
+    jobs = list(zip(names_of(inputs), inputs))
     if output is not None:
-        check_folder(output)
+        plan_files(jobs, output, annotator)
 
     def one(job: tuple[str, Any]) -> dict[str, Any]:
         name, source = job
@@ -71,7 +72,6 @@ def predict(
             "name": record.name,
         }
 
-    jobs = list(zip(names_of(inputs), inputs))
     answers, failures = run_jobs(jobs, one, "annotating", len(jobs) > 1)
     display: list[Any] = []
     for answer in answers:
@@ -178,16 +178,34 @@ def as_png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def check_folder(path: str) -> None:
-    """Raise ``ValueError`` before any work is done if annotations cannot be written to a folder of this path."""
-    if not Path(path).absolute().parent.is_dir():
-        raise ValueError(f"--output {path}: there is no folder {Path(path).absolute().parent}")
-    if Path(path).is_file():
-        raise ValueError(f"--output {path}: annotations go into a folder, not into a file")
+def plan_files(jobs: Sequence[tuple[str, Any]], folder: str, annotator: str | None) -> None:
+    """Raise ``ValueError`` before any work is done if annotations cannot be written, or would replace a recording.
+
+    Args:
+        jobs: Name and source of each recording.
+        folder: Where the annotations go.
+        annotator: Ending of the annotation files that are read.
+    """
+    targets, read = [], []
+    for name, source in jobs:
+        if isinstance(source, str):
+            try:
+                found = find_record(source)
+                read += files_of_record(found, annotator)
+            except OSError:
+                continue  # it has no answer, and the error is its own
+        stem = found.stem if isinstance(source, str) else name
+        targets += [(name, path) for path in annotation_files(Path(folder), stem)]
+    check_outputs(folder, targets, read, folder=True)
+
+
+def annotation_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of a recording's annotations in a folder: WFDB annotations, CSV and strips."""
+    return [folder / f"{name}.{ending}" for ending in (ANNOTATOR, "csv", "png")]
 
 
 def write_annotation(folder: Path, name: str, record: Any, found: Annotation) -> list[Path]:
-    """Write the annotated beats of a recording, each file atomically.
+    """Write the annotated beats of a recording: all files or none.
 
     Args:
         folder: Where to.
@@ -198,11 +216,11 @@ def write_annotation(folder: Path, name: str, record: Any, found: Annotation) ->
     Returns:
         The files: WFDB annotations ``.zoo``, ``.csv`` and record_strips ``.png``.
     """
-    contents = {
-        ANNOTATOR: as_annotation_file(found, record.fs),
-        "csv": as_csv(found, record.fs),
-        "png": as_png(record_strips(record.signal, record.fs, found, name, record.leads)),
-    }
-    for ending, content in contents.items():
-        write_atomically(folder / f"{name}.{ending}", content)
-    return [folder / f"{name}.{ending}" for ending in contents]
+    contents = [
+        as_annotation_file(found, record.fs),
+        as_csv(found, record.fs),
+        as_png(record_strips(record.signal, record.fs, found, name, record.leads)),
+    ]
+    files = annotation_files(folder, name)
+    write_files(dict(zip(files, contents)))
+    return files

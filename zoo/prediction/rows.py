@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from zoo.files import expand, refuse_overwriting, write_atomically
+from zoo.files import check_outputs, expand, write_atomically
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
 from zoo.prediction.jobs import run_jobs
 
@@ -80,11 +80,9 @@ def check_output(path: str, formats: Mapping[str, str], inputs: Collection[str] 
         formats: Endings of the files that a model's answers have of their own, as in ``write_answers``.
         inputs: Files that are read, none of which may be written over.
     """
-    refuse_overwriting(path, [Path(path)], inputs)
     if Path(path).suffix not in (*OUTPUTS, *formats):
         raise ValueError(f"--output {path}: answers are written as {' or '.join((*OUTPUTS, *formats))}")
-    if not Path(path).absolute().parent.is_dir():
-        raise ValueError(f"--output {path}: there is no folder {Path(path).absolute().parent}")
+    check_outputs(path, [("answers", Path(path))], inputs)
 
 
 def plain(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
