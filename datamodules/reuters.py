@@ -18,6 +18,7 @@ from datamodules.base import TensorDataModule
 from datamodules.download import find_source, read_source
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups
+from datamodules.text.files import decode_utf8
 
 MIRRORS = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
@@ -162,8 +163,7 @@ class ReutersDataModule(TensorDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read a text file, or the string itself as a text, as (1, num_words) in natural units."""
-        path = Path(source)
-        text = path.read_text(encoding="utf-8", errors="replace") if os.path.isfile(source) else source
+        text = decode_utf8(Path(source).read_bytes(), source) if os.path.isfile(source) else source
         counts = self._vectorizer(self.words).transform([text]).toarray()
         if not counts.any():
             raise ValueError(f"{source!r}: none of the {self.num_words} words that the model knows is in this text")

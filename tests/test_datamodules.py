@@ -363,7 +363,7 @@ def test_a_csv_file_of_biopsies_is_read(make, tmp_path):
     row = ",".join(map(str, range(30)))
     path.write_text(",".join(["measure"] * 30) + f"\n{row}\n{row}\n")
     assert torch.equal(data.read(str(path)), torch.arange(30.0).expand(2, 30))
-    for content, words in ((f"{row}\n1,2\n", "line 2: 2 numbers"), ("", "no row"), (f"{row}\n{row}x\n", "line 2")):
+    for content, words in ((f"{row}\n1,2\n", "row 2: 2 numbers"), ("", "no row"), (f"{row}\n{row}x\n", "row 2")):
         path.write_text(content)
         with pytest.raises(ValueError, match=words):
             data.read(str(path))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from datamodules.ecg.signal_tables import is_number, read_signals
 from datamodules.errors import needs
 
 MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
@@ -18,8 +19,6 @@ SAMPLE_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "
 """Bytes per sample of the WFDB signal formats."""
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 """Endings of the files that are read as tables of millivolts."""
-TIME_COLUMNS = ("time", "t", "seconds", "sample", "samples", "index", "")
-"""Names of the columns of a CSV file that hold time or sample numbers instead of a lead."""
 
 
 class Record(NamedTuple):
@@ -55,7 +54,12 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
     if header.suffix.lower() in TABLE_ENDINGS:
         if annotator is not None:
             raise ValueError(f"{path}: a CSV file has no annotations {annotator!r}")
-        return _read_csv(header, fs)
+        if fs is None:
+            raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
+        if not (fs > 0 and math.isfinite(fs)):
+            raise ValueError(f"{path}: fs must be above 0, not {fs:g}")
+        signal, leads = read_signals(header)
+        return Record(header.stem, signal, float(fs), leads)
     record = _read_wfdb(header)
     if fs is not None and not math.isclose(fs, record.fs):
         raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
@@ -188,7 +192,7 @@ def _check_record_line(header: Path) -> None:
     cells = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
     for cell, what in zip(cells[1:4], ("number of signals", "rate", "number of samples")):
         number = cell.split("/")[0].split("(")[0]  # a rate may be followed by a counter frequency
-        if not _is_number(number) or float(number) < 0:
+        if not is_number(number) or float(number) < 0:
             raise ValueError(f"{header}: damaged header ({cell!r} is no {what})")
 
 
@@ -234,51 +238,3 @@ def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
     if len(sample) and (sample.max() >= len(record.signal) or (np.diff(sample) < 0).any()):
         raise ValueError(f"{path}: annotations out of order or beyond the {len(record.signal)} samples of the record")
     return record._replace(sample=sample, symbol=symbol)
-
-
-def _read_csv(path: Path, fs: float | None) -> Record:
-    if fs is None:
-        raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
-    if not (fs > 0 and math.isfinite(fs)):
-        raise ValueError(f"{path}: fs must be above 0, not {fs:g}")
-    pandas = needs("pandas", "ecg")
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            line = file.readline()
-        separator = max(",;\t", key=line.count)
-        cells = [cell.strip().strip("'\"") for cell in line.strip().split(separator)]
-        named = any(not _is_number(cell) for cell in cells)
-        # Given the header, pandas would take the first column of wider rows for an index.
-        table = pandas.read_csv(
-            path, sep=separator, header=None, skiprows=int(named), encoding="utf-8-sig", low_memory=False
-        )
-        values = table.to_numpy(np.float32)
-    except pandas.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty: expected numbers in columns, a lead each") from None
-    except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas raises subclasses of ValueError
-        raise ValueError(f"{path}: expected numbers in columns, a lead each ({_first_line(error)})") from error
-    if not values.size:
-        raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
-    while len(cells) > values.shape[1] and not cells[-1]:
-        cells.pop()
-    while (len(cells) < values.shape[1] or not cells[-1]) and np.isnan(values[:, -1]).all():  # a delimiter at line ends
-        values = values[:, :-1]
-        cells = cells[: values.shape[1]]
-        if not values.size:
-            raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
-    if named and len(cells) != values.shape[1]:
-        raise ValueError(f"{path}: rows of {values.shape[1]} columns, expected {len(cells)} as in the header")
-    if not named:
-        cells = [f"lead {k + 1}" for k in range(values.shape[1])]
-    leads = [k for k, cell in enumerate(cells) if cell.lower() not in TIME_COLUMNS]
-    if not leads:
-        raise ValueError(f"{path}: no column of a lead beside {', '.join(cells)}")
-    return Record(path.stem, values[:, leads], float(fs), [cells[k] for k in leads])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell or "nan")
-    except ValueError:
-        return False
-    return True

@@ -24,6 +24,7 @@ IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF",
 """Formats of image files that are read. Pillow would give a PostScript file, whatever its name, to an interpreter."""
 LARGEST_PIXELS = 100_000_000
 """Largest number of pixels of an image, whose restoration takes gigabytes. Set by hand."""
+TOO_LARGE = f"has more than {LARGEST_PIXELS:,} pixels, the most that are read; reduce it first"
 WORKING_SIZE = 512
 """Longest side in pixels to which an image is reduced before its foreground is extracted. Set by hand."""
 BORDER_FRACTION = 1 / 20
@@ -48,6 +49,10 @@ DUST_FRACTION = 0.01
 _OPENING = threading.Lock()  # filters of warnings belong to the process, not to a thread
 
 
+class PictureError(ValueError):
+    """Why a picture is not read, in words that follow the name of its file."""
+
+
 @contextmanager
 def reading_errors(name: str) -> Iterator[None]:
     """Convert any exception raised while reading an image file to a one-line error that names the file.
@@ -62,10 +67,8 @@ def reading_errors(name: str) -> Iterator[None]:
         raise FileNotFoundError(f"{name}: no such file; expected a picture") from None
     except IsADirectoryError:
         raise ValueError(f"{name} is a folder; expected a picture") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ValueError(
-            f"{name} has more than {LARGEST_PIXELS:,} pixels, the most that are read; reduce it first"
-        ) from None
+    except PictureError as error:
+        raise ValueError(f"{name} {error}") from None
     except Exception as error:  # Pillow raises exceptions of many types for damaged files
         raise ValueError(f"{name} is not a picture that can be read ({type(error).__name__})") from error
 
@@ -75,7 +78,7 @@ def open_image(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
     """Open an image file of one of ``IMAGE_FORMATS`` and of at most ``LARGEST_PIXELS``; its pixels are not decoded yet.
 
     Raises:
-        PIL.Image.DecompressionBombError: If it has more pixels; ``reading_errors`` makes one line of it.
+        PictureError: If it has more pixels; ``reading_errors`` adds the name of the file.
     """
     if isinstance(source, (str, Path)) and os.path.exists(source) and not os.path.isfile(source):
         raise IsADirectoryError if os.path.isdir(source) else OSError("not a regular file")
@@ -83,11 +86,14 @@ def open_image(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
     formats = [name for name in IMAGE_FORMATS if name in Image.OPEN]
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's limit is another
-        opened = Image.open(source, formats=formats)
+        try:
+            opened = Image.open(source, formats=formats)
+        except Image.DecompressionBombError:
+            raise PictureError(TOO_LARGE) from None
     with opened:
         tags = getattr(opened, "tag_v2", {})  # a tile of a TIFF file is decoded whole
         if max(opened.width * opened.height, tags.get(TILEWIDTH, 0) * tags.get(TILELENGTH, 0)) > LARGEST_PIXELS:
-            raise Image.DecompressionBombError
+            raise PictureError(TOO_LARGE)
         yield opened
 
 
@@ -128,8 +134,14 @@ def grey_levels(image: Image.Image) -> tuple[np.ndarray, float]:
     """Return the grey levels (H, W) of an image of more than 8 bits, and the level of white.
 
     White is the smallest of 2^16 - 1, 2^24 - 1 and 2^31 - 1 that no level exceeds; for floats also 1 and 255.
+
+    Raises:
+        PictureError: If a level is not finite.
     """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    values = np.asarray(image, dtype=np.float32)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise PictureError(f"has a pixel of {values[row, column]} in row {row + 1}, column {column + 1}")
     lightest = float(values.max(initial=0))
     # Only mode I;16 implies a bit depth; the wider modes hold levels of any depth.
     whites = [65535.0, 2.0**24 - 1, 2.0**31 - 1]

@@ -18,7 +18,7 @@ from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_ph
 from datamodules.images.reading import IMAGE_ENDINGS
 from zoo.files import check_outputs, expand, write_atomically
 from zoo.nn import luma
-from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
+from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, check_finite, names_of
 from zoo.prediction.jobs import run_jobs
 
 
@@ -63,8 +63,8 @@ def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) ->
 
     def one(pair: tuple[str, Any, Any]) -> dict[str, Any]:
         name, source, mask = pair
-        photograph = _as_photograph(source)
-        hole = None if mask is None else _hole(_as_photograph(mask), "mask", photograph.pixels, name)
+        photograph = _as_photograph(source, name)
+        hole = None if mask is None else _hole(_as_photograph(mask, "mask"), "mask", photograph.pixels, name)
         image = restore_image(model, photograph.pixels, hole).cpu()
         if output is not None:
             write_atomically(Path(output), _content(photograph, image, Path(output)))
@@ -74,7 +74,7 @@ def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) ->
     return Predictions(answers, failures, len(pairs))
 
 
-def _as_photograph(source: Any) -> Photograph:
+def _as_photograph(source: Any, name: str) -> Photograph:
     """Return a file, its bytes, or an array (C, H, W) or (H, W) as a photograph."""
     if isinstance(source, str):
         return read_photograph(source)
@@ -84,7 +84,8 @@ def _as_photograph(source: Any) -> Photograph:
     pixels = as_float_tensor(source)
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-        raise ValueError(f"image of shape {tuple(pixels.shape)}: expected (H, W), (1, H, W) or (3, H, W)")
+        raise ValueError(f"{name}: image of shape {tuple(pixels.shape)}, expected (H, W), (1, H, W) or (3, H, W)")
+    check_finite(pixels[None], name)
     return Photograph(pixels)
 
 
