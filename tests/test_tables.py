@@ -1,5 +1,6 @@
 """Tables and arrays of rows: whatever cannot be read or is no finite number is one line with its place."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -142,10 +143,15 @@ FAMILIES = {
 }
 
 
+@functools.cache
+def shipped(recipe):
+    return zoo.create_model(recipe, pretrained=True)
+
+
 @pytest.mark.parametrize("recipe", FAMILIES)
 @pytest.mark.parametrize("kind", ["array", "float64", "tensor", "masked"])
 def test_no_family_answers_a_value_that_is_not_finite(recipe, kind, monkeypatch):
-    model = zoo.create_model(recipe, pretrained=True)
+    model = shipped(recipe)
     monkeypatch.setattr(model.net, "forward", lambda *_: pytest.fail("the model was asked"))
     for odd in ODD_VALUES:
         x = np.full(FAMILIES[recipe], 0.5, np.float64 if kind == "float64" else np.float32)

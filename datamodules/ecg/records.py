@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from datamodules.ecg.annotation_files import read_annotations
 from datamodules.ecg.signal_tables import is_number, read_signals
 from datamodules.errors import needs
 
@@ -34,9 +36,13 @@ class Record(NamedTuple):
     """Positions (annotations,) in samples, int64, in ascending order."""
     symbol: list[str] | None = None
     """WFDB codes of all annotations, beats and others."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the files, a line each."""
 
 
-def read_record(path: str | Path, annotator: str | None = None, fs: float | None = None) -> Record:
+def read_record(
+    path: str | Path, annotator: str | None = None, fs: float | None = None, strict: bool = False
+) -> Record:
     """Read a recording of any sampling rate, gain and number of leads.
 
     Args:
@@ -44,6 +50,7 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
             per lead and an optional header line.
         annotator: Ending of the annotation file to read, such as ``atr``; None for no annotations.
         fs: Sampling rate of a CSV file in Hz; a WFDB record states its own.
+        strict: Whether signals that do not have the checksum of their header are an error instead of a warning.
 
     Raises:
         FileNotFoundError: If the record or its annotation file is missing.
@@ -61,6 +68,8 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
         signal, leads = read_signals(header)
         return Record(header.stem, signal, float(fs), leads)
     record = _read_wfdb(header)
+    if strict and record.warnings:
+        raise ValueError(record.warnings[0])
     if fs is not None and not math.isclose(fs, record.fs):
         raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
     return record if annotator is None else _read_annotations(record, header, annotator)
@@ -171,6 +180,7 @@ def _read_wfdb(header: Path) -> Record:
     try:
         read = package.rdrecord(name, return_res=32)
         signal, names, units = read.p_signal, list(read.sig_name or names), list(read.units or units)
+        warnings = tuple(check_sums(header))
     except Exception as error:
         raise ValueError(f"{header.with_suffix('')}: signals cannot be read ({_first_line(error)})") from error
     if signal is None or not signal.size:
@@ -180,7 +190,28 @@ def _read_wfdb(header: Path) -> Record:
     if not leads:
         raise ValueError(f"{header}: no signal is in volts, but in {', '.join(map(str, units))}")
     millivolts = signal[:, leads].astype(np.float32) * np.array([scales[k] for k in leads], np.float32)
-    return Record(header.stem, millivolts, fs, [names[k] or f"lead {k + 1}" for k in leads])
+    leads_of = [names[k] or f"lead {k + 1}" for k in leads]
+    return Record(header.stem, millivolts, fs, leads_of, warnings=warnings)
+
+
+def check_sums(header: Path) -> Iterator[str]:
+    """Yield a line for each file of signals whose samples do not have the checksums of a header, if it states any."""
+    package, name = needs("wfdb", "ecg"), str(header.with_suffix(""))
+    head = package.rdheader(name)
+    for segment in getattr(head, "seg_name", None) or []:
+        if segment != "~":
+            yield from check_sums(header.with_name(f"{segment}.hea"))
+    stated = getattr(head, "checksum", None) or []
+    if not any(value is not None for value in stated) or not head.sig_len:
+        return
+    # The samples as they are in the file: of every rate, and without the shift of a skew.
+    read = package.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True, return_res=32)
+    wrong: dict[str, list[str]] = {}
+    for k, (value, found) in enumerate(zip(stated, read.calc_checksum(expanded=True))):
+        if value is not None and (value - found) % 65536:
+            wrong.setdefault(str(head.file_name[k]), []).append(str((head.sig_name or [])[k] or f"signal {k + 1}"))
+    for file, signals in wrong.items():
+        yield f"{header.with_name(file)}: {', '.join(signals)} differ from the checksums in {header.name}; damaged?"
 
 
 def _check_record_line(header: Path) -> None:
@@ -228,13 +259,10 @@ def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
         found = sorted(p.suffix[1:] for p in header.parent.glob(f"{header.stem}.*") if p.suffix not in kinds)
         hint = f"annotators of this record: {', '.join(found)}" if found else "the record has no annotations"
         raise FileNotFoundError(f"{path} is missing: {hint}")
-    if path.read_bytes()[-2:] != b"\0\0":
-        raise ValueError(f"{path}: damaged annotations (their end is missing); is it truncated?")
     try:
-        found = needs("wfdb", "ecg").rdann(str(header.with_suffix("")), annotator)
-        sample, symbol = np.asarray(found.sample, np.int64), list(found.symbol)
-    except Exception as error:
-        raise ValueError(f"{path}: damaged annotations ({_first_line(error)})") from error
-    if len(sample) and (sample.max() >= len(record.signal) or (np.diff(sample) < 0).any()):
+        sample, symbol = read_annotations(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged annotations ({error}); is it truncated?") from error
+    if len(sample) and (sample[0] < 0 or sample[-1] >= len(record.signal) or (np.diff(sample) < 0).any()):
         raise ValueError(f"{path}: annotations out of order or beyond the {len(record.signal)} samples of the record")
     return record._replace(sample=sample, symbol=symbol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,8 @@ def predict(
         fs: Samples a second of CSV files and arrays.
 
     Returns:
-        Answers with the ``annotation`` of each recording, its ``summary`` as rows, and the ``files`` written.
+        Answers with the ``annotation`` of each recording, its ``summary`` as rows, the ``warnings`` about its
+        files, and the ``files`` written.
 
     Raises:
         ValueError, OSError: If no recording can be annotated.
@@ -60,6 +62,8 @@ def predict(
     def one(job: tuple[str, Any]) -> dict[str, Any]:
         name, source = job
         record = order_leads(read_input(source, name, annotator, fs))
+        for warning in record.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         peaks = beats_of(record)[0] if annotator else None
         found = model.annotate(record.signal, record.fs, peaks, record.leads)
         rows = beat_summary(found, record.fs, len(record.signal))
@@ -70,12 +74,14 @@ def predict(
             "summary": rows,
             "files": list(map(str, files)),
             "name": record.name,
+            "warnings": list(record.warnings),
         }
 
     answers, failures = run_jobs(jobs, one, "annotating", len(jobs) > 1)
     display: list[Any] = []
     for answer in answers:
         display.append(summary_table(str(answer.pop("name")), answer["summary"]))
+        display += [f"warning: {warning}" for warning in answer["warnings"]]
         if answer["files"]:
             display.append(", ".join(answer["files"]))
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
