@@ -95,17 +95,18 @@ class ZipReader:
             return self._archive.read(info)
 
 
-def read_members(path: Path, names: Sequence[str]) -> Iterator[bytes]:
+def read_members(path: Path, names: Sequence[str], zipped: bool) -> Iterator[bytes]:
     """Yield the contents of files of a zip archive or of a tar archive, gzipped or not.
 
     Args:
-        path: Path of the archive; a zip archive ends in ``.zip``.
+        path: Path of the archive.
         names: Names of the files, in any folder of the archive, in the order of the contents.
+        zipped: Whether it is a zip archive.
 
     Raises:
         ValueError: If the archive is damaged, too large or lacks a file.
     """
-    if path.suffix == ".zip":
+    if zipped:
         with ZipReader(path) as archive:
             inside = {PurePosixPath(info.filename).name: info for info in archive.members}
             with unpacking_errors(str(path)):

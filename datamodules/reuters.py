@@ -91,17 +91,20 @@ class ReutersDataModule(TensorDataModule):
 
     def _source(self) -> Path:
         folder = self.root / "reuters21578"
-        return find_source(folder, SGML_FILES, folder.with_suffix(".tar.gz"), MIRRORS, None)
+        return find_source(folder, SGML_FILES, folder.with_suffix(".tar.gz"), MIRRORS, None, self._check)
+
+    def _check(self, contents: list[bytes]) -> None:
+        if hashlib.sha256(b"".join(contents)).hexdigest() != self.sha256_parts:
+            raise ValueError("wrong checksum, not the published Reuters-21578")
 
     def _documents(self) -> list[Document]:
-        digest, source = hashlib.sha256(), self._source()
-        documents: list[Document] = []
-        for content in read_source(source, SGML_FILES):
-            digest.update(content)
-            documents += parse_sgml(content.decode("latin-1"))
-        if digest.hexdigest() != self.sha256_parts:
-            raise ValueError(f"{source}: wrong checksum, not the published Reuters-21578; delete it and try again")
-        return documents
+        source = self._source()
+        contents = list(read_source(source, SGML_FILES))
+        try:
+            self._check(contents)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}; delete it and try again") from None
+        return [document for content in contents for document in parse_sgml(content.decode("latin-1"))]
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> Any:
         from sklearn.feature_extraction.text import CountVectorizer

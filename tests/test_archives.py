@@ -55,7 +55,7 @@ def small_bounds(monkeypatch):
 @pytest.mark.parametrize("ending", FORMATS)
 def test_files_are_found_in_any_folder_and_order(ending, tmp_path):
     path = write_archive(tmp_path / f"x.{ending}")
-    assert list(read_members(path, ["b.txt", "a.txt"])) == [TEXTS["b.txt"], TEXTS["a.txt"]]
+    assert list(read_members(path, ["b.txt", "a.txt"], ending == "zip")) == [TEXTS["b.txt"], TEXTS["a.txt"]]
     assert "it has no file 'c.txt'" in refusal(path, ["a.txt", "c.txt"])
 
 
@@ -64,7 +64,7 @@ def test_files_are_found_in_any_folder_and_order(ending, tmp_path):
 def test_an_archive_that_unpacks_to_too_much_takes_no_memory(ending, size, tmp_path):
     path = write_archive(tmp_path / f"x.{ending}", {"a.txt": bytes(size * MEBIBYTE), "b.txt": b""})
     if size == 2 and ending == "tar":
-        assert len(next(read_members(path, ["a.txt"]))) == 2 * MEBIBYTE  # not packed at all
+        assert len(next(read_members(path, ["a.txt"], ending == "zip"))) == 2 * MEBIBYTE  # not packed at all
         return
     tracemalloc.start()
     line = refusal(path)
@@ -145,7 +145,7 @@ def test_damaged_bytes_are_one_line_or_do_no_harm(ending, tmp_path):
             del content[draw.randrange(1, len(content)) :]
         path.write_bytes(content)
         try:
-            found = read_gzip(path, 1000) if ending == "gz" else list(read_members(path, list(TEXTS)))
+            found = read_gzip(path, 1000) if ending == "gz" else list(read_members(path, list(TEXTS), ending == "zip"))
         except ValueError as error:
             lines.append(str(error))
             continue

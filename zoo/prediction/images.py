@@ -18,7 +18,7 @@ from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_ph
 from datamodules.images.reading import IMAGE_ENDINGS
 from zoo.files import check_outputs, expand, write_atomically
 from zoo.nn import luma
-from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, check_finite, names_of
+from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
 from zoo.prediction.jobs import run_jobs
 
 
@@ -85,7 +85,7 @@ def _as_photograph(source: Any, name: str) -> Photograph:
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         raise ValueError(f"{name}: image of shape {tuple(pixels.shape)}, expected (H, W), (1, H, W) or (3, H, W)")
-    check_finite(pixels[None], name)
+    refuse_nonfinite(pixels[None], name)
     return Photograph(pixels)
 
 

@@ -87,7 +87,7 @@ def as_float_tensor(source: np.ndarray | Tensor) -> Tensor:
     raise ValueError(f"input of dtype {source.dtype}: expected natural units as floats, such as pixels in [0, 1]")
 
 
-def check_finite(x: Any, name: str) -> None:
+def refuse_nonfinite(x: Any, name: str) -> None:
     """Raise ``ValueError`` for a batch (N, ...) without rows, or with a value that is not finite, by its place.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from zoo.files import check_outputs, expand, write_atomically
-from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, check_finite, names_of
+from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
 from zoo.prediction.jobs import run_jobs
 
 OUTPUTS = (".csv", ".json")
@@ -38,7 +38,7 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     def one(job: tuple[str, Any]) -> list[dict[str, Any]]:
         name, source = job
         x = read_input(source, model, data)
-        check_finite(x, name)
+        refuse_nonfinite(x, name)
         answers = model.predict_rows(x)
         names = [name] if len(answers) == 1 else [f"{name}:{number}" for number in range(1, len(answers) + 1)]
         return [{"input": name, **row} for name, row in zip(names, answers)]
