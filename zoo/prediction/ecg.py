@@ -14,7 +14,7 @@ import numpy as np
 
 from datamodules.ecg.beats import beats_of
 from datamodules.ecg.records import Record, files_of_record, find_record, order_leads, read_record
-from zoo.errors import needs
+from zoo.errors import needs, printable
 from zoo.figures.ecg import BEAT_NAMES, CAUTION, record_strips
 from zoo.files import check_outputs, write_files
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
@@ -55,6 +55,8 @@ def predict(
     Raises:
         ValueError, OSError: If no recording can be annotated.
     """
+    if annotator is not None and Path(f"record.{annotator}").suffix != f".{annotator}":
+        raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
     jobs = list(zip(names_of(inputs), inputs))
     if output is not None:
         plan_files(jobs, output, annotator)
@@ -63,7 +65,7 @@ def predict(
         name, source = job
         record = order_leads(read_input(source, name, annotator, fs))
         for warning in record.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(printable(f"warning: {warning}"), file=sys.stderr)
         peaks = beats_of(record)[0] if annotator else None
         found = model.annotate(record.signal, record.fs, peaks, record.leads)
         rows = beat_summary(found, record.fs, len(record.signal))
@@ -81,9 +83,9 @@ def predict(
     display: list[Any] = []
     for answer in answers:
         display.append(summary_table(str(answer.pop("name")), answer["summary"]))
-        display += [f"warning: {warning}" for warning in answer["warnings"]]
+        display += [printable(f"warning: {warning}") for warning in answer["warnings"]]
         if answer["files"]:
-            display.append(", ".join(answer["files"]))
+            display.append(printable(", ".join(answer["files"])))
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
 
 
@@ -104,6 +106,8 @@ def read_input(source: Any, name: str, annotator: str | None, fs: float | None) 
         raise ValueError(f"{name}: an array does not say its rate; give fs, the samples a second")
     signal = as_float_tensor(source).numpy()
     signal = signal[:, None] if signal.ndim == 1 else signal
+    if signal.ndim != 2:
+        raise ValueError(f"{name}: array of shape {signal.shape}, expected millivolts (samples, leads)")
     return Record(name, signal, fs, [f"lead {k + 1}" for k in range(signal.shape[-1])])
 
 
@@ -149,8 +153,9 @@ def beat_summary(found: Annotation, fs: float, samples: int) -> list[dict[str, s
 def summary_table(title: str, rows: Sequence[dict[str, str]]) -> Any:
     """Return the rows of ``beat_summary`` as a table of ``rich``."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "class" else "right")
     for row in rows:
@@ -175,6 +180,11 @@ def as_annotation_file(found: Annotation, fs: float) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         needs("wfdb", "ecg").wrann("beats", ANNOTATOR, found.sample, found.symbol, fs=fs, write_dir=folder)
         return (Path(folder) / f"beats.{ANNOTATOR}").read_bytes()
+
+
+def _label(name: str) -> str:
+    """Return a name for a figure, in which dollar signs would enclose a formula."""
+    return printable(name).replace("$", r"\$")
 
 
 def as_png(figure: Any) -> bytes:
@@ -225,7 +235,7 @@ def write_annotation(folder: Path, name: str, record: Any, found: Annotation) ->
     contents = [
         as_annotation_file(found, record.fs),
         as_csv(found, record.fs),
-        as_png(record_strips(record.signal, record.fs, found, name, record.leads)),
+        as_png(record_strips(record.signal, record.fs, found, _label(name), list(map(_label, record.leads)))),
     ]
     files = annotation_files(folder, name)
     write_files(dict(zip(files, contents)))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_photograph
 from datamodules.images.reading import IMAGE_ENDINGS
+from zoo.errors import printable
 from zoo.files import check_outputs, expand, write_atomically
 from zoo.nn import luma
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
@@ -45,7 +46,7 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     done, failures = restore_images(model, jobs, read_photograph)
     what = str(jobs[0].target) if len(jobs) == 1 else f"{len(done)} picture{'s' * (len(done) != 1)} in {output}"
     answers = [{"input": job.source, "output": str(job.target)} for job in done]
-    return Predictions(answers, failures, len(jobs), [f"{what}, {time.perf_counter() - start:.1f} s"])
+    return Predictions(answers, failures, len(jobs), [printable(f"{what}, {time.perf_counter() - start:.1f} s")])
 
 
 def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) -> Predictions:
