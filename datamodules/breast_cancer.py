@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor
 from datamodules.base import TensorDataModule
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, with_test_split
+from datamodules.tables import numbers_of, read_rows
 
 
 @register_datamodule("breast_cancer")
@@ -55,17 +55,4 @@ class BreastCancerDataModule(TensorDataModule):
         path = Path(source)
         if not path.is_file():
             raise FileNotFoundError(f"{source}: no such file; expected a CSV file with 30 numbers a row")
-        rows = []
-        with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            for number, row in enumerate(csv.reader(file), 1):
-                try:
-                    rows.append([float(cell) for cell in row])
-                except ValueError:
-                    if number == 1:
-                        continue
-                    raise ValueError(f"{source}, line {number}: {row!r} is not 30 numbers") from None
-                if len(row) != 30:
-                    raise ValueError(f"{source}, line {number}: {len(row)} numbers, expected 30")
-        if not rows:
-            raise ValueError(f"{source}: no row of 30 numbers in it")
-        return torch.tensor(rows)
+        return torch.from_numpy(numbers_of(read_rows(path, ","), 30, path))

@@ -82,21 +82,16 @@ class FraEngDataModule(TensorDataModule):
 
     def _source(self) -> Path:
         folder = self.root / "fra-eng"
-        return find_source(folder, ["fra.txt"], folder.with_suffix(".zip"), [self.url], None)
+        return find_source(folder, ["fra.txt"], folder.with_suffix(".zip"), [self.url], None, self._check)
+
+    def _check(self, contents: list[bytes]) -> None:
+        parse_pairs(contents[0], "fra.txt")
 
     def read_all(self) -> list[Pair]:
         """Read the unique pairs (English, French) in the order of the file."""
         path = self._source()
         (content,) = read_source(path, ["fra.txt"])
-        pairs: dict[Pair, None] = {}
-        for number, line in enumerate(decode_utf8(content, str(path)).splitlines(), 1):
-            columns = line.split("\t")
-            if len(columns) < 2:
-                raise ValueError(f"{path}, line {number}: no tab, expected English, tab, French")
-            pairs[columns[0].strip(), columns[1].strip()] = None
-        if not pairs:
-            raise ValueError(f"{path} is empty: expected a pair a line, English, tab, French")
-        return list(pairs)
+        return parse_pairs(content, str(path))
 
     def text_splits(self) -> dict[str, tuple[list[Pair], np.ndarray]]:
         """Return the pairs and their groups for ``train``, ``val`` and ``test``, read once."""
@@ -198,6 +193,23 @@ class FraEngDataModule(TensorDataModule):
     def read(self, source: str) -> list[str]:  # type: ignore[override]
         """Read a text file with one sentence per line, or return the string itself as a sentence."""
         return read_lines(source)
+
+
+def parse_pairs(content: bytes, name: str) -> list[Pair]:
+    """Return the unique pairs of a file of a pair a line, in its order.
+
+    Raises:
+        ValueError: If the file has no pairs or a line without a tab; the message begins with ``name``.
+    """
+    pairs: dict[Pair, None] = {}
+    for number, line in enumerate(decode_utf8(content, name).splitlines(), 1):
+        columns = line.split("\t")
+        if len(columns) < 2:
+            raise ValueError(f"{name}, line {number}: no tab, expected English, tab, French")
+        pairs[columns[0].strip(), columns[1].strip()] = None
+    if not pairs:
+        raise ValueError(f"{name} is empty: expected a pair a line, English, tab, French")
+    return list(pairs)
 
 
 def normalize_sentence(sentence: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import shutil
 import tempfile
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from datamodules.archives import ZipReader
 from datamodules.errors import unknown
 from datamodules.images.base import ImageDataModule, spec_of_images
 from datamodules.images.reading import IMAGE_ENDINGS, read_image, resize_center_crop
@@ -62,11 +62,8 @@ def list_images(root: Path) -> list[ImageFile]:
         stats = [(path.relative_to(root).as_posix(), path.stat()) for path in root.rglob("*") if path.is_file()]
         found = [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     else:
-        try:
-            with zipfile.ZipFile(root) as archive:
-                found = [ImageFile(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
-        except (zipfile.BadZipFile, OSError) as error:
-            raise ValueError(f"{root} is neither a folder nor a zip file that can be read ({error})") from error
+        with ZipReader(root) as archive:
+            found = [ImageFile(info.filename, info.file_size, info.CRC) for info in archive.members]
     files = [
         file
         for file in sorted(found)
@@ -242,26 +239,18 @@ class ImageFolderDataModule(ImageDataModule):
         return torch.from_numpy(np.load(path, mmap_mode="c"))
 
     def _decode_into(self, x: np.ndarray, files: list[ImageFile]) -> None:
-        archive = None if self.root.is_dir() else zipfile.ZipFile(self.root)
+        with contextlib.ExitStack() as stack:
+            archive = None if self.root.is_dir() else stack.enter_context(ZipReader(self.root))
 
-        def decode(row: int) -> None:
-            name = files[row].name
-            if archive is None:
-                x[row] = self._decode(self.root / name, str(self.root / name)).numpy()
-                return
-            try:
-                content = io.BytesIO(archive.read(name))
-            except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, zlib.error) as error:
-                raise ValueError(f"{self.root}: {name} cannot be unpacked ({error})") from error
-            x[row] = self._decode(content, f"{self.root}: {name}").numpy()
+            def decode(row: int) -> None:
+                name = files[row].name
+                content = self.root / name if archive is None else io.BytesIO(archive.read(name))
+                place = f"{self.root / name}" if archive is None else f"{self.root}: {name}"
+                x[row] = self._decode(content, place).numpy()
 
-        try:
             with ThreadPoolExecutor(os.cpu_count()) as threads:
                 for _ in threads.map(decode, range(len(files))):
                     pass
-        finally:
-            if archive is not None:
-                archive.close()
 
     def _cache_path(self, files: list[ImageFile]) -> Path:
         """Return the path of the cache file, named by hashes of the settings and of the list of image files."""

@@ -206,7 +206,7 @@ class MITBIHDataModule(TensorDataModule):
         """Read the records and extract their beats."""
         with self.files.unpacked(source) as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
             extracted = threads.map(
-                lambda record: extract_beats(read_record(folder / str(record), "atr")), self.records
+                lambda record: extract_beats(read_record(folder / str(record), "atr", strict=True)), self.records
             )
             return concatenate_beats(list(extracted))
 
@@ -218,7 +218,7 @@ class MITBIHDataModule(TensorDataModule):
         """
         with self.files.unpacked(self.files.download()) as folder:
             for record in self.ds2 if records is None else records:
-                yield read_record(folder / str(record), "atr")
+                yield read_record(folder / str(record), "atr", strict=True)
 
     def load(self) -> dict[str, Split]:
         """Return the splits ``train`` and ``test``, which are subsets of the same tensors."""

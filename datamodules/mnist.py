@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.archives import read_gzip
 from datamodules.download import fetch
 from datamodules.images.base import ImageDataModule, spec_of_images
 from datamodules.images.reading import centred_digit, read_image, upright_garment
@@ -43,18 +42,19 @@ def read_idx(path: Path, expected: tuple[int, ...]) -> Tensor:
     Raises:
         ValueError: If the file is truncated or not an IDX file of this shape.
     """
-    try:
-        # A tensor can share a bytearray; bytes would be copied, and MNIST takes half of the memory of a small run.
-        raw = bytearray(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else np.fromfile(path, np.uint8)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: damaged gzip file ({error}); delete it and it is downloaded again") from error
     header = 4 + 4 * len(expected)
     magic = struct.pack(f">BBBB{len(expected)}I", 0, 0, 8, len(expected), *expected)
     wanted = header + int(np.prod(expected))
+    try:
+        # A tensor can share a bytearray; bytes would be copied, and MNIST takes half of the memory of a small run.
+        raw = read_gzip(path, wanted) if path.suffix == ".gz" else np.fromfile(path, np.uint8, wanted + 1)
+    except ValueError as error:
+        raise ValueError(f"{error}; delete it and it is downloaded again") from None
     if len(raw) != wanted or bytes(raw[:header]) != magic:
         shape = " x ".join(map(str, expected))
         raise ValueError(
-            f"{path}: {len(raw)} bytes, expected an IDX file of {shape} bytes ({wanted}); is it truncated?"
+            f"{path}: {'more' if len(raw) > wanted else f'{len(raw)} bytes'}, expected an IDX file of {shape} bytes "
+            f"({wanted}); is it {'another file' if len(raw) > wanted else 'truncated'}?"
         )
     return torch.frombuffer(raw, dtype=torch.uint8, offset=header).reshape(expected)
 

@@ -18,6 +18,7 @@ from datamodules.base import TensorDataModule
 from datamodules.download import find_source, read_source
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups
+from datamodules.text.files import decode_utf8
 
 MIRRORS = (
     "https://archive.ics.uci.edu/ml/machine-learning-databases/reuters21578-mld/reuters21578.tar.gz",
@@ -90,17 +91,20 @@ class ReutersDataModule(TensorDataModule):
 
     def _source(self) -> Path:
         folder = self.root / "reuters21578"
-        return find_source(folder, SGML_FILES, folder.with_suffix(".tar.gz"), MIRRORS, None)
+        return find_source(folder, SGML_FILES, folder.with_suffix(".tar.gz"), MIRRORS, None, self._check)
+
+    def _check(self, contents: list[bytes]) -> None:
+        if hashlib.sha256(b"".join(contents)).hexdigest() != self.sha256_parts:
+            raise ValueError("wrong checksum, not the published Reuters-21578")
 
     def _documents(self) -> list[Document]:
-        digest, source = hashlib.sha256(), self._source()
-        documents: list[Document] = []
-        for content in read_source(source, SGML_FILES):
-            digest.update(content)
-            documents += parse_sgml(content.decode("latin-1"))
-        if digest.hexdigest() != self.sha256_parts:
-            raise ValueError(f"{source}: wrong checksum, not the published Reuters-21578; delete it and try again")
-        return documents
+        source = self._source()
+        contents = list(read_source(source, SGML_FILES))
+        try:
+            self._check(contents)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}; delete it and try again") from None
+        return [document for content in contents for document in parse_sgml(content.decode("latin-1"))]
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> Any:
         from sklearn.feature_extraction.text import CountVectorizer
@@ -162,8 +166,7 @@ class ReutersDataModule(TensorDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read a text file, or the string itself as a text, as (1, num_words) in natural units."""
-        path = Path(source)
-        text = path.read_text(encoding="utf-8", errors="replace") if os.path.isfile(source) else source
+        text = decode_utf8(Path(source).read_bytes(), source) if os.path.isfile(source) else source
         counts = self._vectorizer(self.words).transform([text]).toarray()
         if not counts.any():
             raise ValueError(f"{source!r}: none of the {self.num_words} words that the model knows is in this text")

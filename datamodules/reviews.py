@@ -84,7 +84,16 @@ class SST2DataModule(TextDataModule):
 
     def _source(self) -> Path:
         names = [f"{name}.tsv" for name in self.sha256_files]
-        return find_source(self.root / "SST-2", names, self.root / "SST-2.zip", [self.url], None)
+        return find_source(self.root / "SST-2", names, self.root / "SST-2.zip", [self.url], None, self._check)
+
+    def _check(self, contents: list[bytes]) -> None:
+        for (name, known), content in zip(self.sha256_files.items(), contents, strict=True):
+            self._check_file(name, known, content)
+
+    @staticmethod
+    def _check_file(name: str, known: str, content: bytes) -> None:
+        if hashlib.sha256(content).hexdigest() != known:
+            raise ValueError(f"wrong checksum, not the published {name}.tsv")
 
     def read_all(self) -> dict[str, Labelled]:
         """Read the phrases of ``train.tsv`` and, as ``test``, the sentences of ``dev.tsv``."""
@@ -120,8 +129,10 @@ class SST2DataModule(TextDataModule):
     def _file(self, name: str) -> list[list[str]]:
         source = self._source()
         (content,) = read_source(source, [f"{name}.tsv"])
-        if hashlib.sha256(content).hexdigest() != self.sha256_files[name]:
-            raise ValueError(f"{source}: wrong checksum, not the published {name}.tsv; delete it and try again")
+        try:
+            self._check_file(name, self.sha256_files[name], content)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}; delete it and try again") from None
         return [line.split("\t") for line in content.decode().splitlines()[1:]]
 
     def split_texts(self, train: Labelled) -> tuple[Any, Any]:
@@ -180,19 +191,27 @@ class MovieReviewsDataModule(TextDataModule):
 
     def _source(self) -> Path:
         folder = self.root / "rt-polaritydata"
-        return find_source(folder, self.files, folder.with_suffix(".tar.gz"), [self.url], None)
+        return find_source(folder, self.files, folder.with_suffix(".tar.gz"), [self.url], None, self._check)
+
+    def _check(self, contents: list[bytes]) -> None:
+        for name, content in zip(self.files, contents, strict=True):
+            self._sentences(name, content)
+
+    def _sentences(self, name: str, content: bytes) -> list[str]:
+        try:
+            lines = content.decode().splitlines()
+        except UnicodeDecodeError:  # the original files are in Windows-1252
+            lines = content.decode("cp1252", errors="replace").splitlines()
+        lines = [line.strip() for line in lines if line.strip()]
+        if len(lines) != self.rows:
+            raise ValueError(f"{name} has {len(lines)} sentences, expected {self.rows}")
+        return lines
 
     def read_all(self) -> dict[str, Labelled]:
         """Read the sentences and rng the test split."""
         texts, labels = [], []
         for label, content in enumerate(read_source(self._source(), self.files)):
-            try:
-                lines = content.decode().splitlines()
-            except UnicodeDecodeError:  # the original files are in Windows-1252
-                lines = content.decode("cp1252", errors="replace").splitlines()
-            lines = [line.strip() for line in lines if line.strip()]
-            if len(lines) != self.rows:
-                raise ValueError(f"{self.files[label]} has {len(lines)} sentences, expected {self.rows}")
+            lines = self._sentences(self.files[label], content)
             texts += lines
             labels += [label] * len(lines)
         everything = Labelled(texts, labels, list(range(len(texts))))

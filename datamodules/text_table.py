@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 import numpy as np
@@ -11,8 +9,8 @@ import torch
 
 from datamodules.registry import register_datamodule
 from datamodules.splits import stratified_split
+from datamodules.tables import read_rows
 from datamodules.text.base import Labelled, TextDataModule
-from datamodules.text.files import decode_utf8
 
 
 @register_datamodule("text_table")
@@ -87,28 +85,20 @@ class TextTableDataModule(TextDataModule):
         path = self.root
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no such file; expected a TSV or CSV file of texts and labels")
-        content = decode_utf8(path.read_bytes(), str(path))
-        if not content.strip():
+        rows = read_rows(path)
+        if not rows:
             raise ValueError(f"{path} is empty: expected a header line and rows of text and label")
-        header = content.splitlines()[0]
-        delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") or "\t" in header else ","
-        rows = list(
-            csv.reader(
-                io.StringIO(content),
-                delimiter=delimiter,
-                quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
-            )
-        )
+        header = rows[0][1]
         for name in (self.text, self.label):
-            if name not in rows[0]:
-                raise ValueError(f"{path} has no column {name!r}: its header line has {', '.join(rows[0])}")
-        columns = [rows[0].index(name) for name in (self.text, self.label)]
+            if name not in header:
+                raise ValueError(f"{path} has no column {name!r}: its header line has {', '.join(header)}")
+        columns = [header.index(name) for name in (self.text, self.label)]
         table = []
-        for number, row in enumerate(rows[1:], 2):
+        for number, row in rows[1:]:
             if not any(row):
                 continue
-            if len(row) <= max(columns) or any(row[len(rows[0]) :]):
-                hint = " (quote texts with commas)" if delimiter == "," and len(row) > len(rows[0]) else ""
-                raise ValueError(f"{path}, row {number}: {len(row)} columns, expected {len(rows[0])}{hint}")
+            if len(row) <= max(columns) or any(row[len(header) :]):
+                hint = " (quote texts with commas)" if len(row) > len(header) else ""
+                raise ValueError(f"{path}, row {number}: {len(row)} columns, expected {len(header)}{hint}")
             table.append((row[columns[0]].strip(), row[columns[1]].strip()))
         return table

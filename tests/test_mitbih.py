@@ -538,7 +538,7 @@ def test_what_was_prepared_is_kept_until_a_file_changes(small, written, cache, t
     (kept,) = cache.iterdir()
     assert isinstance(first.beats.window, np.memmap)
     with monkeypatch.context() as patch:
-        patch.setattr("datamodules.mitbih.read_record", lambda *args: pytest.fail("the records are read again"))
+        patch.setattr("datamodules.mitbih.read_record", lambda *_, **__: pytest.fail("the records are read again"))
         assert small().sha256() == first.sha256()
     damaged = (kept / "window.npy").read_bytes()[:500]
     (kept / "window.npy").unlink()  # the first goes on with the file that it has open
@@ -550,6 +550,11 @@ def test_what_was_prepared_is_kept_until_a_file_changes(small, written, cache, t
     path = other / "mitdb/1.0.0/100.dat"
     stat, content = path.stat(), bytearray(path.read_bytes())
     content[40_001] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"100\.dat: .* differ from the checksums in 100\.hea"):
+        small(root=str(other))
+    content[40_001] ^= 16
+    content[39_996:40_008], content[60_000:60_012] = content[60_000:60_012], content[39_996:40_008]
     path.write_bytes(content)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # the date tells nothing
     assert small(root=str(other)).sha256() != first.sha256()

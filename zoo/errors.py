@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import math
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,10 +42,19 @@ def check_not_negative(**values: float) -> None:
 
 
 def in_one_line(error: BaseException) -> str:
-    """Return the message of an error in one line."""
+    """Return the message of an error in one line that can be printed."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or ''}: {error.strerror}".removeprefix(": ")
-    return " ".join(str(error).split()) or type(error).__name__
+        return printable(f"{error.filename or ''}: {error.strerror}".removeprefix(": "))
+    return printable(" ".join(str(error).split())) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Return a text, such as the name of a file, in one line that any terminal shows as it is.
+
+    Control characters, ends of lines and bytes that are not UTF-8 are replaced by escapes, as in source code.
+    """
+    unprintable = ("Cc", "Cs", "Zl", "Zp")
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in unprintable else c for c in text)
 
 
 def needs(module: str, extra: str) -> Any:

@@ -6,6 +6,8 @@ import numpy as np
 
 from datamodules.errors import needs
 
+MIN_FS = 60.0
+"""Sampling rate in Hz above which the detector, which filters up to 30 Hz, can be used."""
 MIN_SECONDS = 1.0
 """Duration below which no beats are detected. Set by hand."""
 DOUBLE_DETECTION_SECONDS = 0.28
@@ -29,7 +31,14 @@ def detect_qrs(signal: np.ndarray, fs: float) -> np.ndarray:
     Args:
         signal: Millivolts (samples, leads).
         fs: Sampling rate in Hz.
+
+    Raises:
+        ValueError: If the rate is too low for the filters of the detector.
     """
+    if fs <= MIN_FS:
+        raise ValueError(
+            f"fs={fs:g} is too low to detect beats: more than {MIN_FS:g} samples a second, or give R peaks"
+        )
     return drop_double_detections(signal, _detect_in_two_leads(signal, fs), fs)
 
 

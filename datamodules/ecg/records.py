@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from datamodules.ecg.annotation_files import read_annotations
+from datamodules.ecg.signal_tables import is_number, read_signals
 from datamodules.errors import needs
 
 MILLIVOLTS = {"nv": 1e-6, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "mv": 1.0, "v": 1e3}
 """Millivolts per unit, by the unit's lower-case name. Signals in other units are not ECG leads."""
 SAMPLE_BYTES = {"8": 1, "16": 2, "24": 3, "32": 4, "61": 2, "80": 1, "160": 2, "212": 1.5, "310": 4 / 3, "311": 4 / 3}
 """Bytes per sample of the WFDB signal formats."""
-TIME_COLUMNS = ("time", "t", "seconds", "sample", "samples", "index", "")
-"""Names of the columns of a CSV file that hold time or sample numbers instead of a lead."""
+TABLE_ENDINGS = (".csv", ".tsv", ".txt")
+"""Endings of the files that are read as tables of millivolts."""
 
 
 class Record(NamedTuple):
@@ -32,9 +36,13 @@ class Record(NamedTuple):
     """Positions (annotations,) in samples, int64, in ascending order."""
     symbol: list[str] | None = None
     """WFDB codes of all annotations, beats and others."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the files, a line each."""
 
 
-def read_record(path: str | Path, annotator: str | None = None, fs: float | None = None) -> Record:
+def read_record(
+    path: str | Path, annotator: str | None = None, fs: float | None = None, strict: bool = False
+) -> Record:
     """Read a recording of any sampling rate, gain and number of leads.
 
     Args:
@@ -42,26 +50,71 @@ def read_record(path: str | Path, annotator: str | None = None, fs: float | None
             per lead and an optional header line.
         annotator: Ending of the annotation file to read, such as ``atr``; None for no annotations.
         fs: Sampling rate of a CSV file in Hz; a WFDB record states its own.
+        strict: Whether signals that do not have the checksum of their header are an error instead of a warning.
 
     Raises:
         FileNotFoundError: If the record or its annotation file is missing.
         ValueError: If a file is damaged, truncated or of an unknown format; the message names it.
         ModuleNotFoundError: If ``wfdb`` is not installed.
     """
-    path = Path(path).expanduser()
-    if path.suffix.lower() in (".csv", ".txt", ".tsv"):
+    header = find_record(path)
+    if header.suffix.lower() in TABLE_ENDINGS:
         if annotator is not None:
             raise ValueError(f"{path}: a CSV file has no annotations {annotator!r}")
-        return _read_csv(path, fs)
+        if fs is None:
+            raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
+        if not (fs > 0 and math.isfinite(fs)):
+            raise ValueError(f"{path}: fs must be above 0, not {fs:g}")
+        signal, leads = read_signals(header)
+        return Record(header.stem, signal, float(fs), leads)
+    record = _read_wfdb(header)
+    if strict and record.warnings:
+        raise ValueError(record.warnings[0])
+    if fs is not None and not math.isclose(fs, record.fs):
+        raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
+    return record if annotator is None else _read_annotations(record, header, annotator)
+
+
+def find_record(path: str | Path) -> Path:
+    """Return the CSV file, or the header of the WFDB record, that a path names as in ``read_record``.
+
+    The stem of its name is the name of the recording.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    path = Path(os.path.expanduser(path))
+    if path.suffix.lower() in TABLE_ENDINGS:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file")
+        return path
+    if not path.name:
+        raise FileNotFoundError(f"{str(path)!r} is a folder; expected a WFDB record or a CSV file")
     header = path if path.suffix == ".hea" else path.with_name(path.name + ".hea")
     if not header.is_file() and path.is_file():  # path is another file of the record
         header = path.with_suffix(".hea")
     if not header.is_file():
         raise FileNotFoundError(f"{path}: no such record; expected {header.name} beside its signals, or a CSV file")
-    record = _read_wfdb(header)
-    if fs is not None and not math.isclose(fs, record.fs):
-        raise ValueError(f"{header}: fs={fs:g} has no use, the record's rate is {record.fs:g} Hz")
-    return record if annotator is None else _read_annotations(record, header, annotator)
+    return header
+
+
+def files_of_record(header: Path, annotator: str | None = None) -> list[Path]:
+    """Return the files that ``read_record`` reads for a path found by ``find_record``, existing or not."""
+    if header.suffix != ".hea":
+        return [header]
+    files, headers = [], [header]
+    while headers:
+        header = headers.pop()
+        if header in files or not header.is_file():
+            continue
+        files.append(header)
+        lines = header.read_text(encoding="latin-1").splitlines()
+        named = [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+        headers += [header.parent / f"{name}.hea" for name in named[1:]]  # segments
+        files += [header.parent / name for name in named[1:]]
+        if annotator:
+            files.append(header.with_suffix(f".{annotator}"))
+    return files
 
 
 def order_leads(record: Record, first: str = "MLII") -> Record:
@@ -127,6 +180,7 @@ def _read_wfdb(header: Path) -> Record:
     try:
         read = package.rdrecord(name, return_res=32)
         signal, names, units = read.p_signal, list(read.sig_name or names), list(read.units or units)
+        warnings = tuple(check_sums(header))
     except Exception as error:
         raise ValueError(f"{header.with_suffix('')}: signals cannot be read ({_first_line(error)})") from error
     if signal is None or not signal.size:
@@ -136,7 +190,28 @@ def _read_wfdb(header: Path) -> Record:
     if not leads:
         raise ValueError(f"{header}: no signal is in volts, but in {', '.join(map(str, units))}")
     millivolts = signal[:, leads].astype(np.float32) * np.array([scales[k] for k in leads], np.float32)
-    return Record(header.stem, millivolts, fs, [names[k] or f"lead {k + 1}" for k in leads])
+    leads_of = [names[k] or f"lead {k + 1}" for k in leads]
+    return Record(header.stem, millivolts, fs, leads_of, warnings=warnings)
+
+
+def check_sums(header: Path) -> Iterator[str]:
+    """Yield a line for each file of signals whose samples do not have the checksums of a header, if it states any."""
+    package, name = needs("wfdb", "ecg"), str(header.with_suffix(""))
+    head = package.rdheader(name)
+    for segment in getattr(head, "seg_name", None) or []:
+        if segment != "~":
+            yield from check_sums(header.with_name(f"{segment}.hea"))
+    stated = getattr(head, "checksum", None) or []
+    if not any(value is not None for value in stated) or not head.sig_len:
+        return
+    # The samples as they are in the file: of every rate, and without the shift of a skew.
+    read = package.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True, return_res=32)
+    wrong: dict[str, list[str]] = {}
+    for k, (value, found) in enumerate(zip(stated, read.calc_checksum(expanded=True))):
+        if value is not None and (value - found) % 65536:
+            wrong.setdefault(str(head.file_name[k]), []).append(str((head.sig_name or [])[k] or f"signal {k + 1}"))
+    for file, signals in wrong.items():
+        yield f"{header.with_name(file)}: {', '.join(signals)} differ from the checksums in {header.name}; damaged?"
 
 
 def _check_record_line(header: Path) -> None:
@@ -148,7 +223,7 @@ def _check_record_line(header: Path) -> None:
     cells = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
     for cell, what in zip(cells[1:4], ("number of signals", "rate", "number of samples")):
         number = cell.split("/")[0].split("(")[0]  # a rate may be followed by a counter frequency
-        if not _is_number(number) or float(number) < 0:
+        if not is_number(number) or float(number) < 0:
             raise ValueError(f"{header}: damaged header ({cell!r} is no {what})")
 
 
@@ -184,63 +259,10 @@ def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
         found = sorted(p.suffix[1:] for p in header.parent.glob(f"{header.stem}.*") if p.suffix not in kinds)
         hint = f"annotators of this record: {', '.join(found)}" if found else "the record has no annotations"
         raise FileNotFoundError(f"{path} is missing: {hint}")
-    if path.read_bytes()[-2:] != b"\0\0":
-        raise ValueError(f"{path}: damaged annotations (their end is missing); is it truncated?")
     try:
-        found = needs("wfdb", "ecg").rdann(str(header.with_suffix("")), annotator)
-        sample, symbol = np.asarray(found.sample, np.int64), list(found.symbol)
-    except Exception as error:
-        raise ValueError(f"{path}: damaged annotations ({_first_line(error)})") from error
-    if len(sample) and (sample.max() >= len(record.signal) or (np.diff(sample) < 0).any()):
+        sample, symbol = read_annotations(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged annotations ({error}); is it truncated?") from error
+    if len(sample) and (sample[0] < 0 or sample[-1] >= len(record.signal) or (np.diff(sample) < 0).any()):
         raise ValueError(f"{path}: annotations out of order or beyond the {len(record.signal)} samples of the record")
     return record._replace(sample=sample, symbol=symbol)
-
-
-def _read_csv(path: Path, fs: float | None) -> Record:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    if fs is None:
-        raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
-    if not (fs > 0 and math.isfinite(fs)):
-        raise ValueError(f"{path}: fs must be above 0, not {fs:g}")
-    pandas = needs("pandas", "ecg")
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            line = file.readline()
-        separator = max(",;\t", key=line.count)
-        cells = [cell.strip().strip("'\"") for cell in line.strip().split(separator)]
-        named = any(not _is_number(cell) for cell in cells)
-        # Given the header, pandas would take the first column of wider rows for an index.
-        table = pandas.read_csv(
-            path, sep=separator, header=None, skiprows=int(named), encoding="utf-8-sig", low_memory=False
-        )
-        values = table.to_numpy(np.float32)
-    except pandas.errors.EmptyDataError:
-        raise ValueError(f"{path} is empty: expected numbers in columns, a lead each") from None
-    except (ValueError, UnicodeDecodeError, OSError) as error:  # pandas raises subclasses of ValueError
-        raise ValueError(f"{path}: expected numbers in columns, a lead each ({_first_line(error)})") from error
-    if not values.size:
-        raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
-    while len(cells) > values.shape[1] and not cells[-1]:
-        cells.pop()
-    while (len(cells) < values.shape[1] or not cells[-1]) and np.isnan(values[:, -1]).all():  # a delimiter at line ends
-        values = values[:, :-1]
-        cells = cells[: values.shape[1]]
-        if not values.size:
-            raise ValueError(f"{path} is empty: expected millivolts, a column a lead")
-    if named and len(cells) != values.shape[1]:
-        raise ValueError(f"{path}: rows of {values.shape[1]} columns, expected {len(cells)} as in the header")
-    if not named:
-        cells = [f"lead {k + 1}" for k in range(values.shape[1])]
-    leads = [k for k, cell in enumerate(cells) if cell.lower() not in TIME_COLUMNS]
-    if not leads:
-        raise ValueError(f"{path}: no column of a lead beside {', '.join(cells)}")
-    return Record(path.stem, values[:, leads], float(fs), [cells[k] for k in leads])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell or "nan")
-    except ValueError:
-        return False
-    return True

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from datamodules.images.reading import grey_levels, reading_errors
+from datamodules.images.reading import grey_levels, load_upright, open_image, reading_errors
 
 WRITABLE_ENDINGS = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of the image files that can be written."""
@@ -107,13 +107,13 @@ def read_photograph(path: str | Path) -> Photograph:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not a readable image, or holds several, such as frames or pages.
     """
-    with reading_errors(str(path)), Image.open(path) as opened:
+    with reading_errors(str(path)), open_image(path) as opened:
         count = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
     if count > 1:
         raise ValueError(f"{path} has {count} pictures in it: expected a file with one")
     with reading_errors(str(path)):
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
+        with open_image(path) as opened:
+            image = load_upright(opened)
             metadata = _metadata(opened, image)
         if image.mode.startswith(("I", "F")):
             values, top = grey_levels(image)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +14,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
 from scipy import ndimage
 from torch import Tensor
 
 IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 """Endings of the image files that are read from folders."""
+IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+"""Formats of image files that are read. Pillow would give a PostScript file, whatever its name, to an interpreter."""
+LARGEST_PIXELS = 100_000_000
+"""Largest number of pixels of an image, whose restoration takes gigabytes. Set by hand."""
+TOO_LARGE = f"has more than {LARGEST_PIXELS:,} pixels, the most that are read; reduce it first"
 WORKING_SIZE = 512
 """Longest side in pixels to which an image is reduced before its foreground is extracted. Set by hand."""
 BORDER_FRACTION = 1 / 20
@@ -37,6 +46,12 @@ FOREGROUND_THRESHOLD = 0.1
 DUST_FRACTION = 0.01
 """Mass of a connected component, relative to the largest, below which it is removed as dust. Set by hand."""
 
+_OPENING = threading.Lock()  # filters of warnings belong to the process, not to a thread
+
+
+class PictureError(ValueError):
+    """Why a picture is not read, in words that follow the name of its file."""
+
 
 @contextmanager
 def reading_errors(name: str) -> Iterator[None]:
@@ -52,15 +67,40 @@ def reading_errors(name: str) -> Iterator[None]:
         raise FileNotFoundError(f"{name}: no such file; expected a picture") from None
     except IsADirectoryError:
         raise ValueError(f"{name} is a folder; expected a picture") from None
+    except PictureError as error:
+        raise ValueError(f"{name} {error}") from None
     except Exception as error:  # Pillow raises exceptions of many types for damaged files
         raise ValueError(f"{name} is not a picture that can be read ({type(error).__name__})") from error
 
 
-def open_image(source: str | Path | IO[bytes]) -> Image.Image:
-    """Open an image file, or its first frame, and apply the orientation of its metadata."""
-    with Image.open(source) as opened:
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        image.load()
+@contextmanager
+def open_image(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    """Open an image file of one of ``IMAGE_FORMATS`` and of at most ``LARGEST_PIXELS``; its pixels are not decoded yet.
+
+    Raises:
+        PictureError: If it has more pixels; ``reading_errors`` adds the name of the file.
+    """
+    if isinstance(source, (str, Path)) and os.path.exists(source) and not os.path.isfile(source):
+        raise IsADirectoryError if os.path.isdir(source) else OSError("not a regular file")
+    Image.init()
+    formats = [name for name in IMAGE_FORMATS if name in Image.OPEN]
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's limit is another
+        try:
+            opened = Image.open(source, formats=formats)
+        except Image.DecompressionBombError:
+            raise PictureError(TOO_LARGE) from None
+    with opened:
+        tags = getattr(opened, "tag_v2", {})  # a tile of a TIFF file is decoded whole
+        if max(opened.width * opened.height, tags.get(TILEWIDTH, 0) * tags.get(TILELENGTH, 0)) > LARGEST_PIXELS:
+            raise PictureError(TOO_LARGE)
+        yield opened
+
+
+def load_upright(opened: Image.Image) -> Image.Image:
+    """Decode an opened image, or its first frame, and apply the orientation of its metadata."""
+    image: Image.Image = ImageOps.exif_transpose(opened)
+    image.load()
     return image
 
 
@@ -85,15 +125,23 @@ def read_image(
         ValueError: If the file is not a readable image.
     """
     with reading_errors(name or str(source)):
-        return _pixels(open_image(source), mode, paper)
+        with open_image(source) as opened:
+            image = load_upright(opened)
+        return _pixels(image, mode, paper)
 
 
 def grey_levels(image: Image.Image) -> tuple[np.ndarray, float]:
     """Return the grey levels (H, W) of an image of more than 8 bits, and the level of white.
 
     White is the smallest of 2^16 - 1, 2^24 - 1 and 2^31 - 1 that no level exceeds; for floats also 1 and 255.
+
+    Raises:
+        PictureError: If a level is not finite.
     """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    values = np.asarray(image, dtype=np.float32)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise PictureError(f"has a pixel of {values[row, column]} in row {row + 1}, column {column + 1}")
     lightest = float(values.max(initial=0))
     # Only mode I;16 implies a bit depth; the wider modes hold levels of any depth.
     whites = [65535.0, 2.0**24 - 1, 2.0**31 - 1]

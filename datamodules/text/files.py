@@ -25,13 +25,16 @@ def read_lines(source: str) -> list[str]:
 
 
 def decode_utf8(content: bytes, name: str) -> str:
-    """Decode the content of a UTF-8 file, with or without a byte order mark.
+    """Decode the content of a UTF-8 file of text, with or without a byte order mark.
 
     Raises:
-        ValueError: If the content is not UTF-8; the message gives the line and the byte.
+        ValueError: If the content is not UTF-8 or has a zero byte; the message gives the line and the byte.
     """
     try:
-        return content.decode("utf-8-sig")
+        text, bad = content.decode("utf-8-sig"), content.find(b"\0")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise ValueError(f"{name}, line {line}: not UTF-8 (byte 0x{content[error.start]:02x})") from None
+        text, bad = "", error.start
+    if bad >= 0:
+        line = content[:bad].count(b"\n") + 1
+        raise ValueError(f"{name}, line {line}: not UTF-8 text (byte 0x{content[bad]:02x})")
+    return text

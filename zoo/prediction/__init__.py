@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import unknown
+from zoo.errors import in_one_line, unknown
 from zoo.prediction import ecg, images, rows
 from zoo.prediction.inputs import Predictions, as_list
 
@@ -60,7 +60,23 @@ def predict_inputs(
     Raises:
         ValueError, OSError: If no input can be answered, or an option has no use for the model.
     """
-    sources = as_list(inputs)
+    try:
+        return _predict_inputs(model, as_list(inputs), output, ckpt_path, data, options)
+    except (ValueError, OSError) as error:
+        if len(str(error).splitlines()) < 2:
+            raise
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(in_one_line(error)) from error  # a name had an end of a line in it
+
+
+def _predict_inputs(
+    model: Any,
+    sources: list[Any],
+    output: str | os.PathLike[str] | None,
+    ckpt_path: str | os.PathLike[str] | None,
+    data: Any,
+    options: dict[str, Any],
+) -> Predictions:
     if isinstance(model, (str, os.PathLike)):
         model, data = load_model(os.fspath(model), ckpt_path, data)
     elif ckpt_path is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from datamodules.ecg.beats import beats_of
-from datamodules.ecg.records import Record, order_leads, read_record
-from zoo.errors import needs
+from datamodules.ecg.records import Record, files_of_record, find_record, order_leads, read_record
+from zoo.errors import needs, printable
 from zoo.figures.ecg import BEAT_NAMES, CAUTION, record_strips
-from zoo.files import write_atomically
+from zoo.files import check_outputs, write_files
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
 from zoo.prediction.jobs import run_jobs
 from zoo.tasks.ecg_annotation import Annotation
@@ -48,17 +49,23 @@ def predict(
         fs: Samples a second of CSV files and arrays.
 
     Returns:
-        Answers with the ``annotation`` of each recording, its ``summary`` as rows, and the ``files`` written.
+        Answers with the ``annotation`` of each recording, its ``summary`` as rows, the ``warnings`` about its
+        files, and the ``files`` written.
 
     Raises:
         ValueError, OSError: If no recording can be annotated.
     """
+    if annotator is not None and Path(f"record.{annotator}").suffix != f".{annotator}":
+        raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
+    jobs = list(zip(names_of(inputs), inputs))
     if output is not None:
-        check_folder(output)
+        plan_files(jobs, output, annotator)
 
     def one(job: tuple[str, Any]) -> dict[str, Any]:
         name, source = job
         record = order_leads(read_input(source, name, annotator, fs))
+        for warning in record.warnings:
+            print(printable(f"warning: {warning}"), file=sys.stderr)
         peaks = beats_of(record)[0] if annotator else None
         found = model.annotate(record.signal, record.fs, peaks, record.leads)
         rows = beat_summary(found, record.fs, len(record.signal))
@@ -69,15 +76,16 @@ def predict(
             "summary": rows,
             "files": list(map(str, files)),
             "name": record.name,
+            "warnings": list(record.warnings),
         }
 
-    jobs = list(zip(names_of(inputs), inputs))
     answers, failures = run_jobs(jobs, one, "annotating", len(jobs) > 1)
     display: list[Any] = []
     for answer in answers:
         display.append(summary_table(str(answer.pop("name")), answer["summary"]))
+        display += [printable(f"warning: {warning}") for warning in answer["warnings"]]
         if answer["files"]:
-            display.append(", ".join(answer["files"]))
+            display.append(printable(", ".join(answer["files"])))
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
 
 
@@ -98,6 +106,8 @@ def read_input(source: Any, name: str, annotator: str | None, fs: float | None) 
         raise ValueError(f"{name}: an array does not say its rate; give fs, the samples a second")
     signal = as_float_tensor(source).numpy()
     signal = signal[:, None] if signal.ndim == 1 else signal
+    if signal.ndim != 2:
+        raise ValueError(f"{name}: array of shape {signal.shape}, expected millivolts (samples, leads)")
     return Record(name, signal, fs, [f"lead {k + 1}" for k in range(signal.shape[-1])])
 
 
@@ -143,8 +153,9 @@ def beat_summary(found: Annotation, fs: float, samples: int) -> list[dict[str, s
 def summary_table(title: str, rows: Sequence[dict[str, str]]) -> Any:
     """Return the rows of ``beat_summary`` as a table of ``rich``."""
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=Text(printable(title)), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in rows[0]:
         table.add_column(column, justify="left" if column == "class" else "right")
     for row in rows:
@@ -171,6 +182,11 @@ def as_annotation_file(found: Annotation, fs: float) -> bytes:
         return (Path(folder) / f"beats.{ANNOTATOR}").read_bytes()
 
 
+def _label(name: str) -> str:
+    """Return a name for a figure, in which dollar signs would enclose a formula."""
+    return printable(name).replace("$", r"\$")
+
+
 def as_png(figure: Any) -> bytes:
     """Return a figure as a PNG file."""
     buffer = io.BytesIO()
@@ -178,16 +194,34 @@ def as_png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def check_folder(path: str) -> None:
-    """Raise ``ValueError`` before any work is done if annotations cannot be written to a folder of this path."""
-    if not Path(path).absolute().parent.is_dir():
-        raise ValueError(f"--output {path}: there is no folder {Path(path).absolute().parent}")
-    if Path(path).is_file():
-        raise ValueError(f"--output {path}: annotations go into a folder, not into a file")
+def plan_files(jobs: Sequence[tuple[str, Any]], folder: str, annotator: str | None) -> None:
+    """Raise ``ValueError`` before any work is done if annotations cannot be written, or would replace a recording.
+
+    Args:
+        jobs: Name and source of each recording.
+        folder: Where the annotations go.
+        annotator: Ending of the annotation files that are read.
+    """
+    targets, read = [], []
+    for name, source in jobs:
+        if isinstance(source, str):
+            try:
+                found = find_record(source)
+                read += files_of_record(found, annotator)
+            except OSError:
+                continue  # it has no answer, and the error is its own
+        stem = found.stem if isinstance(source, str) else name
+        targets += [(name, path) for path in annotation_files(Path(folder), stem)]
+    check_outputs(folder, targets, read, folder=True)
+
+
+def annotation_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of a recording's annotations in a folder: WFDB annotations, CSV and strips."""
+    return [folder / f"{name}.{ending}" for ending in (ANNOTATOR, "csv", "png")]
 
 
 def write_annotation(folder: Path, name: str, record: Any, found: Annotation) -> list[Path]:
-    """Write the annotated beats of a recording, each file atomically.
+    """Write the annotated beats of a recording: all files or none.
 
     Args:
         folder: Where to.
@@ -198,11 +232,11 @@ def write_annotation(folder: Path, name: str, record: Any, found: Annotation) ->
     Returns:
         The files: WFDB annotations ``.zoo``, ``.csv`` and record_strips ``.png``.
     """
-    contents = {
-        ANNOTATOR: as_annotation_file(found, record.fs),
-        "csv": as_csv(found, record.fs),
-        "png": as_png(record_strips(record.signal, record.fs, found, name, record.leads)),
-    }
-    for ending, content in contents.items():
-        write_atomically(folder / f"{name}.{ending}", content)
-    return [folder / f"{name}.{ending}" for ending in contents]
+    contents = [
+        as_annotation_file(found, record.fs),
+        as_csv(found, record.fs),
+        as_png(record_strips(record.signal, record.fs, found, _label(name), list(map(_label, record.leads)))),
+    ]
+    files = annotation_files(folder, name)
+    write_files(dict(zip(files, contents)))
+    return files

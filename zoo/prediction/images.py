@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -15,9 +16,10 @@ from torch import Tensor
 
 from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_photograph
 from datamodules.images.reading import IMAGE_ENDINGS
-from zoo.files import expand, refuse_overwriting, write_atomically
+from zoo.errors import printable
+from zoo.files import check_outputs, expand, write_atomically
 from zoo.nn import luma
-from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
+from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
 from zoo.prediction.jobs import run_jobs
 
 
@@ -44,7 +46,7 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     done, failures = restore_images(model, jobs, read_photograph)
     what = str(jobs[0].target) if len(jobs) == 1 else f"{len(done)} picture{'s' * (len(done) != 1)} in {output}"
     answers = [{"input": job.source, "output": str(job.target)} for job in done]
-    return Predictions(answers, failures, len(jobs), [f"{what}, {time.perf_counter() - start:.1f} s"])
+    return Predictions(answers, failures, len(jobs), [printable(f"{what}, {time.perf_counter() - start:.1f} s")])
 
 
 def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) -> Predictions:
@@ -54,13 +56,16 @@ def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) ->
     sources = list(inputs) if model.takes_mask else expand(inputs, WRITABLE_ENDINGS)
     names = names_of(sources)
     pairs = [(names[0], sources[0], sources[1])] if model.takes_mask else [(n, s, None) for n, s in zip(names, sources)]
-    if output is not None and len(pairs) > 1:
-        raise ValueError(f"--output {output}: {len(pairs)} images in memory cannot be written to one file")
+    if output is not None:
+        if len(pairs) > 1:
+            raise ValueError(f"--output {output}: {len(pairs)} images in memory cannot be written to one file")
+        _check_endings([Path(output)], WRITABLE_ENDINGS)
+        check_outputs(output, [(names[0], Path(output))], [source for source in sources if isinstance(source, str)])
 
     def one(pair: tuple[str, Any, Any]) -> dict[str, Any]:
         name, source, mask = pair
-        photograph = _as_photograph(source)
-        hole = None if mask is None else _hole(_as_photograph(mask), "mask", photograph.pixels, name)
+        photograph = _as_photograph(source, name)
+        hole = None if mask is None else _hole(_as_photograph(mask, "mask"), "mask", photograph.pixels, name)
         image = restore_image(model, photograph.pixels, hole).cpu()
         if output is not None:
             write_atomically(Path(output), _content(photograph, image, Path(output)))
@@ -70,7 +75,7 @@ def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) ->
     return Predictions(answers, failures, len(pairs))
 
 
-def _as_photograph(source: Any) -> Photograph:
+def _as_photograph(source: Any, name: str) -> Photograph:
     """Return a file, its bytes, or an array (C, H, W) or (H, W) as a photograph."""
     if isinstance(source, str):
         return read_photograph(source)
@@ -80,7 +85,8 @@ def _as_photograph(source: Any) -> Photograph:
     pixels = as_float_tensor(source)
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
-        raise ValueError(f"image of shape {tuple(pixels.shape)}: expected (H, W), (1, H, W) or (3, H, W)")
+        raise ValueError(f"{name}: image of shape {tuple(pixels.shape)}, expected (H, W), (1, H, W) or (3, H, W)")
+    refuse_nonfinite(pixels[None], name)
     return Photograph(pixels)
 
 
@@ -112,22 +118,22 @@ def plan_jobs(
         raise ValueError("--output is missing: a file for one picture, a folder for several")
     sources, masks = _paired(inputs, endings, readable) if masked else _unmasked(inputs, endings)
     target = Path(output)
-    if not target.absolute().parent.is_dir():
-        raise ValueError(f"--output {output}: there is no folder {target.absolute().parent}")
-    if len(sources) == 1 and not Path(inputs[0]).is_dir() and not target.is_dir():
+    folder = len(sources) > 1 or os.path.isdir(inputs[0]) or os.path.isdir(output)
+    if not folder:
         targets = [target]
-    elif target.is_file() or target.suffix.lower() in endings:
+    elif os.path.isfile(output) or target.suffix.lower() in endings:
         raise ValueError(f"--output {output}: {len(sources)} pictures go into a folder, not into a file")
     else:
         targets = [target / Path(source).name for source in sources]
-        [(name, count)] = Counter(path.name for path in targets).most_common(1)
-        if count > 1:
-            raise ValueError(f"two of the pictures are called {name}: restore them into different folders")
+    _check_endings(targets, endings)
+    check_outputs(output, list(zip(sources, targets)), [*sources, *(mask for mask in masks if mask)], folder)
+    return [Job(source, mask, path) for source, mask, path in zip(sources, masks, targets)]
+
+
+def _check_endings(targets: Sequence[Path], endings: Collection[str]) -> None:
     for path in targets:
         if path.suffix.lower() not in endings:
             raise ValueError(f"{path}: pictures are written as {', '.join(endings)}")
-    refuse_overwriting(output, targets, [*sources, *(mask for mask in masks if mask)])
-    return [Job(source, mask, path) for source, mask, path in zip(sources, masks, targets)]
 
 
 def _unmasked(inputs: Sequence[str], endings: Collection[str]) -> tuple[list[str], list[str | None]]:
@@ -141,9 +147,10 @@ def _paired(
     if len(inputs) != 2:
         raise ValueError(f"{len(inputs)} inputs: expected a picture and its mask, or a folder of each")
     picture, mask = map(Path, inputs)
-    if picture.is_dir() != mask.is_dir():
+    folders = [os.path.isdir(path) for path in inputs]
+    if folders[0] != folders[1]:
         raise ValueError(f"{picture} and {mask}: expected two files or two folders")
-    if not picture.is_dir():
+    if not folders[0]:
         return [inputs[0]], [inputs[1]]
     sources, found = expand(inputs[:1], endings), expand(inputs[1:], readable)
     by_name, by_stem = {Path(path).name: path for path in found}, {Path(path).stem: path for path in found}

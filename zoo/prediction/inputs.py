@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,8 @@ def as_list(inputs: Any) -> list[Any]:
         ValueError: If there is no input, or one is neither path, string, bytes, array nor tensor.
     """
     single = isinstance(inputs, (str, bytes, os.PathLike, np.ndarray, Tensor))
+    if not single and not isinstance(inputs, Iterable):
+        raise ValueError(f"inputs of type {type(inputs).__name__}: expected paths, strings, bytes, arrays or tensors")
     found = [inputs] if single else list(inputs)
     if not found:
         raise ValueError("no inputs: expected paths, strings, bytes, arrays or tensors")
@@ -71,12 +73,35 @@ def as_file(content: bytes, suffix: str) -> Iterator[str]:
 
 
 def as_float_tensor(source: np.ndarray | Tensor) -> Tensor:
-    """Return an array or tensor in natural units as a float32 tensor.
+    """Return an array or tensor in natural units as a float32 tensor on the CPU; what is masked becomes NaN.
 
     Raises:
-        ValueError: If it holds whole numbers, whose unit is not known.
+        ValueError: If it holds whole numbers, whose unit is not known, or no numbers.
     """
-    x = source if isinstance(source, Tensor) else torch.from_numpy(np.array(source))
-    if not x.is_floating_point():
-        raise ValueError(f"input of dtype {x.dtype}: expected natural units as floats, such as pixels in [0, 1]")
-    return x.float()
+    if isinstance(source, Tensor):
+        if source.is_floating_point():
+            return source.detach().cpu().to_dense().float()
+    elif source.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            return torch.from_numpy(np.array(np.ma.filled(source, np.nan), np.float32))
+    raise ValueError(f"input of dtype {source.dtype}: expected natural units as floats, such as pixels in [0, 1]")
+
+
+def refuse_nonfinite(x: Any, name: str) -> None:
+    """Raise ``ValueError`` for a batch (N, ...) without rows, or with a value that is not finite, by its place.
+
+    Args:
+        x: The batch; what is not a tensor of floats is not checked.
+        name: Name of the input in the error message.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        return
+    if not x.numel():
+        raise ValueError(f"{name}: shape {tuple(x.shape)}, expected at least one row")
+    wrong = ~x.isfinite()
+    if bool(wrong.any()):
+        place = wrong.nonzero()[0].tolist()
+        axes = ["row", "column"] if x.ndim == 2 else ["sample", "channel", "row", "column"]
+        axes = axes[: x.ndim] if x.ndim in (1, 2, 4) else [f"axis {k}" for k in range(x.ndim)]
+        where = ", ".join(f"{axis} {k + 1}" for axis, k in zip(axes, place))
+        raise ValueError(f"{name}, {where}: {float(x[tuple(place)])} is not a finite number")

@@ -35,7 +35,7 @@ def run_jobs(
 
     results, failures = [], []
     first: Exception | None = None
-    for task in track(tasks, doing, disable=not (shown and sys.stderr.isatty()), transient=True):
+    for task in track(tasks, doing, disable=not (shown and sys.stderr and sys.stderr.isatty()), transient=True):
         try:
             results.append(work(task))
         except (ValueError, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from zoo.files import expand, refuse_overwriting, write_atomically
-from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
+from zoo.errors import printable
+from zoo.files import check_outputs, expand, write_atomically
+from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
 from zoo.prediction.jobs import run_jobs
 
 OUTPUTS = (".csv", ".json")
+ESCAPED = "backslashreplace"
+"""How bytes that are not UTF-8, such as in the name of a file, are written."""
 
 
 def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = None) -> Predictions:
@@ -37,7 +41,9 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
 
     def one(job: tuple[str, Any]) -> list[dict[str, Any]]:
         name, source = job
-        answers = model.predict_rows(read_input(source, model, data))
+        x = read_input(source, model, data)
+        refuse_nonfinite(x, name)
+        answers = model.predict_rows(x)
         names = [name] if len(answers) == 1 else [f"{name}:{number}" for number in range(1, len(answers) + 1)]
         return [{"input": name, **row} for name, row in zip(names, answers)]
 
@@ -46,10 +52,11 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     answers = [row for rows in found for row in rows]
     if output is not None:
         write_answers(output, answers, model.output_formats)
-        display = [f"{len(answers)} answers in {output}"]
+        display = [printable(f"{len(answers)} answers in {output}")]
     else:
-        width = max(len(row["input"]) for row in answers)
-        display = [f"{row['input']:{width}}  {format_row(row)}" for row in plain(answers)]
+        names = [printable(row["input"]) for row in answers]
+        width = max(map(len, names))
+        display = [f"{name:{width}}  {printable(format_row(row))}" for name, row in zip(names, plain(answers))]
     return Predictions(answers, failures, len(sources), display)
 
 
@@ -69,7 +76,17 @@ def read_input(source: Any, model: Any, data: Any) -> Any:
     if isinstance(source, bytes):
         with as_file(source, ".txt") as path:
             return data.read(path)
+    if not os.path.exists(source) and not _is_text(source):
+        raise ValueError(f"{printable(source[:60])}: no such file, and not UTF-8 text")
     return data.read(source)
+
+
+def _is_text(source: str) -> bool:
+    try:
+        source.encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8, in an argument of the command line
+        return False
+    return True
 
 
 def check_output(path: str, formats: Mapping[str, str], inputs: Collection[str] = ()) -> None:
@@ -80,11 +97,9 @@ def check_output(path: str, formats: Mapping[str, str], inputs: Collection[str] 
         formats: Endings of the files that a model's answers have of their own, as in ``write_answers``.
         inputs: Files that are read, none of which may be written over.
     """
-    refuse_overwriting(path, [Path(path)], inputs)
     if Path(path).suffix not in (*OUTPUTS, *formats):
         raise ValueError(f"--output {path}: answers are written as {' or '.join((*OUTPUTS, *formats))}")
-    if not Path(path).absolute().parent.is_dir():
-        raise ValueError(f"--output {path}: there is no folder {Path(path).absolute().parent}")
+    check_outputs(path, [("answers", Path(path))], inputs)
 
 
 def plain(answers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -122,14 +137,14 @@ def write_answers(path: str, answers: Sequence[Mapping[str, Any]], formats: Mapp
     """
     suffix = Path(path).suffix
     if suffix in formats and suffix == ".txt":
-        content = "".join(" ".join(row[formats[suffix]].split()) + "\n" for row in answers).encode()
+        content = "".join(" ".join(row[formats[suffix]].split()) + "\n" for row in answers).encode(errors=ESCAPED)
     elif suffix in formats:
         stacked = np.stack([np.asarray(row[formats[suffix]]) for row in answers])
         content = _array(stacked) if suffix == ".npy" else _pictures(stacked)
     elif suffix == ".json":
-        content = (json.dumps(plain(answers), indent=1, ensure_ascii=False) + "\n").encode()
+        content = (json.dumps(plain(answers), indent=1, ensure_ascii=False) + "\n").encode(errors=ESCAPED)
     else:
-        content = _table(plain(answers)).encode()
+        content = _table(plain(answers)).encode(errors=ESCAPED)
     write_atomically(Path(path), content)
 
 

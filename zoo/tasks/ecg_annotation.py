@@ -22,6 +22,11 @@ WINDOW, PEAK = BEFORE + AFTER, BEFORE
 RHYTHM = rhythm_features()
 """Number of features of the longer rhythm of a beat; see ``rhythm_around``."""
 
+LARGEST_MILLIVOLTS = 1e6
+"""Largest absolute value of a signal, above that of any recorder in any unit. Set by hand."""
+LARGEST_RATE = 1e5
+"""Largest sampling rate in Hz, which can still be resampled to that of the model. Set by hand."""
+
 
 class Annotation(NamedTuple):
     """The beats of a recording."""
@@ -118,18 +123,11 @@ class BeatAnnotator(ZooModule):
             The beats in order, one for each R peak.
 
         Raises:
-            ValueError: If an argument has another shape or is out of range.
+            ValueError: If an argument has another shape or type or is out of range.
         """
-        signal = np.asarray(signal_mV, np.float32)
-        signal = signal[:, None] if signal.ndim == 1 else signal
-        if signal.ndim != 2 or not signal.shape[1]:
-            raise ValueError(f"signal of shape {signal.shape}: expected (samples, leads), in millivolts")
-        if not 1 <= fs < float("inf"):
-            raise ValueError(f"fs must be samples a second, at least 1, not {fs}")
-        names = list(leads) if leads is not None else ["MLII", *(f"lead {k}" for k in range(2, signal.shape[1] + 1))]
-        if len(names) != signal.shape[1]:
-            raise ValueError(f"{len(names)} names of leads for a signal of {signal.shape[1]}")
-        record = two_leads(Record("signal", fill_gaps(signal), float(fs), names))
+        signal, fs = check_signal(signal_mV), check_rate(fs)
+        names = check_leads(leads, signal.shape[1])
+        record = two_leads(Record("signal", fill_gaps(signal), fs, names))
         peaks = detect_qrs(record.signal, fs) if r_peaks is None else check_peaks(r_peaks, len(signal))
         if not len(peaks):
             return Annotation(peaks, [], np.zeros(0, np.float32))
@@ -158,12 +156,62 @@ class BeatAnnotator(ZooModule):
             yield BeatInputs(x, rr, rhythm, *whole_record, around)
 
 
+def _as_array(values: Any, name: str) -> np.ndarray:
+    """Return an array, a tensor or nested sequences as an array of any type; what is masked in floats becomes NaN."""
+    try:
+        if isinstance(values, Tensor):
+            values = values.detach().cpu().to_dense()
+            return np.asarray(values.float() if values.is_floating_point() else values)
+        if np.ma.is_masked(values):
+            return np.asarray(values.astype(float).filled(np.nan))
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError):  # such as of sequences of different lengths
+        raise ValueError(f"{name} of type {type(values).__name__}: expected an array of numbers") from None
+
+
+def check_signal(signal_mV: Any) -> np.ndarray:  # noqa: N803  the unit is part of the name
+    """Return a signal as millivolts (samples, leads), float32, after checking its shape, type and range."""
+    signal = _as_array(signal_mV, "signal")
+    signal = signal[:, None] if signal.ndim == 1 else signal
+    if signal.ndim != 2 or not signal.shape[1]:
+        raise ValueError(f"signal of shape {signal.shape}: expected (samples, leads), in millivolts")
+    if signal.dtype.kind not in "fiu":
+        raise ValueError(f"signal of dtype {signal.dtype}: expected millivolts as numbers")
+    largest = float(np.abs(signal, where=np.isfinite(signal), out=np.zeros_like(signal)).max(initial=0))
+    if largest > LARGEST_MILLIVOLTS:
+        raise ValueError(f"signal reaches {largest:g}: expected millivolts, at most {LARGEST_MILLIVOLTS:g}")
+    return signal.astype(np.float32)
+
+
+def check_rate(fs: Any) -> float:
+    """Return a sampling rate in Hz after checking that it is a number in range."""
+    try:
+        kind = getattr(getattr(fs, "dtype", None), "kind", "f")
+        rate = float("nan") if isinstance(fs, (str, bytes, bool)) or kind not in "fiu" else float(fs)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        rate = float("nan")
+    if not 1 <= rate <= LARGEST_RATE:
+        raise ValueError(f"fs must be samples a second, from 1 to {LARGEST_RATE:g}, not {fs!r:.40}")
+    return rate
+
+
+def check_leads(leads: Any, count: int) -> list[str]:
+    """Return the names of leads, MLII first if None, after checking their number and type."""
+    if leads is None:
+        return ["MLII", *(f"lead {k}" for k in range(2, count + 1))]
+    names = leads.tolist() if isinstance(leads, np.ndarray) else leads
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"leads {str(leads)[:40]!r}: expected a list of names, one for each lead of the signal")
+    if len(names) != count:
+        raise ValueError(f"{len(names)} names of leads for a signal of {count}")
+    return list(names)
+
+
 def check_peaks(r_peaks: Any, samples: int) -> np.ndarray:
     """Return R peaks as int64 after checking that they ascend and lie inside the recording."""
-    peaks = np.asarray(r_peaks)
+    peaks = _as_array(r_peaks, "r_peaks")
     if peaks.ndim != 1 or not (peaks.size == 0 or np.issubdtype(peaks.dtype, np.integer)):
         raise ValueError(f"r_peaks of shape {peaks.shape} and {peaks.dtype}: expected whole numbers (beats,), samples")
-    peaks = peaks.astype(np.int64)
-    if len(peaks) and (peaks[0] < 0 or peaks[-1] >= samples or (np.diff(peaks) < 0).any()):
+    if len(peaks) and (peaks.min() < 0 or peaks.max() >= samples or (peaks[1:] < peaks[:-1]).any()):
         raise ValueError(f"r_peaks must ascend from 0 to {samples - 1}, not go from {peaks[0]} to {peaks[-1]}")
-    return peaks
+    return peaks.astype(np.int64)
