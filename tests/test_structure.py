@@ -15,7 +15,7 @@ import zoo
 ROOT = Path(__file__).parent.parent
 PACKAGES = (zoo, datamodules)
 LAYERS = (
-    ("errors", "arguments", "files"),
+    ("errors", "arguments", "building", "files"),
     ("metrics", "nn"),
     ("training",),
     ("base",),

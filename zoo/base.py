@@ -20,7 +20,7 @@ from zoo.metrics import EpochMetrics
 from zoo.metrics.direction import mode_of
 from zoo.nn import limit_norms
 from zoo.training import optim, updates
-from zoo.training.checkpoints import random_state, restore_random_state
+from zoo.training.checkpoints import add_model_state, restore_random_state, take_model_state
 from zoo.training.malloc import keep_freed_memory
 from zoo.training.trainer_flags import accumulate_batches, refuse_flags
 
@@ -323,14 +323,8 @@ class ZooModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beyond Lightning's own: the random state and the plateau's memory."""
-        resume = random_state(self.device)
-        if self._plateau is not None:
-            resume["plateau"] = self._plateau.state_dict()
-        checkpoint["zoo"] = {"class": type(self).__name__, "resume": resume}
+        add_model_state(checkpoint, self, self._plateau)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that the checkpoint is this class's and keep what resuming needs."""
-        saved = checkpoint.get("zoo", {})
-        if saved.get("class", type(self).__name__) != type(self).__name__:
-            raise ValueError(f"the checkpoint is of a {saved['class']}, not of a {type(self).__name__}")
-        self._resumed = saved.get("resume", {})
+        self._resumed = take_model_state(checkpoint, self)

@@ -1,0 +1,71 @@
+"""Values in a file that may come from a stranger: their kinds, their number, and how they stand in messages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MAX_VALUES = 2_000_000
+"""Largest number of values, tensors and numbers alike, that a checkpoint may hold."""
+
+
+def count_values(content: Any, limit: int, where: str) -> None:
+    """Raise ``ValueError`` for nested data of more values than a limit, each one counted wherever it is referred to."""
+    pending, seen = [content], 0
+    while pending:
+        value = pending.pop()
+        seen += 1
+        if seen > limit:
+            raise ValueError(f"{where} holds more than {limit:,} values, or one that holds itself")
+        if isinstance(value, Mapping):
+            pending.extend(value.values())
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            pending.extend(value)
+
+
+def check_kind(value: Any, kind: type, what: str) -> None:
+    """Raise ``ValueError`` unless a value is a text, a count (at least 0) or an ordinary tensor on the CPU.
+
+    Args:
+        value: The value.
+        kind: ``str``, ``int`` or ``Tensor``.
+        what: Its name in the message.
+    """
+    if kind is Tensor:
+        plain = type(value) in (Tensor, nn.Parameter) and value.layout == torch.strided
+        good = plain and value.device.type != "meta" and not value.is_quantized and not value.is_nested
+        wanted = "a tensor"
+    elif kind is int:
+        good = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+        wanted = "a whole number of at least 0"
+    else:
+        good, wanted = isinstance(value, kind), "a text"
+    if not good:
+        raise ValueError(f"{what} is {shorten(value)}, expected {wanted}")
+
+
+def as_plain(value: Any) -> Any:
+    """Return hyper-parameters as plain data, which every checkpoint must be read back as."""
+    if isinstance(value, Mapping):
+        return {str(key): as_plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_plain(part) for part in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist") and not isinstance(value, Tensor):  # of NumPy
+        return value.tolist()
+    return value
+
+
+def shorten(value: Any, length: int = 60, plain: bool = False) -> str:
+    """Return a value as it stands in a message: at most so many characters, in one line."""
+    if isinstance(value, Tensor):
+        return f"a tensor ({value.dtype}, {tuple(value.shape)}, {value.device})"
+    if isinstance(value, (Mapping, list, tuple, set)) and not plain:
+        return f"a {type(value).__name__} of {len(value)}"
+    text = " ".join((value if plain else repr(value)).split())
+    return text if len(text) <= length else text[: length - 3] + "..."
