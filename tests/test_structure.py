@@ -25,6 +25,7 @@ LAYERS = (
     ("pretrained",),
     ("baselines", "recipes"),
     ("prediction", "verification"),
+    ("outcome",),
     ("cli",),
 )
 """Parts of ``zoo`` from the lowest to the highest: an import goes down or stays within a layer's part."""

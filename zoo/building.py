@@ -59,7 +59,8 @@ def describe_arguments(args: Mapping[str, Any], limit: int = 160) -> str:
         return 2 * any(not 0 <= part <= 1e5 for part in numbers) + any(part == 0 for part in numbers)
 
     names = sorted(args, key=unusual, reverse=True)
-    words, length = [], 0
+    words: list[str] = []
+    length = 0
     for name in names:
         text = f"{name}={args[name]!r}"
         text = text if len(text) <= 60 else text[:57] + "..."

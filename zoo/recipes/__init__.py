@@ -56,8 +56,19 @@ class Recipe:
 
     @property
     def title(self) -> str:
-        """Name of the folder of runs and results: the recipe's name, or the stem of a user's file."""
-        return Path(self.name).stem if self.is_file else self.name
+        """Name of the folder of runs and results.
+
+        The recipe's name, or the stem of a user's file in the current folder. To the stem of a file elsewhere, or of
+        one whose stem is the name of another recipe, eight hexadecimal digits are appended, a checksum of its path
+        from the current folder: no two files share their runs.
+        """
+        if not self.is_file:
+            return self.name
+        path = Path(os.path.relpath(Path(self.name).resolve(), Path.cwd().resolve()))
+        shared = path.stem in list_recipes() or (path.suffix == ".yml" and path.with_suffix(".yaml").exists())
+        if path.parent == Path() and not shared:
+            return path.stem
+        return f"{path.stem}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
 
     @property
     def runs(self) -> Path:
@@ -66,8 +77,18 @@ class Recipe:
 
     def new_run(self) -> Path:
         """Return the folder of the next run, ``runs/<recipe>/version_<n>``, which is not created yet."""
-        taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdigit()]
+        taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdecimal()]
         return self.runs / f"version_{max(taken, default=-1) + 1}"
+
+    def run_of(self, checkpoint: Path) -> Path | None:
+        """Return the folder of the run that a checkpoint carries on; None for any but the last of a run of this recipe.
+
+        Args:
+            checkpoint: Path of the checkpoint.
+        """
+        path = checkpoint.resolve()
+        own = path.parent.name == "checkpoints" and self.runs.resolve() in path.parents and path.name == "last.ckpt"
+        return checkpoint.parent.parent if own else None
 
     def find_checkpoint(self, choice: str) -> Path:
         """Return the path of a checkpoint; ``last`` and ``best`` are those of the newest run.
@@ -149,6 +170,7 @@ class Recipe:
 
         from zoo.arguments import check_arguments
         from zoo.callbacks import default_callbacks
+        from zoo.training.checkpoint_io import with_atomic_writing
         from zoo.training.profiler import NoProfiler
 
         settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
@@ -171,6 +193,7 @@ class Recipe:
         settings.setdefault("log_every_n_steps", 1)
         settings.setdefault("num_sanity_val_steps", 0)
         settings.setdefault("profiler", NoProfiler())
+        settings["plugins"] = with_atomic_writing(settings.get("plugins"))
         return module, datamodule, L.Trainer(**settings)
 
 

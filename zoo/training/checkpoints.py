@@ -77,7 +77,24 @@ def take_model_state(checkpoint: dict[str, Any], model: Any) -> dict[str, Any]:
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
         restrict_callback_states(checkpoint, trainer)
+        _count_updates_alike(checkpoint)
     return saved.get("resume", {})
+
+
+def _count_updates_alike(checkpoint: dict[str, Any]) -> None:
+    """Let both ways of optimisation have made the checkpoint's updates, since ``batches_per_step`` may change."""
+    steps = checkpoint.get("global_step")
+    loop = checkpoint.get("loops")
+    loop = loop.get("fit_loop") if isinstance(loop, dict) else None
+    if not isinstance(loop, dict) or steps is None:
+        return
+    manual = loop.get("epoch_loop.manual_optimization.optim_step_progress")
+    automatic = loop.get("epoch_loop.automatic_optimization.optim_progress")
+    try:
+        for progress in (manual, automatic["optimizer"]["step"]):  # type: ignore[index]
+            progress["total"].update(ready=steps, completed=steps)  # type: ignore[index]
+    except (KeyError, TypeError, AttributeError):
+        return  # of a form that resuming refuses
 
 
 # ---- reading and checking ----
@@ -189,7 +206,7 @@ def load_state(model: nn.Module, state: Mapping[str, Any], where: str) -> None:
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines()]
         detail = (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__).rstrip(". ")
-        raise ValueError(f"{where} does not fit the model: {shorten(detail, 300, plain=True)}") from error
+        raise ValueError(f"{where} does not fit the model: {detail[:300]}") from error
 
 
 def check_class(content: dict[str, Any], cls: type, path: str | os.PathLike[str]) -> None:

@@ -61,11 +61,17 @@ def as_plain(value: Any) -> Any:
     return value
 
 
-def shorten(value: Any, length: int = 60, plain: bool = False) -> str:
-    """Return a value as it stands in a message: at most so many characters, in one line."""
+def shorten(value: Any, length: int = 60, exact: bool = False) -> str:
+    """Return a value as it stands in a message: at most so many characters, in one line.
+
+    Args:
+        value: The value.
+        length: Number of characters.
+        exact: Whether a container stands with its content, or only with its size.
+    """
     if isinstance(value, Tensor):
         return f"a tensor ({value.dtype}, {tuple(value.shape)}, {value.device})"
-    if isinstance(value, (Mapping, list, tuple, set)) and not plain:
+    if isinstance(value, (Mapping, list, tuple, set)) and not exact:
         return f"a {type(value).__name__} of {len(value)}"
-    text = " ".join((value if plain else repr(value)).split())
+    text = " ".join(repr(value).split())
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -71,7 +71,8 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
 
     last = folder / "checkpoints" / "last.ckpt"
     quiet = {"trainer": {"enable_model_summary": False}}
-    fit = fit_recipe(recipe, seed=seed, run=folder, resume=last if last.exists() else None, overrides=quiet)
+    resume = last if last.exists() else None
+    fit = fit_recipe(recipe, seed=seed, run=folder, resume=resume, overrides=quiet, accept_finished=True)
     model, data = fit.model, fit.data
     metrics = evaluate_recipe(recipe, model, data).metrics
     own = [name for name in recipe.baselines if "." not in name]
