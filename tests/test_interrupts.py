@@ -324,19 +324,20 @@ def kill_after_a_checkpoint(process, folder, draw):
 
 
 FAMILIES = {
-    "mlp.digits": ["--model.dropout", "0.3"],
-    "cnn.digits": ["--model.hidden_dims", "[4, 8, 8]"],
-    "logistic_regression.breast_cancer": [],
-    "autoencoder": [],
+    "mlp.digits": {},
+    "cnn": {"hidden_dims": [4, 8], "depths": [1, 1], "in_channels": 1},
+    "logistic_regression": {"in_features": 64, "input_shape": [1, 8, 8]},
+    "denoising_autoencoder": {"in_features": 64, "input_shape": [1, 8, 8], "hidden_dims": [16], "latent_dim": 8},
 }
 
 
-def own_autoencoder(folder):
-    text = """
-model: {name: denoising_autoencoder, args: {in_features: 64, input_shape: [1, 8, 8], hidden_dims: [16], latent_dim: 8}}
-data: {name: digits, args: {batch_size: 64}}
-"""
-    (folder / "own.yaml").write_text(text)
+def recipe_of(family, folder):
+    """Return a recipe of the package, or write one for a model on the digits."""
+    if "." in family:
+        return family
+    data = {"name": "digits", "args": {"batch_size": 64, "batches_per_step": 4}}
+    content = {"model": {"name": family, "args": FAMILIES[family]}, "data": data}
+    (folder / "own.yaml").write_text(json.dumps(content))
     return "own.yaml"
 
 
@@ -346,8 +347,8 @@ def test_a_fit_killed_at_any_moment_resumes_to_the_same_weights(tmp_path, family
     epochs = 12
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-        recipe = own_autoencoder(tmp_path / name) if family == "autoencoder" else family
-    words = ["fit", recipe, "--trainer.max_epochs", str(epochs), "--no_test", *FAMILIES[family]]
+        recipe = recipe_of(family, tmp_path / name)
+    words = ["fit", recipe, "--trainer.max_epochs", str(epochs), "--no_test"]
     status, _, errors = end(start(tmp_path / "whole", *words))
     assert status == 0, errors
     title = Path(recipe).stem if recipe.endswith(".yaml") else recipe

@@ -96,7 +96,7 @@ def fit_recipe(
         if new and not trainer.fit_loop.epoch_progress.total.started:  # nothing was learned
             shutil.rmtree(run, ignore_errors=True)
             _remove_empty(run.parent)
-        if checked is None or checked.restored or isinstance(error, (ValueError, OSError)):
+        if checked is None or checked.restored or isinstance(error, (ValueError, OSError, ArithmeticError)):
             raise
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"{resume} cannot be resumed: {type(error).__name__} {reason}") from error

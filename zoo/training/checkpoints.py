@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from packaging.version import InvalidVersion, Version
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from zoo.arguments import check_arguments, current_names
 from zoo.building import construct
 from zoo.training.callback_states import restrict_callback_states
-from zoo.training.contents import MAX_VALUES, as_plain, check_kind, count_values, shorten
+from zoo.training.contents import MAX_VALUES, as_plain, check_form, check_kind, count_values, shorten
 
 LAST = "last"
 """Name of the checkpoint of the last epoch."""
@@ -137,6 +139,11 @@ def check_content(content: Any, where: str) -> None:
     for key in ("epoch", "global_step"):
         if key in content:
             check_kind(content[key], int, f"{where}: {key}")
+    try:
+        Version(content.get("pytorch-lightning_version", "0"))
+    except (InvalidVersion, TypeError):
+        version = shorten(content["pytorch-lightning_version"])
+        raise ValueError(f"{where}: pytorch-lightning_version is {version}, expected a version") from None
     saved = content.get("zoo", {})
     check_kind(saved.get("class", ""), str, f"{where}: class")
     _check_resume(saved.get("resume", {}), where)
@@ -154,6 +161,15 @@ def _check_resume(resume: Any, where: str) -> None:
             torch.Generator().set_state(resume["cpu"])
         except (RuntimeError, TypeError):
             raise ValueError(f"{where}: its random state is damaged") from None
+    if "plateau" in resume:
+        weight = torch.zeros(1, requires_grad=True)
+        expected = ReduceLROnPlateau(torch.optim.SGD([weight])).state_dict()
+        state = resume["plateau"]
+        if not isinstance(state, dict) or set(state) != set(expected):
+            raise ValueError(f"{where}: its state of the schedule 'plateau' is {shorten(state)}, damaged")
+        for key, value in expected.items():  # a list has an entry for each group of weights
+            form = value * len(state[key]) if isinstance(value, list) and isinstance(state[key], list) else value
+            check_form(state[key], form, f"{where}: plateau, {key}")
 
 
 def check_state(state: Mapping[str, Any], model: nn.Module, where: str) -> None:

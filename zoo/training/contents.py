@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +47,43 @@ def check_kind(value: Any, kind: type, what: str) -> None:
         good, wanted = isinstance(value, kind), "a text"
     if not good:
         raise ValueError(f"{what} is {shorten(value)}, expected {wanted}")
+
+
+def check_form(found: Any, expected: Any, where: str) -> None:
+    """Raise ``ValueError`` unless nested data have all keys of other data, and values of the same kind.
+
+    Counts must be at least 0 and floats finite where the expected ones are.
+
+    Args:
+        found: What a file holds.
+        expected: What its reader holds now.
+        where: Name of the data in messages.
+    """
+    if isinstance(expected, Mapping):
+        if not isinstance(found, Mapping):
+            raise ValueError(f"{where} is {shorten(found)}, expected a dictionary")
+        for key, value in expected.items():
+            if key not in found:
+                raise ValueError(f"{where} has no {key}")
+            check_form(found[key], value, f"{where}, {key}")
+    elif isinstance(expected, (list, tuple)):
+        if not isinstance(found, (list, tuple)) or len(found) != len(expected):
+            raise ValueError(f"{where} is {shorten(found)}, expected a list of {len(expected)}")
+        for number, (part, value) in enumerate(zip(found, expected)):
+            check_form(part, value, f"{where}, {number}")
+    elif isinstance(expected, (bool, str)):
+        if type(found) is not type(expected):
+            raise ValueError(f"{where} is {shorten(found)}, expected a {type(expected).__name__}")
+    elif isinstance(expected, int) and isinstance(found, int):
+        check_kind(found, int, where)
+    elif isinstance(expected, (int, float)):
+        good = isinstance(found, (int, float)) and not isinstance(found, bool)
+        if not good or (math.isfinite(expected) and not math.isfinite(found)):
+            raise ValueError(f"{where} is {shorten(found)}, expected a number")
+    elif isinstance(expected, Tensor):
+        check_kind(found, Tensor, where)
+        if found.shape != expected.shape:
+            raise ValueError(f"{where} is {shorten(found)}, expected the shape {tuple(expected.shape)}")
 
 
 def as_plain(value: Any) -> Any:

@@ -12,11 +12,14 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
 from zoo.arguments import current_names
+from zoo.training.callback_states import restrict_callback_states
 from zoo.training.checkpoints import check_class, check_state
-from zoo.training.contents import as_plain, check_kind, shorten
+from zoo.training.contents import as_plain, check_form, check_kind, shorten
 
 FREE = ("root", "device_resident", "batches_per_step")
 """Arguments of a datamodule that may change when a run is resumed: they do not say what is learned."""
+KERNELS = ("capturable", "foreach", "fused")
+"""Settings of an optimiser that depend on the device and not on the run."""
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 
 
@@ -55,9 +58,11 @@ def check_resume(content: dict[str, Any], where: str, model: Any, data: Any, tra
         raise ValueError(f"{where}: its loops are {shorten(loops)}, expected the progress of a fit")
     check_form(loops["fit_loop"], trainer.fit_loop.state_dict(), f"{where}: fit_loop")
     states = content["callbacks"]
+    if not isinstance(states, dict):
+        raise ValueError(f"{where}: its callbacks are {shorten(states)}, expected a state by name")
+    restrict_callback_states({"callbacks": dict(states)}, trainer)  # of a copy, to see that each can be read
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        stateful = isinstance(callback, (EarlyStopping, ModelCheckpoint))
-        if stateful and not (isinstance(states, dict) and states.get(callback.state_key)):
+        if isinstance(callback, (EarlyStopping, ModelCheckpoint)) and not states.get(callback.state_key):
             raise ValueError(f"{where} has no state of {type(callback).__name__}, which it needs to be resumed")
     if model.hparams.get("schedule") == "plateau" and not isinstance(content["zoo"]["resume"].get("plateau"), dict):
         raise ValueError(f"{where} has no state of the schedule 'plateau'")
@@ -103,7 +108,7 @@ def reason_of_end(content: Mapping[str, Any], trainer: L.Trainer) -> str | None:
 class CheckedResume(Callback):
     """Check the optimisers' and schedules' states of a checkpoint against those that will read them.
 
-    ``restored`` tells whether Lightning has taken the whole checkpoint.
+    ``restored`` tells whether the training has gone on with the checkpoint for a batch.
 
     Args:
         content: The checkpoint.
@@ -118,15 +123,18 @@ class CheckedResume(Callback):
         self._compare("lr_schedulers", [config.scheduler for config in trainer.lr_scheduler_configs])
         for number, optimizer in enumerate(self._compare("optimizer_states", trainer.optimizers, whole=False)):
             state, where = self.content["optimizer_states"][number], f"{self.where}: optimizer_states {number}"
-            check_form(state, {"state": {}, "param_groups": optimizer.state_dict()["param_groups"]}, where)
+            groups = optimizer.state_dict()["param_groups"]
+            check_form(state, {"state": {}, "param_groups": groups}, where)
+            for saved, own in zip(state["param_groups"], groups):
+                for name, value in own.items():
+                    fixed = name == "params" or (isinstance(value, (bool, str)) and name not in KERNELS)
+                    if fixed and saved[name] != value:
+                        raise ValueError(f"{where}: {name} is {shorten(saved[name])}, expected {shorten(value)}")
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             _check_moments(state["state"], parameters, where)
-        plateau = getattr(pl_module, "_plateau", None)
-        if plateau is not None:
-            check_form(self.content["zoo"]["resume"].get("plateau"), plateau.state_dict(), f"{self.where}: plateau")
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note that the checkpoint is restored."""
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Note that an update could be made with what was restored."""
         self.restored = True
 
     def _compare(self, key: str, owners: list[Any], whole: bool = True) -> list[Any]:
@@ -155,40 +163,3 @@ def _check_moments(state: Mapping[Any, Any], parameters: list[Tensor], where: st
                 raise ValueError(f"{where}: {name} is {tuple(value.shape)}, expected {tuple(parameters[index].shape)}")
             if not bool(torch.isfinite(value).all()):
                 raise ValueError(f"{where}: {name} of parameter {index} has values that are not finite")
-
-
-def check_form(found: Any, expected: Any, where: str) -> None:
-    """Raise ``ValueError`` unless nested data have all keys of other data, and values of the same kind.
-
-    Counts must be at least 0 and floats finite where the expected ones are.
-
-    Args:
-        found: What a file holds.
-        expected: What its reader holds now.
-        where: Name of the data in messages.
-    """
-    if isinstance(expected, Mapping):
-        if not isinstance(found, Mapping):
-            raise ValueError(f"{where} is {shorten(found)}, expected a dictionary")
-        for key, value in expected.items():
-            if key not in found:
-                raise ValueError(f"{where} has no {key}")
-            check_form(found[key], value, f"{where}, {key}")
-    elif isinstance(expected, (list, tuple)):
-        if not isinstance(found, (list, tuple)) or len(found) != len(expected):
-            raise ValueError(f"{where} is {shorten(found)}, expected a list of {len(expected)}")
-        for number, (part, value) in enumerate(zip(found, expected)):
-            check_form(part, value, f"{where}, {number}")
-    elif isinstance(expected, (bool, str)):
-        if type(found) is not type(expected):
-            raise ValueError(f"{where} is {shorten(found)}, expected a {type(expected).__name__}")
-    elif isinstance(expected, int) and isinstance(found, int):
-        check_kind(found, int, where)
-    elif isinstance(expected, (int, float)):
-        good = isinstance(found, (int, float)) and not isinstance(found, bool)
-        if not good or (math.isfinite(expected) and not math.isfinite(found)):
-            raise ValueError(f"{where} is {shorten(found)}, expected a number")
-    elif isinstance(expected, Tensor):
-        check_kind(found, Tensor, where)
-        if found.shape != expected.shape:
-            raise ValueError(f"{where} is {shorten(found)}, expected the shape {tuple(expected.shape)}")
