@@ -36,11 +36,22 @@ def construct(owner: str, cls: type, args: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: If an argument is refused, or the model would have more than ``MAX_PARAMETERS`` weights.
     """
+    with refusing(owner, args), _budget():
+        if _may_be_large(cls, args):
+            _try_without_storage(cls, args)
+        return cls(**args)
+
+
+@contextmanager
+def refusing(owner: str, args: Mapping[str, Any]) -> Iterator[None]:
+    """Turn whatever a constructor raises inside the block into a ``ValueError`` of one line with its arguments.
+
+    Args:
+        owner: What is built, in messages.
+        args: The arguments.
+    """
     try:
-        with _budget():
-            if _may_be_large(cls, args):
-                _try_without_storage(cls, args)
-            return cls(**args)
+        yield
     except _BudgetError as error:
         raise ValueError(f"{owner} cannot be built with {describe_arguments(args)}: {error}") from None
     except (ValueError, OSError, ImportError):

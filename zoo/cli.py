@@ -106,7 +106,7 @@ def _check_command(words: list[str]) -> None:
 
 def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
     """Read ``--model.x V`` and ``--model.x=V`` into arguments by section."""
-    import yaml
+    from zoo.recipes.schema import load_yaml
 
     found: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     words = iter(rest)
@@ -123,8 +123,10 @@ def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
                 raise ValueError(f"{name} needs a value")
             value = following
         try:
-            found[section][key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[section][key] = load_yaml(value)
+        except ValueError as error:
+            if "not a YAML file" not in str(error):
+                raise ValueError(f"{name}{error}") from None
             found[section][key] = value
     return found
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from zoo.errors import unknown
 from zoo.recipes.claims import Claim
+from zoo.recipes.schema import read_recipe
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
-
-_SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "note")
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,16 @@ class Recipe:
             raise FileNotFoundError(f"no {choice} checkpoint under {self.runs}: `zoo fit {self.name}` makes one")
         return found[-1]
 
+    @contextlib.contextmanager
+    def _naming(self, section: str, overrides: Any) -> Iterator[None]:
+        """Let an error inside the block name the user's own file and its section, unless settings replace it."""
+        try:
+            yield
+        except ValueError as error:
+            if not self.is_file or overrides:
+                raise
+            raise ValueError(f"{self.name}: section {section!r}: {error}") from error
+
     @property
     def configuration(self) -> str:
         """Short checksum of model, data and trainer settings; a renamed argument counts under its original name."""
@@ -126,19 +135,24 @@ class Recipe:
         """Build the datamodule."""
         from datamodules.registry import create_datamodule, find_datamodule
         from zoo.arguments import check_arguments
+        from zoo.building import refusing
 
         name = self.data["name"]
         args = {"seed": seed, **self.data.get("args", {}), **overrides}
-        return create_datamodule(name, **check_arguments(f"datamodule {name}", find_datamodule(name), args))
+        with self._naming("data", overrides):
+            checked = check_arguments(f"datamodule {name}", find_datamodule(name), args)
+            with refusing(f"datamodule {name}", checked):
+                return create_datamodule(name, **checked)
 
     def create_model(self, spec: dict[str, Any], **overrides: Any) -> Any:
         """Build the model; arguments that are not set are taken from a datamodule's ``spec``."""
         from zoo.arguments import signature
         from zoo.registry import build_model, find_model
 
-        known = signature(find_model(self.model["name"]).cls)
-        args = {key: value for key, value in spec.items() if key in known}
-        return build_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
+        with self._naming("model", overrides):
+            known = signature(find_model(self.model["name"]).cls)
+            args = {key: value for key, value in spec.items() if key in known}
+            return build_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
 
     def build(
         self,
@@ -173,7 +187,8 @@ class Recipe:
         from zoo.training.checkpoint_io import with_atomic_writing
         from zoo.training.profiler import NoProfiler
 
-        settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
+        with self._naming("trainer", trainer):
+            settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
         datamodule = self.datamodule(seed, **(data or {}))
         module = self.create_model(datamodule.spec, **(model or {}))
@@ -216,28 +231,7 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
         if own:
             raise FileNotFoundError(f"{name}: no such file; `zoo list` names the recipes that come with the package")
         raise unknown("recipe", name, list_recipes())
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""  # type: ignore[union-attr]
-        raise ValueError(f"{path}{where}: not a YAML file ({getattr(error, 'problem', None) or error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a recipe has the sections {', '.join(_SECTIONS)}")
-    for section in content:
-        if section not in _SECTIONS:
-            raise unknown(f"section of {path.name}", section, _SECTIONS)
-    for section in ("model", "data"):
-        part = content.get(section)
-        if not isinstance(part, dict) or "name" not in part or set(part) - {"name", "args"}:
-            raise ValueError(f"{path}: section {section!r} takes {{name: ..., args: {{...}}}}, not {part!r}")
-    claims = content.pop("claim", [])
-    if not isinstance(claims, list):
-        raise ValueError(f"{path}: section 'claim' takes a list of claims, not {claims!r}")
-    try:
-        return Recipe(name=name, **content, claim=[Claim.from_dict(claim) for claim in claims])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return Recipe(name=name, **read_recipe(path))
 
 
 def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:

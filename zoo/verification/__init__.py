@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import pretrained
+from zoo.errors import unknown
 from zoo.files import write_atomically
 from zoo.recipes import RUNS, Recipe
 from zoo.recipes.claims import judge, mean_std
@@ -115,6 +116,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     for name in recipe.baselines:
         if "." in name and pretrained.load_result(name) is None:
             raise ValueError(f"baseline {name} is not published yet: `zoo verify {name} --publish` first")
+    check_rivals(recipe)
     published = pretrained.load_result(recipe.name)
     home = RUNS / "verify" / recipe.title
     folder = home / recipe.configuration
@@ -162,6 +164,17 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         )
         pretrained.save_result(recipe.name, result)
     return result
+
+
+def check_rivals(recipe: Recipe) -> None:
+    """Raise ``ValueError`` for a baseline or a measure of a recipe that there is not."""
+    from zoo.baselines import BASELINES, MEASURES
+
+    named = {"baselines": ("baseline", BASELINES), "measures": ("measure", MEASURES)}
+    for section, (kind, known) in named.items():
+        for name in getattr(recipe, section):
+            if name not in known and not (section == "baselines" and "." in name):
+                raise ValueError(f"{recipe.name}: section {section!r}: {unknown(kind, name, known)}")
 
 
 def _protocol(rows: dict[str, int], train_on_all: bool) -> str:
