@@ -66,6 +66,8 @@ def describe_arguments(args: Mapping[str, Any], limit: int = 160) -> str:
 
     def unusual(name: str) -> int:
         parts = args[name] if isinstance(args[name], (list, tuple)) else [args[name]]
+        if len(parts) > 100:
+            return 3
         numbers = [part for part in parts[:100] if isinstance(part, (int, float)) and not isinstance(part, bool)]
         return 2 * any(not 0 <= part <= 1e5 for part in numbers) + any(part == 0 for part in numbers)
 

@@ -183,6 +183,7 @@ class Recipe:
         from lightning.pytorch.loggers import TensorBoardLogger
 
         from zoo.arguments import check_arguments
+        from zoo.building import refusing
         from zoo.callbacks import default_callbacks
         from zoo.training.checkpoint_io import with_atomic_writing
         from zoo.training.profiler import NoProfiler
@@ -190,7 +191,7 @@ class Recipe:
         with self._naming("trainer", trainer):
             settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
-        datamodule = self.datamodule(seed, **(data or {}))
+        datamodule = self.datamodule(**{"seed": seed, **(data or {})})
         module = self.create_model(datamodule.spec, **(model or {}))
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
@@ -209,7 +210,8 @@ class Recipe:
         settings.setdefault("num_sanity_val_steps", 0)
         settings.setdefault("profiler", NoProfiler())
         settings["plugins"] = with_atomic_writing(settings.get("plugins"))
-        return module, datamodule, L.Trainer(**settings)
+        with self._naming("trainer", trainer), refusing("the trainer", {**self.trainer, **(trainer or {})}):
+            return module, datamodule, L.Trainer(**settings)
 
 
 def list_recipes(pattern: str = "*") -> list[str]:
