@@ -128,6 +128,8 @@ def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
             if "not a YAML file" not in str(error):
                 raise ValueError(f"{name}{error}") from None
             found[section][key] = value
+        if isinstance(found[section][key], bool) and value.lower() not in ("true", "false"):
+            found[section][key] = value  # YAML reads yes, no, on and off as truth values: here they may be names
     return found
 
 
