@@ -292,6 +292,15 @@ def test_any_number_in_any_argument_of_a_model(name):
                 assert argument in line or str(value)[:20] in line, line
 
 
+def test_nan_is_no_argument():
+    nan = float("nan")
+    for name, args in (("mlp", {"mean": nan}), ("mlp", {"mean": "nan"}), ("colorizer", {"mean": [0.1, nan]})):
+        with pytest.raises(ValueError, match=r"mean takes .*nan"):
+            zoo.create_model(name, **args)
+    with pytest.raises(ValueError, match=r"augment takes .*nan"):
+        load_recipe("mlp.digits").build(data={"augment": {"shift": nan}})
+
+
 def test_counting_changes_no_weight_and_no_random_number():
     import torch
     from conftest import assert_same, state

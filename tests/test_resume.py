@@ -220,6 +220,17 @@ def test_a_verification_interrupted_after_its_training_ends_with_the_same_result
     assert found["metrics"]["test_accuracy"]["mean"] == verification.evaluate(whole.model, whole.data)["test_accuracy"]
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", '{"metrics": {}}'])
+def test_a_damaged_measurement_is_one_line(content):
+    recipe = own_recipe(1)
+    path = Path("runs/verify/mlp.own") / recipe.configuration / "seed_0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"seed_0\.json is damaged .*: remove it") as caught:
+        verify(recipe, say=str)
+    assert "\n" not in str(caught.value)
+
+
 # ---- the folder of a run ----
 
 

@@ -105,6 +105,8 @@ def check_arguments(owner: str, cls: type, args: dict[str, Any]) -> dict[str, An
 
 def _convert(what: str, annotation: Any, value: Any) -> Any:
     """Return a value as its annotated type; of the annotation only plain types count, see ``_plain_types``."""
+    if _has_nan(value):
+        raise ValueError(f"{what} takes numbers, not {_shorten(value)}")
     if annotation is Any or not _is_plain(value) or _is_exact(value, annotation):
         return value
     wanted = _plain_types(annotation)
@@ -117,7 +119,10 @@ def _convert(what: str, annotation: Any, value: Any) -> Any:
     try:
         if isinstance(value, (list, tuple, dict)) and len(value) > MAX_LENGTH:
             raise ValueError(f"more than {MAX_LENGTH} values")
-        return parser.parse_object({"value": value}).value
+        converted = parser.parse_object({"value": value}).value
+        if _has_nan(converted):
+            raise ValueError("NaN is no number")
+        return converted
     except Exception as error:
         name = getattr(wanted, "__name__", None) if isinstance(wanted, type) else None
         name = "None" if wanted is type(None) else name or str(wanted).replace("typing.", "")
@@ -156,6 +161,15 @@ def _is_exact(value: Any, annotation: Any) -> bool:
     if type(value) is list and typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return any(_is_exact(value, part) for part in typing.get_args(annotation))
     return annotation in EXACT and type(value) is annotation
+
+
+def _has_nan(value: Any) -> bool:
+    """Return whether a value is NaN, or a list or dictionary that holds one."""
+    if isinstance(value, dict):
+        return any(_has_nan(part) for part in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(_has_nan(part) for part in value)
+    return isinstance(value, float) and value != value
 
 
 def _shorten(value: Any) -> str:

@@ -37,10 +37,15 @@ def evaluate(model: Any, data: Any, trainer: dict[str, Any] | None = None) -> di
     import lightning as L
 
     from zoo.arguments import check_arguments
+    from zoo.building import refusing
+    from zoo.training.interrupts import lightning_interrupts
 
     quiet = {"devices": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     settings = check_arguments("the trainer", L.Trainer, {**quiet, **(trainer or {})})
-    metrics = L.Trainer(**settings).test(model, datamodule=data, verbose=False)[0]
+    with refusing("the trainer", trainer or {}):
+        tester = L.Trainer(**settings)
+    with lightning_interrupts():
+        metrics = tester.test(model, datamodule=data, verbose=False)[0]
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -128,7 +133,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
             done = _train(recipe, seed, folder / f"seed_{seed}")
             write_atomically(path, json.dumps(done, indent=1).encode())
             shutil.rmtree(folder / f"seed_{seed}" / "checkpoints", ignore_errors=True)
-        runs.append(json.loads(path.read_text()))
+        runs.append(_read_seed(path))
     first = runs[0]
     if published and published["data_sha256"] != first["data_sha256"]:
         say(f"{recipe.name}: these data are not those of the published result (sha256 {first['data_sha256'][:12]}...)")
@@ -164,6 +169,20 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         )
         pretrained.save_result(recipe.name, result)
     return result
+
+
+def _read_seed(path: Path) -> dict[str, Any]:
+    """Return what was measured with a seed."""
+    try:
+        done = json.loads(path.read_text())
+        wanted = {"metrics", "baselines", "seconds"} | (
+            {"weights", "rows", "data_sha256"} if path.stem == "seed_0" else set()
+        )
+        if not wanted <= set(done):
+            raise ValueError(f"it lacks {', '.join(sorted(wanted - set(done)))}")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, and this seed is trained anew") from None
+    return done
 
 
 def check_rivals(recipe: Recipe) -> None:
