@@ -294,7 +294,7 @@ def test_any_number_in_any_argument_of_a_model(name):
 
 def test_nan_is_no_argument():
     nan = float("nan")
-    for name, args in (("mlp", {"mean": nan}), ("mlp", {"mean": "nan"}), ("colorizer", {"mean": [0.1, nan]})):
+    for name, args in (("mlp", {"mean": nan}), ("mlp", {"mean": "nan"}), ("cnn", {"mean": [0.1, nan]})):
         with pytest.raises(ValueError, match=r"mean takes .*nan"):
             zoo.create_model(name, **args)
     with pytest.raises(ValueError, match=r"augment takes .*nan"):

@@ -353,25 +353,27 @@ def test_a_fit_killed_at_any_moment_resumes_to_the_same_weights(tmp_path, family
     assert status == 0, errors
     title = Path(recipe).stem if recipe.endswith(".yaml") else recipe
     checkpoints = f"runs/{title}/version_0/checkpoints"
-    folder, kills = tmp_path / "killed" / checkpoints, 0
+    runs, kills = tmp_path / "killed" / "runs" / title, 0
     draw = torch.Generator().manual_seed(len(family))
     for _ in range(20):
-        resume = ["--ckpt_path", f"{checkpoints}/last.ckpt"] if (folder / "last.ckpt").exists() else []
+        kept = list(runs.glob("version_*/checkpoints/last.ckpt"))  # none if it was killed before the first
+        resume = ["--ckpt_path", str(kept[0].relative_to(tmp_path / "killed"))] if kept else []
         process = start(tmp_path / "killed", *words, *resume)
         if kills < 3:
             kills += kill_after_a_checkpoint(process, tmp_path / "killed", draw)
         status, _, errors = end(process)
-        for path in folder.glob("*.ckpt"):
+        for path in runs.rglob("*.ckpt"):
             torch.load(path, weights_only=True)
         if status != -signal.SIGKILL:
             break
     over = "the run is over" in errors
     assert status == 0 or over, errors
     whole = torch.load(tmp_path / "whole" / checkpoints / "last.ckpt", weights_only=True)
-    resumed = torch.load(folder / "last.ckpt", weights_only=True)
+    (last,) = runs.glob("version_*/checkpoints/last.ckpt")
+    resumed = torch.load(last, weights_only=True)
     assert resumed["epoch"] == whole["epoch"] == epochs - 1
     assert all(torch.equal(value, resumed["state_dict"][key]) for key, value in whole["state_dict"].items())
-    assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in last.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def fit_recipe(
         zoo.training.interrupts.Terminated: If SIGTERM ended it, likewise.
         ValueError: If an argument is wrong, or the checkpoint cannot be resumed.
     """
+    from zoo.training.checkpoint_io import UNFINISHED
     from zoo.training.checkpoints import load_checkpoint, read_checkpoint
     from zoo.training.interrupts import lightning_interrupts
     from zoo.training.resuming import CheckedResume, reason_of_end, seed_of
@@ -88,6 +89,8 @@ def fit_recipe(
         trainer.callbacks.append(checked)
     last = run / "checkpoints" / f"{LAST}.ckpt"
     before = _seconds(run) if resume else 0.0
+    for half in last.parent.glob(f".*{UNFINISHED}"):  # of a process that was killed
+        half.unlink(missing_ok=True)
     start = time.perf_counter()
     try:
         with lightning_interrupts(last):
