@@ -422,3 +422,26 @@ def test_a_checkpoint_of_weights_alone_is_used_but_not_resumed(tmp_path):
             ),
             resume=Path("weights.ckpt"),
         )
+
+
+def test_a_model_that_is_not_strict_loads_a_part(trained, tmp_path):
+    _, content = trained
+    del content["state_dict"]["net.2.bias"]
+    torch.save(content, "part.ckpt")
+    for strict in (True, False):
+        model, data, trainer = own_recipe(3).build(run=tmp_path / str(strict))
+        model.strict_loading = strict
+        if strict:
+            with pytest.raises(ValueError, match=r'does not fit the model: Missing key\(s\) .*"net\.2\.bias"'):
+                trainer.fit(model, data, ckpt_path="part.ckpt", weights_only=True)
+        else:
+            trainer.fit(model, data, ckpt_path="part.ckpt", weights_only=True)
+            assert trainer.current_epoch == 3
+
+
+def test_a_model_that_cannot_be_copied_is_loaded_all_the_same(trained):
+    _, content = trained
+    model = own_recipe().build()[0]
+    model.handle = (number for number in range(3))
+    torch.save(content, "good.ckpt")
+    check_checkpoint("good.ckpt", model)

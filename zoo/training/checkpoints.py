@@ -71,11 +71,13 @@ def take_model_state(checkpoint: dict[str, Any], model: Any) -> dict[str, Any]:
     Raises:
         ValueError: If it is of another class, or holds what no checkpoint holds.
     """
-    check_content(checkpoint, "the checkpoint")
+    whole = "state_dict" in checkpoint  # a strategy that shards a model reads its weights by itself
+    check_content(checkpoint if whole else {**checkpoint, "state_dict": {}}, "the checkpoint")
     saved = checkpoint.get("zoo", {})
     if saved.get("class", type(model).__name__) != type(model).__name__:
         raise ValueError(f"the checkpoint is of a {saved['class']}, not of a {type(model).__name__}")
-    check_state(checkpoint["state_dict"], model, "the checkpoint")
+    if whole:
+        check_state(checkpoint["state_dict"], model, "the checkpoint")
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
         restrict_callback_states(checkpoint, trainer)
@@ -190,12 +192,15 @@ def check_state(state: Mapping[str, Any], model: nn.Module, where: str) -> None:
     attached = model.__dict__.pop("_trainer", None)  # of which no copy is wanted
     try:
         bare = copy.deepcopy(model, memo)
+    except Exception:  # a model that cannot be copied says itself what it cannot load
+        bare = None
     finally:
         if attached is not None:
             model.__dict__["_trainer"] = attached
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nothing is copied to a tensor without storage
-        load_state(bare, state, where)
+    if bare is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that nothing is copied to a tensor without storage
+            load_state(bare, state, where)
     for name, value in state.items():
         own = tensors.get(name)
         if own is not None and own.is_floating_point() != value.is_floating_point():
@@ -218,7 +223,7 @@ def load_state(model: nn.Module, state: Mapping[str, Any], where: str) -> None:
         ValueError: If a tensor is missing, unknown or of another shape.
     """
     try:
-        model.load_state_dict(dict(state))
+        model.load_state_dict(dict(state), strict=getattr(model, "strict_loading", True))
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines()]
         detail = (lines[1] if len(lines) > 1 else lines[0] if lines else type(error).__name__).rstrip(". ")
