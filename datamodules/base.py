@@ -69,6 +69,7 @@ class TensorDataModule(L.LightningDataModule):
         device_resident: str = "auto",
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(ignore=["root"], logger=False)
         for key, value in {"batch_size": batch_size, "batches_per_step": batches_per_step}.items():
             if value < 1:
                 raise ValueError(f"{key} must be at least 1, not {value}")

@@ -259,7 +259,10 @@ def test_predict_reads_pictures_of_any_kind(capfd):
     assert out.split()[:2] == ["pictures/00.png", found[0]["class"]]
 
 
-def test_a_bug_is_not_disguised(monkeypatch):
+def test_an_unexpected_error_is_one_line_and_its_traceback_can_be_shown(capfd, monkeypatch):
     monkeypatch.setitem(cli._COMMANDS, "list", lambda *_: [][1])
+    status, out, err = answer(capfd, "list")
+    assert (status, out, err) == (2, "", "zoo: error: IndexError: list index out of range (ZOO_DEBUG=1 shows where)\n")
+    monkeypatch.setenv("ZOO_DEBUG", "1")
     with pytest.raises(IndexError):
         cli.main(["list"])

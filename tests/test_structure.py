@@ -15,7 +15,7 @@ import zoo
 ROOT = Path(__file__).parent.parent
 PACKAGES = (zoo, datamodules)
 LAYERS = (
-    ("errors", "arguments", "files"),
+    ("errors", "arguments", "building", "files"),
     ("metrics", "nn"),
     ("training",),
     ("base",),
@@ -25,6 +25,7 @@ LAYERS = (
     ("pretrained",),
     ("baselines", "recipes"),
     ("prediction", "verification"),
+    ("outcome",),
     ("cli",),
 )
 """Parts of ``zoo`` from the lowest to the highest: an import goes down or stays within a layer's part."""

@@ -45,7 +45,9 @@ def flags(**settings):
 def callbacks(*build, **settings):
     def run(model, data, folder):
         made = [one(model, folder) for one in build]
-        return fit(model, data, folder, *made, **{"enable_checkpointing": True, "logger": CSVLogger(folder), **settings})
+        return fit(
+            model, data, folder, *made, **{"enable_checkpointing": True, "logger": CSVLogger(folder), **settings}
+        )
 
     return run
 
@@ -105,7 +107,7 @@ for name, build in {
     "`OnExceptionCheckpoint`": lambda m, f: lc.OnExceptionCheckpoint(f),
     "`LearningRateMonitor`, by step": lambda m, f: lc.LearningRateMonitor(),
     "`LearningRateMonitor`, by epoch": lambda m, f: lc.LearningRateMonitor(logging_interval="epoch"),
-    "`DeviceStatsMonitor`": lambda m, f: lc.DeviceStatsMonitor(),
+    "`DeviceStatsMonitor`": lambda m, f: lc.DeviceStatsMonitor(cpu_stats=False),
     "`Timer`": lambda m, f: lc.Timer(datetime.timedelta(hours=1)),
     "`EMAWeightAveraging`": lambda m, f: lc.EMAWeightAveraging(),
     "`StochasticWeightAveraging`": lambda m, f: lc.StochasticWeightAveraging(1e-3, swa_epoch_start=1),
@@ -148,13 +150,15 @@ def _own_schedule(self):
 
 HABITS["own `training_step`"] = subclass(training_step=_own_training_step)
 HABITS["own `configure_optimizers` with a schedule by epoch"] = subclass(configure_optimizers=_own_schedule)
-HABITS["own `optimizer_step`"] = subclass(optimizer_step=lambda self, *a, **k: L.LightningModule.optimizer_step(self, *a, **k))
+HABITS["own `optimizer_step`"] = subclass(
+    optimizer_step=lambda self, *a, **k: L.LightningModule.optimizer_step(self, *a, **k)
+)
 HABITS["own `backward`"] = subclass(backward=lambda self, loss: loss.backward())
 HABITS["own `configure_gradient_clipping`"] = subclass(configure_gradient_clipping=lambda self, *_, **__: None)
 HABITS["own `lr_scheduler_step`"] = subclass(lr_scheduler_step=lambda self, scheduler, metric: scheduler.step())
 HABITS["own hooks without `super()`"] = subclass(
     **{
-        hook: lambda self, *_: None
+        hook: lambda self, *_, **__: None
         for hook in (
             "setup",
             "on_fit_start",

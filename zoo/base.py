@@ -20,6 +20,7 @@ from zoo.metrics.direction import mode_of
 from zoo.nn import limit_norms
 from zoo.training import optim, updates
 from zoo.training.batches import STANDARDISED, UNIT, as_tensor, check_batch, check_values, has_image_shape
+from zoo.training.checkpoints import take_model_state
 from zoo.training.hooks import insert_hooks
 
 Batch = Sequence[Tensor]
@@ -318,7 +319,5 @@ class ZooModule(L.LightningModule):
         self.metrics[stage].record(values, len(batch[0]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that the checkpoint is this class's; what a run needs is restored by ``ModelHooks``."""
-        found = checkpoint.get("zoo", {}).get("class", type(self).__name__)
-        if found != type(self).__name__:
-            raise ValueError(f"the checkpoint is of a {found}, not of a {type(self).__name__}")
+        """Check a checkpoint before its weights are read; what a run needs is restored by ``ModelHooks``."""
+        take_model_state(checkpoint, self)

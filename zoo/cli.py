@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from zoo.errors import in_one_line, unknown
+from zoo.errors import unknown
+from zoo.outcome import DEBUG, end_well
 
 SECTIONS = ("model", "data", "trainer")
 
@@ -21,7 +21,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="zoo", description="Textbook models on real data: train, test, use and verify them.")
+    parser = _Parser(
+        prog="zoo",
+        description="Textbook models on real data: train, test, use and verify them.",
+        epilog=f"An error is one line and exit status 2; {DEBUG}=1 shows its traceback.",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     settings = "--model.X V, --data.X V and --trainer.X V replace a setting of the recipe; `zoo info NAME` lists them"
 
@@ -38,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add("fit", "train a recipe, test its best checkpoint", settings)
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
     command.add_argument("--ckpt_path", metavar="PATH|last", help="checkpoint to resume from")
-    command.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default 0)")
+    command.add_argument(
+        "--seed", type=int, metavar="N", help="seed of all random numbers (default 0, or that of --ckpt_path)"
+    )
     command.add_argument("--no_test", action="store_true", help="do not evaluate on the test split")
 
     command = add("test", "test the shipped weights, or a checkpoint", settings)
@@ -77,26 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after ``zoo``; those of the process if None.
 
     Returns:
-        0 on success, 1 for a claim that is not met, 2 for bad input, 130 when interrupted.
+        0 on success, 1 for a claim that is not met, 2 for an error, which is one line, 130 and 143 after Ctrl-C and
+        SIGTERM, 141 if the reader of the output is gone.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        _check_command(words)
-        parser = _parser()
-        args, rest = parser.parse_known_args(words)
-        if args.command is None:
-            parser.print_help()
-            return 0
-        overrides = _overrides(rest, args.command)
-        return _COMMANDS[args.command](args, overrides)
-    except (ValueError, OSError, ArithmeticError, ModuleNotFoundError) as error:
-        if os.environ.get("ZOO_DEBUG"):
-            raise
-        print(f"zoo: error: {in_one_line(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("zoo: interrupted; `--ckpt_path last` goes on with a fit, and verify goes on by itself", file=sys.stderr)
-        return 130
+    return end_well(list(sys.argv[1:] if argv is None else argv), _run)
+
+
+def _run(words: list[str]) -> int:
+    _check_command(words)
+    parser = _parser()
+    args, rest = parser.parse_known_args(words)
+    if args.command is None:
+        parser.print_help()
+        return 0
+    return _COMMANDS[args.command](args, _overrides(rest, args.command))
 
 
 def _check_command(words: list[str]) -> None:
@@ -106,7 +106,7 @@ def _check_command(words: list[str]) -> None:
 
 def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
     """Read ``--model.x V`` and ``--model.x=V`` into arguments by section."""
-    import yaml
+    from zoo.recipes.schema import load_yaml
 
     found: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     words = iter(rest)
@@ -123,9 +123,13 @@ def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
                 raise ValueError(f"{name} needs a value")
             value = following
         try:
-            found[section][key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[section][key] = load_yaml(value)
+        except ValueError as error:
+            if "not a YAML file" not in str(error):
+                raise ValueError(f"{name}{error}") from None
             found[section][key] = value
+        if isinstance(found[section][key], bool) and value.lower() not in ("true", "false"):
+            found[section][key] = value  # YAML reads yes, no, on and off as truth values: here they may be names
     return found
 
 
@@ -228,8 +232,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
 
     recipe = load_recipe(args.recipe)
     resume = recipe.find_checkpoint(args.ckpt_path) if args.ckpt_path else None
-    own = resume is not None and resume.parent.name == "checkpoints" and recipe.runs in resume.parents
-    run = resume.parent.parent if own and resume else recipe.new_run()
+    run = recipe.run_of(resume) if resume else None
     _quiet()
     fit = fit_recipe(recipe, seed=args.seed, run=run, resume=resume, overrides=overrides)
     rows: dict[str, Any] = {

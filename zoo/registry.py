@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from zoo.arguments import check_arguments, signature
+from zoo.building import construct
 from zoo.errors import unknown
 
 ENTRY_POINTS = "lightning_zoo.models"
@@ -95,10 +96,11 @@ def build_model(name: str, **args: Any) -> Any:
         The ``LightningModule``.
 
     Raises:
-        ValueError: If the name or an argument is unknown, or a value is of the wrong type.
+        ValueError: If the name or an argument is unknown, or a value is of the wrong type or out of range.
     """
     entry = find_model(name)
-    return entry.cls(**check_arguments(f"model {name}", entry.cls, {**entry.defaults, **args}))
+    owner = f"model {name}"
+    return construct(owner, entry.cls, check_arguments(owner, entry.cls, {**entry.defaults, **args}))
 
 
 def model_info(name: str) -> dict[str, Any]:

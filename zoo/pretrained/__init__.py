@@ -28,9 +28,27 @@ def result_path(recipe: str, folder: Path = HERE) -> Path:
 
 
 def load_result(recipe: str, folder: Path = HERE) -> dict[str, Any] | None:
-    """Return the result of a recipe, or None if it has not been verified yet."""
+    """Return the result of a recipe, or None if it has not been verified yet.
+
+    Raises:
+        ValueError: If its file is damaged.
+    """
     path = result_path(recipe, folder)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return _read_json(path) if path.exists() else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): {_remedy(path)}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged (it holds a {type(content).__name__}): {_remedy(path)}")
+    return content
+
+
+def _remedy(path: Path) -> str:
+    return "install the package anew" if HERE in path.parents else "make it anew"
 
 
 def save_result(recipe: str, result: dict[str, Any], folder: Path = HERE) -> Path:
@@ -50,42 +68,77 @@ def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE) -> str
         folder: Destination.
 
     Returns:
-        The SHA-256 of the file.
+        The SHA-256 of the file; the same weights give the same bytes.
     """
     import torch
     from safetensors.torch import save
 
     def compact(tensor: torch.Tensor) -> torch.Tensor:
-        # Vectors and scalars stay in float32, since they take little space.
-        return tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor
+        # Vectors and scalars stay in float32, since they take little space, and so do values beyond half precision.
+        half = tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor
+        return half if bool(torch.isfinite(half).all()) else tensor
 
     state = {key: compact(value.detach().cpu()).contiguous() for key, value in model.net.state_dict().items()}
-    content = save(state, {"model": name, "recipe": recipe, "hparams": json.dumps(dict(model.hparams))})
+    hparams = json.dumps(dict(model.hparams))
+    content = _with_sorted_metadata(save(state, {"model": name, "recipe": recipe, "hparams": hparams}))
     write_atomically(weights_path(recipe, folder), content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order, which the library writes in a random one."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def load_weights(recipe: str, folder: Path = HERE) -> Any:
     """Build a recipe's model with its shipped weights, in float32 and evaluation mode.
 
+    Where the result of the recipe records a checksum, the file must have it.
+
     Raises:
         FileNotFoundError: If no weights are shipped for this recipe.
+        ValueError: If the file is damaged.
     """
-    from safetensors import safe_open
+    from safetensors.torch import load
 
     from zoo.registry import build_model
+    from zoo.training.checkpoints import check_state, load_state
 
     path = weights_path(recipe, folder)
     if not path.exists():
         raise FileNotFoundError(
             f"no weights are shipped for {recipe}: `zoo fit {recipe}` trains it, `--ckpt_path best` uses what it made"
         )
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    hparams, added = json.loads(metadata["hparams"]), hparams_path(recipe, folder)
+    content = path.read_bytes()
+    result = load_result(recipe, folder)
+    weights = result.get("weights") if result else None
+    recorded = weights.get("sha256") if isinstance(weights, dict) else weights
+    found = hashlib.sha256(content).hexdigest()
+    if recorded is not None and recorded != found:
+        raise ValueError(
+            f"{path} is damaged (sha256 {found[:12]}..., recorded {str(recorded)[:12]}...): {_remedy(path)}"
+        )
+    try:
+        state = load(content)
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        name, hparams = metadata["model"], json.loads(metadata["hparams"])
+        if not isinstance(hparams, dict):
+            raise TypeError("its hyper-parameters are no dictionary")
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
+        raise ValueError(f"{path} is damaged ({reason}): {_remedy(path)}") from error
+    added = hparams_path(recipe, folder)
     if added.exists():
-        hparams.update(json.loads(added.read_text(encoding="utf-8")))
-    model = build_model(metadata["model"], **hparams)
-    model.net.load_state_dict(state)
+        hparams.update(_read_json(added))
+    try:
+        model = build_model(name, **hparams)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): {_remedy(path)}") from error
+    check_state(state, model.net, str(path))
+    load_state(model.net, state, str(path))
     return model.eval()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from zoo.errors import unknown
 from zoo.recipes.claims import Claim
+from zoo.recipes.schema import read_recipe
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
-
-_SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "note")
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,19 @@ class Recipe:
 
     @property
     def title(self) -> str:
-        """Name of the folder of runs and results: the recipe's name, or the stem of a user's file."""
-        return Path(self.name).stem if self.is_file else self.name
+        """Name of the folder of runs and results.
+
+        The recipe's name, or the stem of a user's file in the current folder. To the stem of a file elsewhere, or of
+        one whose stem is the name of another recipe, eight hexadecimal digits are appended, a checksum of its path
+        from the current folder: no two files share their runs.
+        """
+        if not self.is_file:
+            return self.name
+        path = Path(os.path.relpath(Path(self.name).resolve(), Path.cwd().resolve()))
+        shared = path.stem in list_recipes() or (path.suffix == ".yml" and path.with_suffix(".yaml").exists())
+        if path.parent == Path() and not shared:
+            return path.stem
+        return f"{path.stem}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
 
     @property
     def runs(self) -> Path:
@@ -66,8 +76,18 @@ class Recipe:
 
     def new_run(self) -> Path:
         """Return the folder of the next run, ``runs/<recipe>/version_<n>``, which is not created yet."""
-        taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdigit()]
+        taken = [int(path.name[8:]) for path in self.runs.glob("version_*") if path.name[8:].isdecimal()]
         return self.runs / f"version_{max(taken, default=-1) + 1}"
+
+    def run_of(self, checkpoint: Path) -> Path | None:
+        """Return the folder of the run that a checkpoint carries on; None for any but the last of a run of this recipe.
+
+        Args:
+            checkpoint: Path of the checkpoint.
+        """
+        path = checkpoint.resolve()
+        own = path.parent.name == "checkpoints" and self.runs.resolve() in path.parents and path.name == "last.ckpt"
+        return checkpoint.parent.parent if own else None
 
     def find_checkpoint(self, choice: str) -> Path:
         """Return the path of a checkpoint; ``last`` and ``best`` are those of the newest run.
@@ -84,6 +104,16 @@ class Recipe:
         if not found:
             raise FileNotFoundError(f"no {choice} checkpoint under {self.runs}: `zoo fit {self.name}` makes one")
         return found[-1]
+
+    @contextlib.contextmanager
+    def _naming(self, section: str, overrides: Any) -> Iterator[None]:
+        """Let an error inside the block name the user's own file and its section, unless settings replace it."""
+        try:
+            yield
+        except ValueError as error:
+            if not self.is_file or overrides:
+                raise
+            raise ValueError(f"{self.name}: section {section!r}: {error}") from error
 
     @property
     def configuration(self) -> str:
@@ -105,19 +135,24 @@ class Recipe:
         """Build the datamodule."""
         from datamodules.registry import create_datamodule, find_datamodule
         from zoo.arguments import check_arguments
+        from zoo.building import refusing
 
         name = self.data["name"]
         args = {"seed": seed, **self.data.get("args", {}), **overrides}
-        return create_datamodule(name, **check_arguments(f"datamodule {name}", find_datamodule(name), args))
+        with self._naming("data", overrides):
+            checked = check_arguments(f"datamodule {name}", find_datamodule(name), args)
+            with refusing(f"datamodule {name}", checked):
+                return create_datamodule(name, **checked)
 
     def create_model(self, spec: dict[str, Any], **overrides: Any) -> Any:
         """Build the model; arguments that are not set are taken from a datamodule's ``spec``."""
         from zoo.arguments import signature
         from zoo.registry import build_model, find_model
 
-        known = signature(find_model(self.model["name"]).cls)
-        args = {key: value for key, value in spec.items() if key in known}
-        return build_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
+        with self._naming("model", overrides):
+            known = signature(find_model(self.model["name"]).cls)
+            args = {key: value for key, value in spec.items() if key in known}
+            return build_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
 
     def build(
         self,
@@ -148,12 +183,15 @@ class Recipe:
         from lightning.pytorch.loggers import TensorBoardLogger
 
         from zoo.arguments import check_arguments
+        from zoo.building import refusing
         from zoo.callbacks import default_callbacks
+        from zoo.training.checkpoint_io import with_atomic_writing
         from zoo.training.profiler import NoProfiler
 
-        settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
+        with self._naming("trainer", trainer):
+            settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
-        datamodule = self.datamodule(seed, **(data or {}))
+        datamodule = self.datamodule(**{"seed": seed, **(data or {})})
         module = self.create_model(datamodule.spec, **(model or {}))
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
@@ -171,7 +209,9 @@ class Recipe:
         settings.setdefault("log_every_n_steps", 1)
         settings.setdefault("num_sanity_val_steps", 0)
         settings.setdefault("profiler", NoProfiler())
-        return module, datamodule, L.Trainer(**settings)
+        settings["plugins"] = with_atomic_writing(settings.get("plugins"))
+        with self._naming("trainer", trainer), refusing("the trainer", {**self.trainer, **(trainer or {})}):
+            return module, datamodule, L.Trainer(**settings)
 
 
 def list_recipes(pattern: str = "*") -> list[str]:
@@ -193,28 +233,7 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
         if own:
             raise FileNotFoundError(f"{name}: no such file; `zoo list` names the recipes that come with the package")
         raise unknown("recipe", name, list_recipes())
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = f", line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""  # type: ignore[union-attr]
-        raise ValueError(f"{path}{where}: not a YAML file ({getattr(error, 'problem', None) or error})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: a recipe has the sections {', '.join(_SECTIONS)}")
-    for section in content:
-        if section not in _SECTIONS:
-            raise unknown(f"section of {path.name}", section, _SECTIONS)
-    for section in ("model", "data"):
-        part = content.get(section)
-        if not isinstance(part, dict) or "name" not in part or set(part) - {"name", "args"}:
-            raise ValueError(f"{path}: section {section!r} takes {{name: ..., args: {{...}}}}, not {part!r}")
-    claims = content.pop("claim", [])
-    if not isinstance(claims, list):
-        raise ValueError(f"{path}: section 'claim' takes a list of claims, not {claims!r}")
-    try:
-        return Recipe(name=name, **content, claim=[Claim.from_dict(claim) for claim in claims])
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+    return Recipe(name=name, **read_recipe(path))
 
 
 def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:

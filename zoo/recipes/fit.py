@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,39 +44,69 @@ class Fit:
 def fit_recipe(
     recipe: Recipe,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     run: Path | None = None,
     resume: Path | None = None,
     overrides: dict[str, dict[str, Any]] | None = None,
+    accept_finished: bool = False,
 ) -> Fit:
     """Train a recipe with one seed; the test split stays closed.
 
+    A run is resumed with its own seed and settings; only ``max_epochs`` of the trainer, and what does not say what is
+    learned, may change. One that has all its epochs, or that early stopping has ended, is over.
+
     Args:
         recipe: What to train.
-        seed: Seed of everything random.
+        seed: Seed of everything random; if None that of the checkpoint, or 0.
         run: Folder of logs and checkpoints; a new one if None.
         resume: Checkpoint to go on from; from the start if None.
         overrides: Arguments by section, ``model``, ``data`` and ``trainer``, that replace the recipe's.
+        accept_finished: Whether a run that is over is returned as it is instead of being refused.
 
     Raises:
         KeyboardInterrupt: If the training was interrupted; its last checkpoint is kept.
-        ValueError: If an argument is wrong, or the checkpoint is of another model.
+        zoo.training.interrupts.Terminated: If SIGTERM ended it, likewise.
+        ValueError: If an argument is wrong, or the checkpoint cannot be resumed.
     """
-    from zoo.training.checkpoints import check_checkpoint, load_checkpoint
+    from zoo.training.checkpoint_io import UNFINISHED
+    from zoo.training.checkpoints import load_checkpoint, read_checkpoint
+    from zoo.training.interrupts import lightning_interrupts
+    from zoo.training.resuming import CheckedResume, reason_of_end, seed_of
 
-    run = run or recipe.new_run()
-    model, data, trainer = recipe.build(**(overrides or {}), seed=seed, run=run)
-    if resume:
-        check_checkpoint(resume, model)
-    spent = run / SECONDS
-    before = float(json.loads(spent.read_text())) if resume and spent.exists() else 0.0
+    content = read_checkpoint(resume) if resume else None
+    if seed is None:
+        seed = (seed_of(content) if content else None) or 0
+    new = run is None
+    run, model, data, trainer = _build(recipe, seed, run, overrides or {}, content, resume)
+    checked = None
+    if content is not None:
+        ended = reason_of_end(content, trainer)
+        if ended and accept_finished:
+            return _finished(content, model, data, run)
+        if ended:
+            raise ValueError(f"{resume}: the run is over: {ended}")
+        checked = CheckedResume(content, str(resume))
+        trainer.callbacks.append(checked)
+    last = run / "checkpoints" / f"{LAST}.ckpt"
+    before = _seconds(run) if resume else 0.0
+    for half in last.parent.glob(f".*{UNFINISHED}"):  # of a process that was killed
+        half.unlink(missing_ok=True)
     start = time.perf_counter()
     try:
-        trainer.fit(model, data, ckpt_path=str(resume) if resume else None, weights_only=True)
+        with lightning_interrupts(last):
+            trainer.fit(model, data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    except Exception as error:
+        if new and not trainer.fit_loop.epoch_progress.total.started:  # nothing was learned
+            shutil.rmtree(run, ignore_errors=True)
+            _remove_empty(run.parent)
+        if checked is None or checked.restored or isinstance(error, (ValueError, OSError, ArithmeticError)):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{resume} cannot be resumed: {type(error).__name__} {reason}") from error
     finally:
-        seconds = before + time.perf_counter() - start
         if run.is_dir():
-            write_atomically(spent, json.dumps(seconds).encode())
+            write_atomically(run / SECONDS, json.dumps(before + time.perf_counter() - start).encode())
+    seconds = _seconds(run)
     if trainer.interrupted:
         raise KeyboardInterrupt
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "lr"}
@@ -86,6 +118,51 @@ def fit_recipe(
         metrics |= {} if score is None else {f"best_{model.monitor}": float(score)}
         model = load_checkpoint(type(model), checkpoint)
     return Fit(model, data, metrics, trainer.current_epoch, seconds, run, checkpoint)
+
+
+def _build(
+    recipe: Recipe, seed: int, run: Path | None, overrides: dict[str, Any], content: Any, resume: Path | None
+) -> tuple[Path, Any, Any, Any]:
+    """Build and check everything, and make the folder of a new run last, which no other process then has."""
+    from zoo.training.resuming import check_resume
+
+    while True:
+        folder = run or recipe.new_run()
+        model, data, trainer = recipe.build(**overrides, seed=seed, run=folder)
+        data.prepare_data()
+        data.setup("fit")
+        if content is not None:
+            check_resume(content, str(resume), model, data, trainer)
+        if run is not None or trainer.global_rank > 0:
+            return folder, model, data, trainer
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder, model, data, trainer
+
+
+def _seconds(run: Path) -> float:
+    """Return the training time of a run so far, 0 if it is not known."""
+    try:
+        return max(0.0, float(json.loads((run / SECONDS).read_text())))
+    except (OSError, ValueError, TypeError):
+        return 0.0
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _finished(content: dict[str, Any], model: Any, data: Any, run: Path) -> Fit:
+    """Return a training that is over, from its files."""
+    from zoo.training.checkpoints import load_checkpoint
+
+    kept = run / "checkpoints" / f"{LAST if data.train_on_all else 'best'}.ckpt"
+    epochs = content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    return Fit(load_checkpoint(type(model), kept), data, {}, epochs, _seconds(run), run, kept)
 
 
 def kept_checkpoint(keeper: Any, train_on_all: bool) -> Path | None:

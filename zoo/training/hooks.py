@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from zoo.training import optim, updates
-from zoo.training.checkpoints import random_state, restore_random_state
+from zoo.training.checkpoints import add_model_state, restore_random_state, take_model_state
 from zoo.training.malloc import keep_freed_memory
 from zoo.training.trainer_flags import accumulate_batches, chunk_obstacle, overrides, refuse_flags
 
@@ -133,14 +133,11 @@ class ModelHooks(Callback):
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beyond Lightning's own: the random state and the plateau's memory."""
-        resume = random_state(self.model.device)
-        if self.run.plateau is not None:
-            resume["plateau"] = self.run.plateau.state_dict()
-        checkpoint["zoo"] = {"class": type(self.model).__name__, "resume": resume}
+        add_model_state(checkpoint, self.model, self.run.plateau)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep what resuming needs."""
-        self.resumed = checkpoint.get("zoo", {}).get("resume", {})
+        """Restrict the states of the callbacks, which read them next, and keep what resuming needs."""
+        self.resumed = take_model_state(checkpoint, self.model)
         self.run.plateau_state = self.resumed.get("plateau")
 
     def _begin(self, stage: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import pretrained
+from zoo.errors import unknown
 from zoo.files import write_atomically
 from zoo.recipes import RUNS, Recipe
 from zoo.recipes.claims import judge, mean_std
@@ -36,10 +37,15 @@ def evaluate(model: Any, data: Any, trainer: dict[str, Any] | None = None) -> di
     import lightning as L
 
     from zoo.arguments import check_arguments
+    from zoo.building import refusing
+    from zoo.training.interrupts import lightning_interrupts
 
     quiet = {"devices": 1, "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     settings = check_arguments("the trainer", L.Trainer, {**quiet, **(trainer or {})})
-    metrics = L.Trainer(**settings).test(model, datamodule=data, verbose=False)[0]
+    with refusing("the trainer", trainer or {}):
+        tester = L.Trainer(**settings)
+    with lightning_interrupts():
+        metrics = tester.test(model, datamodule=data, verbose=False)[0]
     return {name: float(value) for name, value in metrics.items()}
 
 
@@ -71,7 +77,8 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
 
     last = folder / "checkpoints" / "last.ckpt"
     quiet = {"trainer": {"enable_model_summary": False}}
-    fit = fit_recipe(recipe, seed=seed, run=folder, resume=last if last.exists() else None, overrides=quiet)
+    resume = last if last.exists() else None
+    fit = fit_recipe(recipe, seed=seed, run=folder, resume=resume, overrides=quiet, accept_finished=True)
     model, data = fit.model, fit.data
     metrics = evaluate_recipe(recipe, model, data).metrics
     own = [name for name in recipe.baselines if "." not in name]
@@ -114,6 +121,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     for name in recipe.baselines:
         if "." in name and pretrained.load_result(name) is None:
             raise ValueError(f"baseline {name} is not published yet: `zoo verify {name} --publish` first")
+    check_rivals(recipe)
     published = pretrained.load_result(recipe.name)
     home = RUNS / "verify" / recipe.title
     folder = home / recipe.configuration
@@ -125,7 +133,7 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
             done = _train(recipe, seed, folder / f"seed_{seed}")
             write_atomically(path, json.dumps(done, indent=1).encode())
             shutil.rmtree(folder / f"seed_{seed}" / "checkpoints", ignore_errors=True)
-        runs.append(json.loads(path.read_text()))
+        runs.append(_read_seed(path))
     first = runs[0]
     if published and published["data_sha256"] != first["data_sha256"]:
         say(f"{recipe.name}: these data are not those of the published result (sha256 {first['data_sha256'][:12]}...)")
@@ -161,6 +169,31 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
         )
         pretrained.save_result(recipe.name, result)
     return result
+
+
+def _read_seed(path: Path) -> dict[str, Any]:
+    """Return what was measured with a seed."""
+    try:
+        done = json.loads(path.read_text())
+        wanted = {"metrics", "baselines", "seconds"} | (
+            {"weights", "rows", "data_sha256"} if path.stem == "seed_0" else set()
+        )
+        if not wanted <= set(done):
+            raise ValueError(f"it lacks {', '.join(sorted(wanted - set(done)))}")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, and this seed is trained anew") from None
+    return done
+
+
+def check_rivals(recipe: Recipe) -> None:
+    """Raise ``ValueError`` for a baseline or a measure of a recipe that there is not."""
+    from zoo.baselines import BASELINES, MEASURES
+
+    named = {"baselines": ("baseline", BASELINES), "measures": ("measure", MEASURES)}
+    for section, (kind, known) in named.items():
+        for name in getattr(recipe, section):
+            if name not in known and not (section == "baselines" and "." in name):
+                raise ValueError(f"{recipe.name}: section {section!r}: {unknown(kind, name, known)}")
 
 
 def _protocol(rows: dict[str, int], train_on_all: bool) -> str:
