@@ -142,7 +142,6 @@ BAD = {
     "batch of none": (["fit", "mlp.digits", "--data.batch_size", "0"], "0", "at least 1"),
     "batch too large": (["fit", "mlp.digits", "--data.batch_size", "9999"], "9999", "1257"),
     "validation too large": (["fit", "mlp.digits", "--data.val_size", "9999"], "9999", "1427"),
-    "refused flag": (["fit", "mlp.digits", "--trainer.gradient_clip_val", "1"], "gradient_clip_val", "clip_norm"),
     "no such checkpoint": (["test", "mlp.digits", "--ckpt_path", "no.ckpt"], "no.ckpt", "no such"),
     "no run to go on": (["fit", "mlp.digits", "--ckpt_path", "last"], "last", "zoo fit"),
     "no such file": (["fit", "no.yaml"], "no.yaml", "zoo list"),

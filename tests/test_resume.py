@@ -267,7 +267,6 @@ def test_a_folder_that_another_process_takes_is_left_to_it(monkeypatch):
     [
         ["--model.lr", "-1"],
         ["--data.batch_size", "9999"],
-        ["--trainer.gradient_clip_val", "1"],
         ["--trainer.devices", "0"],
         ["--trainer.accelerator", "gpu"],
         ["--model.batch_norm", "true", "--data.batch_size", "1256"],

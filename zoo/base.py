@@ -20,7 +20,7 @@ from zoo.metrics.direction import mode_of
 from zoo.nn import limit_norms
 from zoo.training import optim, updates
 from zoo.training.batches import STANDARDISED, UNIT, as_tensor, check_batch, check_values, has_image_shape
-from zoo.training.checkpoints import take_model_state
+from zoo.training.checkpoints import add_model_state, take_model_state
 from zoo.training.hooks import insert_hooks
 
 Batch = Sequence[Tensor]
@@ -317,6 +317,11 @@ class ZooModule(L.LightningModule):
 
     def _record(self, stage: str, values: Values, batch: Batch) -> None:
         self.metrics[stage].record(values, len(batch[0]))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the model's class to a checkpoint of weights alone, which ``ModelHooks`` does not see."""
+        if "zoo" not in checkpoint:
+            add_model_state(checkpoint, self, self.run.plateau)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check a checkpoint before its weights are read; what a run needs is restored by ``ModelHooks``."""

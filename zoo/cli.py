@@ -213,6 +213,12 @@ def _quiet() -> None:
     warnings.simplefilter("ignore")
     for package in ("zoo", "datamodules"):
         warnings.filterwarnings("default", module=package)
+    warnings.showwarning = _warn
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning in one line, without the code that gave it."""
+    print(f"zoo: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _table(title: str, rows: dict[str, Any]) -> None:

@@ -24,7 +24,8 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
     """Return early stopping and checkpointing by the model's own ``monitor``, and the figures that suit the model.
 
     The best checkpoint is kept as ``best.ckpt`` and that of the last epoch as ``last.ckpt``. Training stops when
-    ``monitor`` has not improved for ``patience`` epochs.
+    ``monitor`` has not improved for ``patience`` epochs. A run without validation, such as one of fewer steps than an
+    epoch has, keeps the last checkpoint alone.
 
     Args:
         model: The model to be trained.
@@ -32,7 +33,7 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
     """
     folder = Path(dirpath) if dirpath else None
     return [
-        EarlyStopping(model.monitor, mode=model.mode, patience=model.hparams["patience"]),
+        EarlyStopping(model.monitor, mode=model.mode, patience=model.hparams["patience"], strict=False),
         ModelCheckpoint(
             folder,
             filename="best",
@@ -41,7 +42,7 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
             enable_version_counter=False,
         ),
         # Lightning's ``save_last`` writes only when the monitored metric has improved.
-        ModelCheckpoint(folder, filename=LAST, enable_version_counter=False),
+        ModelCheckpoint(folder, filename=LAST, enable_version_counter=False, save_on_train_epoch_end=True),
         *(figures() for figures in FIGURES if figures.suits(model)),
     ]
 

@@ -17,8 +17,8 @@ from zoo.nn.inputs import Standardize
 class Stack(nn.Sequential):
     """Sequence of layers that also loads weights saved with other layers without weights between them.
 
-    Weights are stored under the indices of their layers, which shift where a dropout is added or left out. The stored
-    layers that have weights are then taken in order.
+    Weights are stored under the indices of their layers, which shift where a layer without weights is added or left
+    out, as dropout once was. The stored layers that have weights are then taken in order.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
@@ -53,8 +53,13 @@ def dense_stack(
         layers.append(nn.Linear(fan_in, fan_out, bias=not batch_norm))
         if batch_norm:
             layers.append(nn.BatchNorm1d(fan_out))
-        layers += [activation(activation_name), nn.Dropout(dropout)]
+        layers.append(with_dropout(activation(activation_name), dropout))
     return layers
+
+
+def with_dropout(layer: nn.Module, probability: float) -> nn.Module:
+    """Return a layer without weights, followed by dropout: one layer of a stack, whose indices stay the same."""
+    return nn.Sequential(layer, nn.Dropout(probability)) if probability else layer
 
 
 def dense_net(
@@ -89,7 +94,7 @@ def dense_net(
     """
     if num_classes < 2:
         raise ValueError(f"num_classes must be at least 2, not {num_classes}")
-    layers: list[nn.Module] = [Standardize(input_shape, mean, std), nn.Flatten(), nn.Dropout(input_dropout)]
+    layers: list[nn.Module] = [Standardize(input_shape, mean, std), with_dropout(nn.Flatten(), input_dropout)]
     sizes = [prod(input_shape), *hidden_dims]
     layers += dense_stack(sizes, activation_name, dropout, batch_norm)
     layers.append(nn.Linear(sizes[-1], 1 if num_classes == 2 else num_classes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,8 @@ def fit_recipe(
         raise KeyboardInterrupt
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "lr"}
     checkpoint = kept_checkpoint(trainer.checkpoint_callback, data.train_on_all)
+    if checkpoint is not None and checkpoint.stem == LAST and not data.train_on_all:
+        print(f"{model.monitor} was never measured: the last checkpoint is kept", file=sys.stderr)
     if checkpoint is None:
         model = model.cpu().eval()
     else:
@@ -124,6 +127,7 @@ def _build(
     recipe: Recipe, seed: int, run: Path | None, overrides: dict[str, Any], content: Any, resume: Path | None
 ) -> tuple[Path, Any, Any, Any]:
     """Build and check everything, and make the folder of a new run last, which no other process then has."""
+    from zoo.training.monitor import check_monitor
     from zoo.training.resuming import check_resume
 
     while True:
@@ -131,6 +135,8 @@ def _build(
         model, data, trainer = recipe.build(**overrides, seed=seed, run=folder)
         data.prepare_data()
         data.setup("fit")
+        if trainer.limit_val_batches:
+            check_monitor(model, data)
         if content is not None:
             check_resume(content, str(resume), model, data, trainer)
         if run is not None or trainer.global_rank > 0:
@@ -173,6 +179,8 @@ def kept_checkpoint(keeper: Any, train_on_all: bool) -> Path | None:
         train_on_all: Whether the validation rows are trained on too.
     """
     best = getattr(keeper, "best_model_path", "")
-    if not best:
-        return None
-    return Path(best).with_name(f"{LAST}.ckpt") if train_on_all else Path(best)
+    if best and not train_on_all:
+        return Path(best)
+    folder = getattr(keeper, "dirpath", None)
+    last = Path(folder) / f"{LAST}.ckpt" if folder else None
+    return last if last is not None and last.is_file() else None

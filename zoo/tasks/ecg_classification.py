@@ -114,7 +114,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
 
     def configure_metrics(self) -> dict[str, Metric]:
         """Return the scores of EC57 over the records of the trainer's data."""
-        records = getattr(getattr(self.trainer, "datamodule", None), "records", (SUPRAVENTRICULAR_RECORD,))
+        records = getattr(getattr(self._trainer, "datamodule", None), "records", (SUPRAVENTRICULAR_RECORD,))
         return {"ec57": SmoothedEC57(records, self.record_probabilities)}
 
     def step(self, batch: Batch) -> Values:

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelPruning
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
@@ -53,6 +53,9 @@ class ModelHooks(Callback):
             accumulate_batches(trainer, model.hparams["accumulate"])
         if not model.training:
             train_unfrozen(model)
+        if any(isinstance(callback, ModelPruning) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            for parameter in model.parameters():  # pruning takes views of weights in their usual layout alone
+                parameter.data = parameter.data.contiguous()
         model.begin_fit()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

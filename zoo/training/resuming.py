@@ -115,6 +115,8 @@ class CheckedResume(Callback):
         where: Its path, for messages.
     """
 
+    takes_chunks = True
+
     def __init__(self, content: Mapping[str, Any], where: str) -> None:
         self.content, self.where, self.restored = content, where, False
 

@@ -38,6 +38,12 @@ OPTIMISATION_METHODS = (
 """Methods of a model that decide how it learns from a batch; with a ``configure_optimizers`` of its own they are
 called by Lightning's automatic optimisation alone."""
 
+INSTEAD = {
+    "gradient_clip_val": ", the model's clip_norm does not",
+    "accumulate_grad_batches": ", the model's accumulate does not",
+}
+"""Arguments of a model that do the same with several batches in a training step."""
+
 SAFE = (
     lc.BasePredictionWriter,
     lc.Callback,
@@ -69,7 +75,7 @@ def chunk_obstacle(trainer: L.Trainer, model: Any, base: type, own_update: bool)
     """
     flag = _flag_obstacle(trainer)
     if flag:
-        return f"{flag} counts or changes single batches"
+        return f"{flag} counts or changes single batches" + INSTEAD.get(flag, "")
     methods = OPTIMISATION_METHODS if own_update else (*OPTIMISATION_METHODS, "configure_optimizers")
     for method in methods:
         if overrides(model, method, base):
