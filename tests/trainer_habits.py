@@ -251,14 +251,16 @@ def pickled(model, data, folder):
     pickle.dumps(data)
 
 
-def outcome(run, model, steps, folder):
+def outcome(run, name, steps, folder):
     """Return what becomes of a habit with a model and so many batches a training step."""
+    torch.manual_seed(0)
+    model = zoo.create_model(name)
     data = tiny_data(model, batch_size=2, batches_per_step=steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             run(model, data, str(folder))
-        except (ValueError, L.pytorch.utilities.exceptions.MisconfigurationException) as error:
+        except (ValueError, FloatingPointError, L.pytorch.utilities.exceptions.MisconfigurationException) as error:
             message = str(error)
         else:
             message = ""
@@ -278,7 +280,7 @@ def table(models, folder):
             for model in models:
                 place = Path(folder) / f"{number}_{steps}_{model}"
                 place.mkdir(parents=True)
-                found = outcome(run, zoo.create_model(model), steps, place)
+                found = outcome(run, model, steps, place)
                 rows.setdefault(name, {}).setdefault(steps, {}).setdefault(found, []).append(model)
     return rows
 

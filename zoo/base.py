@@ -165,6 +165,12 @@ class ZooModule(L.LightningModule):
     def example_input_array(self, example: Any) -> None:
         raise AttributeError("example_input_array follows from input_shape")
 
+    def to_onnx(self, file_path: Any, input_sample: Any = None, **options: Any) -> Any:
+        """Export ``forward`` to ONNX as Lightning does, also where it takes several inputs and no sample is given."""
+        if input_sample is None and isinstance(self.example_input_array, dict):
+            input_sample = tuple(self.example_input_array.values())
+        return super().to_onnx(file_path, input_sample, **options)
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the network to a batch in natural units."""
         return self.net(x)
