@@ -368,7 +368,7 @@ def test_penalty_adds_its_gradient_to_the_weights_alone(option, gradient):
         ({"schedule": "cosin"}, "unknown schedule 'cosin': did you mean cosine?"),
         ({"activation": "tan"}, "unknown activation 'tan': did you mean tanh"),
         ({"lr": 0.0}, "lr must be positive, not 0"),
-        ({"lr": float("nan")}, "lr must be positive, not nan"),
+        ({"lr": float("nan")}, "lr takes numbers, not nan"),
         ({"l2": -1.0}, "l2 must be at least 0, not -1"),
         ({"clip_norm": -1.0}, "clip_norm must be positive, not -1"),
         ({"clip_norm": 0.0}, "clip_norm must be positive, not 0"),

@@ -202,7 +202,7 @@ def test_batches_per_step_decides_something_only_beside_augmentation(own):
 
 def test_verify_says_when_the_data_differ(own, monkeypatch):
     published = {"data_sha256": "0" * 64, "configurations": []}
-    monkeypatch.setattr(pretrained, "load_result", lambda name: published)
+    monkeypatch.setattr(pretrained, "load_result", lambda name, *folder: published)
     lines = []
     verify(own, seeds=1, say=lines.append)
     assert any("not those of the published result" in line for line in lines)

@@ -457,7 +457,7 @@ PICTURE_MODELS = {
     "cnn": {"input_shape": [1, 8, 8]},
     "autoencoder": {"in_features": 64, "input_shape": [1, 8, 8]},
     "inpainting_autoencoder": {"input_shape": [1, 8, 8]},
-    "denoising_autoencoder": {"input_shape": [1, 8, 8]},
+    "denoising_autoencoder": {"in_features": 64, "input_shape": [1, 8, 8]},
     "vae": {"in_features": 64, "input_shape": [1, 8, 8]},
 }
 WRONG = {

@@ -157,6 +157,11 @@ class ZooModule(L.LightningModule):
         return "rows"
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of a sample of the data: that of the network's input, where a task does not say otherwise."""
+        return self.input_shape
+
+    @property
     def example_input_array(self) -> Any:
         """One sample of zeros, from which Lightning's summary and export read the shapes."""
         return torch.zeros(1, *self.input_shape, dtype=self.precision) if self.input_shape else None
@@ -165,7 +170,7 @@ class ZooModule(L.LightningModule):
     def example_input_array(self, example: Any) -> None:
         raise AttributeError("example_input_array follows from input_shape")
 
-    def to_onnx(self, file_path: Any, input_sample: Any = None, **options: Any) -> Any:
+    def to_onnx(self, file_path: Any, input_sample: Any = None, **options: Any) -> Any:  # type: ignore[override]
         """Export ``forward`` to ONNX as Lightning does, also where it takes several inputs and no sample is given."""
         if input_sample is None and isinstance(self.example_input_array, dict):
             input_sample = tuple(self.example_input_array.values())
@@ -211,8 +216,8 @@ class ZooModule(L.LightningModule):
     def check_batch(self, batch: Any) -> None:
         """Raise ``ValueError`` for a batch that ``step`` cannot take; called for the first one of each epoch."""
         check_batch(batch, self.batch_parts)
-        if batch[0].is_floating_point() or batch[0].dtype == torch.uint8:  # other integers are ids
-            check_values(batch[0], STANDARDISED if has_image_shape(self.input_shape) else None)
+        if self.input_shape or batch[0].is_floating_point() or batch[0].dtype == torch.uint8:  # else they are ids
+            check_values(batch[0], STANDARDISED if has_image_shape(self.sample_shape) else None)
 
     def as_input(self, x: Any) -> Tensor:
         """Return a user's batch as a tensor on the model's device and, if floating-point, in its precision.
@@ -225,7 +230,7 @@ class ZooModule(L.LightningModule):
         """
         x = as_tensor(x)
         if x.is_floating_point() or x.dtype == torch.uint8:
-            check_values(x, UNIT if has_image_shape(self.input_shape) else None)
+            check_values(x, UNIT if has_image_shape(self.sample_shape) else None)
         return x.to(self.device, self.precision) if x.is_floating_point() else x.to(self.device)
 
     @property
