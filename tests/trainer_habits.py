@@ -206,7 +206,7 @@ def module_under_the_name_of_a_method(model, data, folder):
     model.step = torch.nn.Identity()
 
 
-@habit("a datamodule's loaders by hand")
+@habit("a datamodule's loaders by hand, of data stored as floats")
 def own_loaders(model, data, folder):
     data.setup()
     quiet_trainer(max_epochs=1).fit(model, data.train_dataloader(), data.val_dataloader())
