@@ -115,7 +115,8 @@ def _callback_obstacle(callback: Any) -> str:
     for cls in type(callback).__mro__:
         if cls.__module__.split(".")[0] in ("lightning", "pytorch_lightning") and cls not in SAFE:
             return f"the callback {name} counts or changes single updates"
-    if isinstance(callback, lc.ModelCheckpoint) and (callback._every_n_train_steps or callback._train_time_interval):
+    keeps = isinstance(callback, lc.ModelCheckpoint)
+    if keeps and (callback._every_n_train_steps or callback._train_time_interval is not None):
         return f"the callback {name} saves within an epoch"
     if isinstance(callback, lc.LearningRateMonitor) and callback.logging_interval != "epoch":
         return f"the callback {name} logs within an epoch"
