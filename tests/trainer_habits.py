@@ -300,9 +300,9 @@ def page(rows):
 INTRODUCTION = """# What you can hand to the Trainer
 
 Every model of the registry was fitted with each flag, callback or habit, with one batch and with sixteen batches a
-training step ([`batches_per_step`](../README.md#your-own-model-and-recipe) of the datamodule). *Works*: it does what Lightning's documentation says. *Falls
-back*: this run takes one batch a step, where it works, and a warning says so. *Refused*: an error of one line says what
-to use instead.
+training step ([`batches_per_step`](../README.md#your-own-model-and-recipe) of the datamodule). *Works*: it does what
+Lightning's documentation says. *Falls back*: this run takes one batch a step, where it works, and a warning says so.
+*Refused*: an error of one line says what is wrong and what to use instead.
 
 With several batches a step a callback of your own works unless it has a hook for single batches or updates; one that
 has, and does not mind to be called once for several batches, says so with the class attribute `takes_chunks = True`.
