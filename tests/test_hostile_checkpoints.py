@@ -219,6 +219,7 @@ def tampered_contents(content):
             yield place, choice, tampered(content, place, lambda inner, key, c=choice: inner.__setitem__(key, c))
 
 
+@pytest.mark.slow
 def test_a_tampered_checkpoint_loads_or_is_refused_in_one_line(trained):
     _, content = trained
     cls, refused, seen = type(zoo.create_model("mlp")), 0, 0

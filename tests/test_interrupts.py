@@ -251,6 +251,7 @@ def test_a_run_folder_that_vanishes(elsewhere, capfd, monkeypatch):
     assert status in (0, 2)
 
 
+@pytest.mark.slow
 def test_without_a_home(tmp_path):
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "USER")}
     run = subprocess.run(
