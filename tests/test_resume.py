@@ -304,3 +304,37 @@ def test_the_module_runs_without_being_installed():
     run = subprocess.run([sys.executable, "-m", "zoo.cli", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0
     assert "ZOO_DEBUG=1" in run.stdout
+
+
+def test_other_settings_of_the_trainer_are_refused(capfd):
+    words = ["fit", "mlp.digits", "--no_test", "--trainer.max_epochs", "1", "--data.batches_per_step", "1"]
+    assert answer(capfd, *words, "--trainer.gradient_clip_val", "0.5")[0] == 0
+    more = [*words[:3], "--trainer.max_epochs", "2", "--data.batches_per_step", "1", "--ckpt_path", "last"]
+    for other in ([], ["--trainer.gradient_clip_val", "1"], ["--trainer.precision", "bf16-true"]):
+        status, _, err = answer(capfd, *more, *other)
+        assert status == 2
+        assert "--trainer." in err
+        assert len(err.splitlines()) == 1
+    assert answer(capfd, *more, "--trainer.gradient_clip_val", "0.5")[0] == 0
+
+
+def test_a_strategy_that_forks_is_refused(capfd):
+    status, _, err = answer(capfd, "fit", "mlp.digits", "--trainer.strategy", "ddp_notebook", "--trainer.devices", "2",
+                            "--trainer.accelerator", "cpu")  # fmt: skip
+    assert status == 2
+    assert "use ddp_spawn" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_answers_do_not_replace_the_checkpoint_they_come_from(capfd):
+    assert answer(capfd, "fit", "mlp.digits", "--no_test", "--trainer.max_epochs", "1")[0] == 0
+    last = next(Path().glob("runs/*/*/checkpoints/last.ckpt"))
+    kept = Path("own.csv")
+    kept.write_bytes(last.read_bytes())
+    Path("digit.png").write_bytes(b"")
+    status, _, err = answer(
+        capfd, "predict", "mlp.digits", "digit.png", "--ckpt_path", "own.csv", "--output", "own.csv"
+    )
+    assert status == 2
+    assert "would overwrite own.csv" in err
+    assert kept.read_bytes() == last.read_bytes()

@@ -568,3 +568,90 @@ def test_every_model_logs_what_it_monitors(name):
     before = torch.random.get_rng_state()
     check_monitor(model, data)
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+# ---- one trainer after another model ----
+
+
+def test_accumulation_of_one_model_does_not_reach_the_next():
+    trainer = fit(mlp(accumulate=4), max_epochs=1)
+    assert trainer.global_step == BATCHES // 4
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(mlp(), digits())
+    assert trainer.global_step == BATCHES // 4 + BATCHES
+    assert trainer.accumulate_grad_batches == 1
+
+
+def test_a_plain_module_is_fitted_after_a_model_of_the_zoo():
+    class Plain(L.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+        def training_step(self, batch, batch_idx):
+            return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    trainer = fit(mlp(), max_epochs=1)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(Plain(), digits())
+    assert trainer.global_step == 2 * BATCHES
+
+
+def test_loaders_by_hand_after_a_datamodule_are_taken_as_they_are():
+    trainer, model = quiet_trainer(max_epochs=1), mlp()
+    trainer.test(model, digits(batches_per_step=16), verbose=False)
+    trainer.fit(model, DataLoader(TensorDataset(X, Y), batch_size=4))
+    assert trainer.global_step == 2
+
+
+def test_values_logged_in_a_step_are_weighted_alike():
+    class Logs(Own):
+        def step(self, batch):
+            values = super().step(batch)
+            if self.training:
+                self.log("mine", values["loss"].detach(), on_step=False, on_epoch=True)
+            return values
+
+    for steps in (1, 16):
+        found = fit(Logs(), digits(batches_per_step=steps), max_epochs=1).callback_metrics
+        assert float(found["mine"]) == pytest.approx(float(found["train_loss"]), rel=1e-5)
+
+
+def test_a_precision_of_ones_own_is_called():
+    calls = []
+
+    class Counts(L.pytorch.plugins.Precision):
+        def optimizer_step(self, *args, **kwargs):
+            calls.append(1)
+            return super().optimizer_step(*args, **kwargs)
+
+    with falls_back("Counts"):
+        fit(mlp(), digits(batches_per_step=16), plugins=[Counts()], max_epochs=1)
+    assert len(calls) == BATCHES
+
+
+def test_a_schedule_is_stretched_to_more_epochs_with_a_word(tmp_path):
+    model = mlp(schedule="cosine")
+    fit(model, digits(), *default_callbacks(model, tmp_path), enable_checkpointing=True)
+    longer = quiet_trainer(max_epochs=4, callbacks=default_callbacks(model, tmp_path), enable_checkpointing=True)
+    with pytest.warns(UserWarning, match="schedule 'cosine' of 80 updates is stretched to 160"):
+        longer.fit(model, digits(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    rate = longer.lr_scheduler_configs[0].scheduler
+    assert rate.get_last_lr() == [pytest.approx(0.0, abs=1e-9)]
+    assert rate.factor(80) == pytest.approx(0.5)
+
+
+def test_the_best_of_a_checkpoint_in_a_folder_below_is_kept(tmp_path):
+    keep = lc.ModelCheckpoint(tmp_path, filename="sub/{epoch}", monitor="val_loss")
+    last = lc.ModelCheckpoint(tmp_path, filename="last")
+    model = mlp()
+    fit(model, digits(), keep, last, enable_checkpointing=True)
+    best = keep.best_model_path
+    again = [lc.ModelCheckpoint(tmp_path, filename="sub/{epoch}", monitor="val_loss")]
+    again.append(lc.ModelCheckpoint(tmp_path, filename="last"))
+    longer = quiet_trainer(max_epochs=2, callbacks=again, enable_checkpointing=True)
+    longer.fit(model, digits(), ckpt_path=str(tmp_path / "last.ckpt"), weights_only=True)
+    assert again[0].best_model_path == best

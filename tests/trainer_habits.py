@@ -307,6 +307,9 @@ Lightning's documentation says. *Falls back*: this run takes one batch a step, w
 With several batches a step a callback of your own works unless it has a hook for single batches or updates; one that
 has, and does not mind to be called once for several batches, says so with the class attribute `takes_chunks = True`.
 
+What reads `trainer.num_training_batches` or `trainer.estimated_stepping_batches` in a callback of its own sees training
+steps there, of which one may make several updates; `trainer.global_step` counts updates.
+
 The table is written by `python tests/trainer_habits.py`; a test compares it with what happens.
 
 | flag, callback or habit | one batch a step | sixteen batches a step |

@@ -248,6 +248,7 @@ class ZooModule(L.LightningModule):
             return loss
         trainer, losses, last, own_update = self.trainer, [], self.trainer.max_steps, self.run.own_update
         for one in batch if self.run.chunked else [batch]:
+            self.run.rows = len(one[0])
             before = trainer.global_step if last != -1 or own_update else 0
             if last != -1 and before >= last:
                 break
@@ -257,8 +258,15 @@ class ZooModule(L.LightningModule):
             self._record("train", values, one)
             if "loss" in values:
                 losses.append(values["loss"].detach())
+        self.run.rows = None
         updates.check_finite(self.trainer, losses)
         return None
+
+    def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
+        """Log a value as Lightning does; within a step of several batches it is weighted by its own batch."""
+        if self.run.rows is not None and options.get("batch_size") is None:
+            options["batch_size"] = self.run.rows
+        super().log(name, value, *args, **options)
 
     def update(self, batch: Batch) -> Values:
         """Learn from one batch under manual optimisation, and return what is logged, as ``step`` does.

@@ -290,9 +290,10 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
 def _predict(args: argparse.Namespace, _: Any) -> int:
     from rich.console import Console
 
-    from zoo.prediction import load_model, predict_inputs
+    from zoo.prediction import load_model, predict_inputs, refuse_overwriting
 
     _quiet()
+    refuse_overwriting(args.output, [args.recipe, args.ckpt_path])
     model, data = load_model(args.recipe, args.ckpt_path)
     if model.input_kind == "images" and not args.output:
         raise ValueError("--output is missing: a file for one picture, a folder for several")

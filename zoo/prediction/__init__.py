@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def _predict_inputs(
     data: Any,
     options: dict[str, Any],
 ) -> Predictions:
+    refuse_overwriting(output, [ckpt_path, model])
     if isinstance(model, (str, os.PathLike)):
         model, data = load_model(os.fspath(model), ckpt_path, data)
     elif ckpt_path is not None:
@@ -91,6 +92,14 @@ def _predict_inputs(
         if kind != "recordings":
             raise ValueError(f"{name} is for recordings, which {type(model).__name__} does not take")
     return PIPELINES[kind](model, data, sources, os.fspath(output) if output is not None else None, **given)
+
+
+def refuse_overwriting(output: Any, read: Sequence[Any]) -> None:
+    """Raise ``ValueError`` if an output is the checkpoint or the recipe that the answers come from."""
+    for source in read:
+        given = isinstance(source, (str, os.PathLike)) and output is not None and os.path.isfile(source)
+        if given and os.path.exists(output) and os.path.samefile(source, output):
+            raise ValueError(f"--output {output} would overwrite {source}: choose another place")
 
 
 def load_model(name: str, ckpt_path: str | os.PathLike[str] | None = None, data: Any = None) -> tuple[Any, Any]:

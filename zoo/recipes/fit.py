@@ -110,6 +110,8 @@ def fit_recipe(
     seconds = _seconds(run)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if not trainer.fit_loop.epoch_progress.total.ready and not trainer.global_step:
+        print("nothing was trained: the trainer takes no training batch", file=sys.stderr)
     metrics = {name: float(value) for name, value in sorted(trainer.callback_metrics.items()) if name != "lr"}
     checkpoint = kept_checkpoint(trainer.checkpoint_callback, data.train_on_all)
     if checkpoint is not None and checkpoint.stem == LAST and not data.train_on_all:
@@ -133,6 +135,9 @@ def _build(
     while True:
         folder = run or recipe.new_run()
         model, data, trainer = recipe.build(**overrides, seed=seed, run=folder)
+        if getattr(trainer.strategy, "_start_method", None) in ("fork", "forkserver"):
+            name = f"{type(trainer.strategy).__name__} with the start method {trainer.strategy._start_method}"
+            raise ValueError(f"the trainer's strategy is {name}, which hangs after torch has computed: use ddp_spawn")
         data.prepare_data()
         data.setup("fit")
         if trainer.limit_val_batches:

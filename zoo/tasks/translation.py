@@ -190,7 +190,8 @@ class Translator(ZooModule):
         """
         from rich.progress import track
 
-        if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
+        listed = isinstance(sentences, Sequence) and not isinstance(sentences, str)
+        if not listed or not all(isinstance(sentence, str) for sentence in sentences):
             raise ValueError(f"{type(sentences).__name__}: expected a list of strings")
         vocabulary = self.vocabulary
         ids = vocabulary.encode_padded(sentences, self.hparams["max_length"], ends=True)

@@ -24,7 +24,11 @@ def as_tensor(x: Any) -> Tensor:
         ValueError: If it is none of them.
     """
     if isinstance(x, Tensor):
+        if x.layout != torch.strided or x.is_meta or x.is_quantized:
+            raise ValueError(f"input is a tensor of layout {x.layout} on {x.device}: expected a dense one with values")
         return x
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(f"input has {int(np.ma.getmaskarray(x).sum())} masked values: expected numbers")
     if isinstance(x, (list, tuple)) and x and all(isinstance(part, (Tensor, np.ndarray)) for part in x):
         parts = [as_tensor(part) for part in x]
         if any(part.shape != parts[0].shape for part in parts):

@@ -47,14 +47,19 @@ def restrict_callback_states(checkpoint: dict[str, Any], trainer: Any) -> None:
 def _own_files(state: dict[str, Any], callback: ModelCheckpoint) -> dict[str, Any]:
     """Return the state of a ``ModelCheckpoint`` with the paths of its own files alone."""
     folder = Path(callback.dirpath) if callback.dirpath else None
-    pattern = re.sub(r"\\\{.*?\\\}", ".*", re.escape(callback.filename or "{epoch}-{step}"))
+    pattern = _pattern(callback.filename or "{epoch}-{step}")
+    saved_in = state.get("dirpath") if isinstance(state.get("dirpath"), str) else ""
 
     def own(path: Any, pattern: str = pattern) -> str:
         if folder is None or not isinstance(path, str) or "\0" in path:
             return ""
-        found = folder / re.split(r"[/\\]", path)[-1]
-        named = re.fullmatch(rf"(?s:{pattern}(-v\d+)?{callback.FILE_EXTENSION})", found.name)
-        inside = named and found.is_file() and found.resolve().parent == folder.resolve()
+        if saved_in and path.startswith(f"{saved_in}/"):
+            place = path[len(saved_in) + 1 :]
+        else:
+            place = re.split(r"[/\\]", path)[-1]
+        found = folder / place
+        named = re.fullmatch(rf"(?s:{pattern}(-v\d+)?{callback.FILE_EXTENSION})", place)
+        inside = named and ".." not in found.parts and found.is_file() and folder.resolve() in found.resolve().parents
         return str(found) if inside else ""
 
     scores = state.get("best_k_models", {})
@@ -77,8 +82,13 @@ def _own_files(state: dict[str, Any], callback: ModelCheckpoint) -> dict[str, An
         "best_k_models": kept,
         "kth_best_model_path": kth if kept else "",
         "kth_value": kept[kth] if kept else callback.kth_value,
-        "last_model_path": own(state.get("last_model_path"), callback.CHECKPOINT_NAME_LAST),
+        "last_model_path": own(state.get("last_model_path"), _pattern(callback.CHECKPOINT_NAME_LAST)),
     }
+
+
+def _pattern(template: str) -> str:
+    """Return the regular expression of the names that a template of a ``ModelCheckpoint`` gives."""
+    return re.sub(r"\\\{.*?\\\}", ".*", re.escape(template))
 
 
 def _check_score(score: Any, what: str) -> None:

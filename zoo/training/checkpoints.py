@@ -58,9 +58,24 @@ def add_model_state(checkpoint: dict[str, Any], model: Any, plateau: Any = None)
     if plateau is not None:
         resume["plateau"] = plateau.state_dict()
     checkpoint["zoo"] = {"class": type(model).__name__, "resume": resume}
+    trainer = getattr(model, "_trainer", None)
+    if trainer is not None:
+        checkpoint["zoo"]["trainer"] = trainer_settings(trainer)
     for key in ("hyper_parameters", "datamodule_hyper_parameters"):
         if key in checkpoint:
             checkpoint[key] = as_plain(checkpoint[key])
+
+
+def trainer_settings(trainer: Any) -> dict[str, Any]:
+    """Return the settings of a trainer that decide what is learned, as plain data."""
+    return {
+        "accumulate_grad_batches": trainer.accumulate_grad_batches,
+        "gradient_clip_algorithm": str(trainer.gradient_clip_algorithm or "") or None,
+        "gradient_clip_val": trainer.gradient_clip_val,
+        "limit_train_batches": trainer.limit_train_batches,
+        "overfit_batches": getattr(trainer, "overfit_batches", 0),
+        "precision": str(trainer.precision),
+    }
 
 
 def take_model_state(checkpoint: dict[str, Any], model: Any) -> dict[str, Any]:

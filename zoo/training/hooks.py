@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from zoo.training import optim, updates
 from zoo.training.checkpoints import add_model_state, restore_random_state, take_model_state
 from zoo.training.malloc import keep_freed_memory
-from zoo.training.trainer_flags import accumulate_batches, chunk_obstacle, overrides, refuse_flags
+from zoo.training.trainer_flags import (
+    accumulate_batches,
+    chunk_obstacle,
+    datamodule_in_use,
+    overrides,
+    refuse_flags,
+)
 
 
 class ModelHooks(Callback):
@@ -33,16 +39,23 @@ class ModelHooks(Callback):
         self.model, self.base, self.run = model, base, model.run
         self.validated = False
         self.resumed: dict[str, Any] = {}
+        self.data: Any = None
+        self.accumulated: int | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Choose between automatic and manual optimisation, and set what is trained to training mode."""
+        other = pl_module is not self.model
+        if other:  # the trainer has gone on to another model
+            remove_hooks(trainer)
+            return
         keep_freed_memory()
         self.resumed = {}  # of a checkpoint read earlier, for another purpose
         if stage != "fit":
             return
         model = self.model
         own_update = overrides(model, "update", self.base)
-        wanted = getattr(getattr(trainer, "datamodule", None), "batches_per_step", 1)
+        self.data = datamodule_in_use(trainer)
+        wanted = getattr(self.data, "batches_per_step", 1)
         obstacle = chunk_obstacle(trainer, model, self.base, own_update) if wanted > 1 else ""
         if obstacle:
             rank_zero_warn(f"batches_per_step={wanted} is taken as 1 in this run: {obstacle}")
@@ -50,6 +63,7 @@ class ModelHooks(Callback):
         if own_update:
             refuse_flags(trainer)
         elif not self.run.chunked:
+            self.accumulated = trainer.accumulate_grad_batches
             accumulate_batches(trainer, model.hparams["accumulate"])
         if not model.training:
             train_unfrozen(model)
@@ -72,7 +86,7 @@ class ModelHooks(Callback):
         self.validated = False
         self._begin("train")
         if self.run.steps_itself:
-            batches = getattr(getattr(trainer, "datamodule", None), "train_batches", 0)
+            batches = getattr(self.data, "train_batches", 0)
             self.run.accumulation = updates.Accumulation(self.model.hparams["accumulate"], batches)
 
     def on_train_batch_start(
@@ -180,5 +194,13 @@ def train_unfrozen(module: nn.Module) -> None:
 def insert_hooks(trainer: Any, model: Any, base: type) -> None:
     """Put the hooks of a model before the other callbacks of a trainer, in place of those of another model."""
     if isinstance(trainer, L.Trainer) and trainer.lightning_module is model:
-        others = [callback for callback in trainer.callbacks if not isinstance(callback, ModelHooks)]  # type: ignore[attr-defined]
-        trainer.callbacks = [ModelHooks(model, base), *others]  # type: ignore[attr-defined]
+        remove_hooks(trainer)
+        trainer.callbacks = [ModelHooks(model, base), *trainer.callbacks]  # type: ignore[attr-defined]
+
+
+def remove_hooks(trainer: Any) -> None:
+    """Take the hooks of a model out of a trainer, whose own accumulation of gradients is set back."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, ModelHooks) and callback.accumulated is not None:
+            trainer.accumulate_grad_batches = callback.accumulated
+    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, ModelHooks)]

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -101,6 +102,14 @@ class Schedule(LRScheduler):
     def __init__(self, optimizer: Optimizer, name: str, length: int) -> None:
         self.name, self.length = name, length
         super().__init__(optimizer)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the progress of an interrupted run; name and length are those of this run."""
+        ours = {"name", "length", "lr_lambdas"}
+        length = state_dict.get("length", self.length)
+        if length != self.length:
+            rank_zero_warn(f"schedule {self.name!r} of {length} updates is stretched to {self.length}")
+        super().load_state_dict({key: value for key, value in state_dict.items() if key not in ours})
 
     def factor(self, step: int) -> float:
         """Return the factor of the learning rate after a number of updates."""

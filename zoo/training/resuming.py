@@ -11,15 +11,19 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 
-from zoo.arguments import current_names
+from zoo.arguments import current_names, signature
 from zoo.training.callback_states import restrict_callback_states
-from zoo.training.checkpoints import check_class, check_state
+from zoo.training.checkpoints import check_class, check_state, trainer_settings
 from zoo.training.contents import as_plain, check_form, check_kind, shorten
 
 FREE = ("root", "device_resident", "batches_per_step")
 """Arguments of a datamodule that may change when a run is resumed: they do not say what is learned."""
 KERNELS = ("capturable", "foreach", "fused")
 """Settings of an optimiser that depend on the device and not on the run."""
+RATES = ("lr", "initial_lr")
+"""Settings of an optimiser that change in a run."""
+NOT_NEGATIVE = ("step", "exp_avg_sq", "max_exp_avg_sq", "sum")
+"""Moments of an optimiser that are counts or sums of squares."""
 SECTIONS = {"model": "hyper_parameters", "data": "datamodule_hyper_parameters"}
 
 
@@ -47,6 +51,7 @@ def check_resume(content: dict[str, Any], where: str, model: Any, data: Any, tra
     check_class(content, type(model), where)
     for section, owner in (("model", model), ("data", data)):
         _check_settings(content.get(SECTIONS[section], {}), owner, section, where)
+    _check_trainer(content["zoo"].get("trainer", {}), trainer_settings(trainer), model, where)
     check_state(content["state_dict"], model, where)
     for key in ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"):
         if key not in content:
@@ -71,6 +76,10 @@ def check_resume(content: dict[str, Any], where: str, model: Any, data: Any, tra
 def _check_settings(saved: Mapping[str, Any], owner: Any, section: str, where: str) -> None:
     """Compare the settings in a checkpoint with those of a model or datamodule."""
     saved, given = current_names(type(owner), dict(saved)), as_plain(dict(owner.hparams))
+    if section == "model":  # what an older version did not have yet was as it is by default
+        cls: Any = type(owner)
+        known = signature(cls)
+        saved = {**{name: known[name].default for name in given if name in known}, **saved}
     for name, value in as_plain(saved).items():
         if name in FREE or (section == "data" and name not in given):
             continue
@@ -81,6 +90,19 @@ def _check_settings(saved: Mapping[str, Any], owner: Any, section: str, where: s
             raise ValueError(
                 f"{where} does not fit: {option} is {shorten(value, exact=True)} in the checkpoint, "
                 f"{shorten(given[name], exact=True)} here: a run is resumed with its own settings"
+            )
+
+
+def _check_trainer(saved: Any, given: dict[str, Any], model: Any, where: str) -> None:
+    """Compare the settings of the trainer of a checkpoint with those of the one that goes on."""
+    check_form(saved, {}, f"{where}: the trainer's settings")
+    accumulated = {given["accumulate_grad_batches"], model.hparams["accumulate"]}  # set when the fit begins
+    for name, value in saved.items():
+        same = value in accumulated if name == "accumulate_grad_batches" else value == given.get(name)
+        if name in given and not same:
+            raise ValueError(
+                f"{where} does not fit: --trainer.{name} is {shorten(value)} in the checkpoint, "
+                f"{shorten(given[name])} here: a run is resumed with its own settings"
             )
 
 
@@ -129,8 +151,9 @@ class CheckedResume(Callback):
             check_form(state, {"state": {}, "param_groups": groups}, where)
             for saved, own in zip(state["param_groups"], groups):
                 for name, value in own.items():
-                    fixed = name == "params" or (isinstance(value, (bool, str)) and name not in KERNELS)
-                    if fixed and saved[name] != value:
+                    if name in RATES and not saved[name] >= 0:
+                        raise ValueError(f"{where}: {name} is {shorten(saved[name])}, expected at least 0")
+                    if name not in (*KERNELS, *RATES) and as_plain(saved[name]) != as_plain(value):
                         raise ValueError(f"{where}: {name} is {shorten(saved[name])}, expected {shorten(value)}")
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             _check_moments(state["state"], parameters, where)
@@ -165,3 +188,5 @@ def _check_moments(state: Mapping[Any, Any], parameters: list[Tensor], where: st
                 raise ValueError(f"{where}: {name} is {tuple(value.shape)}, expected {tuple(parameters[index].shape)}")
             if not bool(torch.isfinite(value).all()):
                 raise ValueError(f"{where}: {name} of parameter {index} has values that are not finite")
+            if name in NOT_NEGATIVE and bool((value < 0).any()):
+                raise ValueError(f"{where}: {name} of parameter {index} has negative values")

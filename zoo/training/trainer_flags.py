@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch import callbacks as lc
+from lightning.pytorch import plugins
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 BATCH_HOOKS = (
@@ -64,6 +65,19 @@ SAFE = (
 """Lightning's callbacks that do not depend on the number of batches in a training step."""
 
 
+PRECISIONS = (plugins.Precision, plugins.MixedPrecision, plugins.HalfPrecision, plugins.DoublePrecision)
+"""Precision plugins whose backward pass and update are torch's own, but for a loss scale."""
+
+
+def datamodule_in_use(trainer: L.Trainer) -> L.LightningDataModule | None:
+    """Return the datamodule that a fit takes its batches from; None if its loaders were given by hand.
+
+    Lightning leaves the datamodule of an earlier run at ``trainer.datamodule``.
+    """
+    source = trainer.fit_loop._data_source.instance
+    return source if isinstance(source, L.LightningDataModule) else None
+
+
 def chunk_obstacle(trainer: L.Trainer, model: Any, base: type, own_update: bool) -> str:
     """Return why a training step must take one batch at a time, as one clause; nothing if it may take several.
 
@@ -102,7 +116,8 @@ def _flag_obstacle(trainer: L.Trainer) -> str:
         "check_val_every_n_epoch=None": trainer.check_val_every_n_epoch is None,
         "overfit_batches": bool(getattr(trainer, "overfit_batches", 0)),
         "limit_train_batches": isinstance(limit, float) and limit < 1.0,
-        type(trainer.strategy).__name__: not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)),
+        type(trainer.strategy).__name__: type(trainer.strategy) not in (SingleDeviceStrategy, DDPStrategy),
+        type(trainer.precision_plugin).__name__: type(trainer.precision_plugin) not in PRECISIONS,
     }
     return next((flag for flag, is_used in used.items() if is_used), "")
 

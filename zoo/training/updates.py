@@ -55,6 +55,7 @@ class Run:
         accumulation: Counter of the batches of an epoch.
         plateau: Schedule ``plateau``; None for another.
         plateau_state: State of the schedule ``plateau`` of an interrupted run.
+        rows: Number of rows of the batch that is learned from in ``update``; None outside of it.
     """
 
     chunked: bool = False
@@ -63,6 +64,7 @@ class Run:
     accumulation: Accumulation = field(default_factory=Accumulation)
     plateau: ReduceLROnPlateau | None = None
     plateau_state: dict[str, Any] | None = None
+    rows: int | None = None
 
     @property
     def steps_itself(self) -> bool:
