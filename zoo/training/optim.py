@@ -103,6 +103,10 @@ class Schedule(LRScheduler):
         self.name, self.length = name, length
         super().__init__(optimizer)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the progress and the length of the run."""
+        return {key: value for key, value in super().state_dict().items() if key != "name"}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the progress of an interrupted run; name and length are those of this run."""
         ours = {"name", "length", "lr_lambdas"}
