@@ -48,6 +48,8 @@ class Numbered(TinyData):
 class Record(Callback):
     """The rows that reach each update, by epoch."""
 
+    takes_chunks = True
+
     def __init__(self):
         self.epochs = []
 
