@@ -255,7 +255,7 @@ def test_a_fit_from_a_tampered_checkpoint_goes_on_or_is_refused_in_one_line(trai
             refused = check_one_line(lambda: fit_recipe(own_recipe(3), resume=Path("bad.ckpt")))
         except FloatingPointError as error:  # values of the right form with which nothing can be learned
             refused, message = True, str(error)
-            assert "no longer finite" in message  # noqa: PT017
+            assert "no longer finite" in message
         if cases[index][1] == "removed" and len(cases[index][0]) == 1 and cases[index][0][0] not in OPTIONAL:
             assert refused, cases[index][0]
 
