@@ -109,6 +109,24 @@ def tiny_inputs(model, **args):
     return adapter_of(type(model)).inputs(model, tiny_batch(model, **args))
 
 
+# ---- the command line ----
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def answer(capfd, *words):
+    """Run a command in this process; return its status and what it wrote to output and error stream."""
+    from zoo import cli
+
+    status = cli.main(list(words))
+    out, err = capfd.readouterr()
+    return status, out, err
+
+
 # ---- training and processes ----
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+from conftest import answer
 
 from datamodules.registry import find_datamodule
-from zoo import cli
 from zoo.arguments import signature
 from zoo.registry import find_model
+
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 QUICK = {
     "trainer.max_epochs": "1",
@@ -26,17 +28,6 @@ SKIPPED = {
     "trainer.max_epochs": ("-1", "null", "1000000000000", "1e30"),  # which are served as they are meant: endlessly
     "trainer.fast_dev_run": ("1000000000000",),
 }
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def answer(capfd, *words):
-    status = cli.main(list(words))
-    out, err = capfd.readouterr()
-    return status, out, err
 
 
 def check(capfd, flag, value, command="fit"):

@@ -6,6 +6,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import yaml
+from conftest import answer, assert_same, state
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import TorchCheckpointIO
@@ -13,23 +14,12 @@ from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 import zoo
-from zoo import cli
 from zoo.arguments import signature
 from zoo.recipes import load_recipe
 from zoo.recipes.schema import load_yaml
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
 GOOD = {"model": {"name": "mlp"}, "data": {"name": "digits"}, "trainer": {"max_epochs": 1}}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def answer(capfd, *words):
-    status = cli.main(list(words))
-    out, err = capfd.readouterr()
-    return status, out, err
 
 
 def refusal(capfd, content, *words):
@@ -303,7 +293,6 @@ def test_nan_is_no_argument():
 
 def test_counting_changes_no_weight_and_no_random_number():
     import torch
-    from conftest import assert_same, state
 
     from zoo import building
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, quiet_trainer, tiny_data
+from conftest import ROOT, answer, quiet_trainer, tiny_data
 
 import zoo
 from zoo import cli
@@ -193,17 +193,6 @@ def test_a_full_output_is_one_line(tmp_path):
 
 
 # ---- what is on the disk ----
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def answer(capfd, *words):
-    status = cli.main(list(words))
-    out, err = capfd.readouterr()
-    return status, out, err
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(elsewhere, capfd, monkeypatch):

@@ -8,21 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import ROOT, assert_same, run_python
+from conftest import ROOT, answer, assert_same, run_python
 
 import zoo
-from zoo import cli
 from zoo.recipes import Recipe, load_recipe
 from zoo.recipes.fit import fit_recipe
 from zoo.verification import verify
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
 MODEL = {"hidden_dims": [8], "dropout": 0.2, "lr": 1e-2}
-
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def own_recipe(max_epochs=3, model=None, **data):
@@ -32,12 +28,6 @@ def own_recipe(max_epochs=3, model=None, **data):
         {"name": "digits", "args": {"batch_size": 64, **data}},
         {**QUIET, "max_epochs": max_epochs},
     )
-
-
-def answer(capfd, *words):
-    status = cli.main(list(words))
-    out, err = capfd.readouterr()
-    return status, out, err
 
 
 def last_of(run):
