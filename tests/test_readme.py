@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "scripts/README.md", ".github/CONTRIBUTING.md", "docs/trainer.md")
+PAGES = ("README.md", "scripts/README.md", ".github/CONTRIBUTING.md", "scripts/trainer.md")
 README, METHODS, CONTRIBUTING, _ = ((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 

@@ -51,6 +51,22 @@ class Own(Classifier):
         self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
+class Plain(L.LightningModule):
+    """A module that knows nothing of the package."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        assert len(x) <= 32
+        return nn.functional.cross_entropy(self.net(x), y)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
 # ---- the table ----
 
 
@@ -245,19 +261,6 @@ def test_a_schedule_of_ones_own_steps_as_lightning_says(steps):
 
 
 def test_a_module_of_another_kind_gets_single_batches():
-    class Plain(L.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-
-        def training_step(self, batch, batch_idx):
-            x, y = batch
-            assert len(x) <= 32
-            return nn.functional.cross_entropy(self.net(x), y)
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), 0.1)
-
     with pytest.warns(UserWarning, match="batches_per_step=16 is taken as 1: Plain takes one batch a step") as caught:
         trainer = fit(Plain(), digits(batches_per_step=16), limit_val_batches=0)
     assert trainer.global_step == 2 * BATCHES
@@ -583,17 +586,6 @@ def test_accumulation_of_one_model_does_not_reach_the_next():
 
 
 def test_a_plain_module_is_fitted_after_a_model_of_the_zoo():
-    class Plain(L.LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-
-        def training_step(self, batch, batch_idx):
-            return nn.functional.cross_entropy(self.net(batch[0]), batch[1])
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), 0.1)
-
     trainer = fit(mlp(), max_epochs=1)
     trainer.fit_loop.max_epochs = 2
     trainer.fit(Plain(), digits())

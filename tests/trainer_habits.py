@@ -1,6 +1,6 @@
 """What a user may hand to Lightning's Trainer, as functions of a model, its data and a folder, and the table of them.
 
-``python tests/trainer_habits.py`` writes ``docs/trainer.md``.
+``python tests/trainer_habits.py`` writes ``scripts/trainer.md``.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 import zoo
 from zoo.callbacks import default_callbacks
 
-PAGE = Path(__file__).parent.parent / "docs" / "trainer.md"
+PAGE = Path(__file__).parent.parent / "scripts" / "trainer.md"
 HABITS = {}
 WORKS, FALLS_BACK, REFUSED = "works", "falls back", "refused"
 

@@ -137,12 +137,7 @@ class ModelHooks(Callback):
         """Reset the test metrics."""
         self._begin("test")
 
-    def on_test_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Check the first batch."""
-        if batch_idx == 0:
-            self.model.check_batch(batch)
+    on_test_batch_start = on_validation_batch_start
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the test metrics."""
