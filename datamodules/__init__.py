@@ -20,6 +20,7 @@ _MODULES = {
     "ImageDataModule": "datamodules.images.base",
     "MITBIHDataModule": "datamodules.mitbih",
     "MNISTDataModule": "datamodules.mnist",
+    "PlaygroundDataModule": "datamodules.playground",
     "ReutersDataModule": "datamodules.reuters",
     "MovieReviewsDataModule": "datamodules.reviews",
     "SST2DataModule": "datamodules.reviews",

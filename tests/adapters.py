@@ -9,7 +9,15 @@ import torch.nn.functional as F
 
 from datamodules import ImageDataModule
 from datamodules.splits import Split
-from zoo.tasks import Autoencoder, BeatAutoencoder, BeatClassifier, Classifier, TextClassifier, Translator
+from zoo.tasks import (
+    Autoencoder,
+    BeatAutoencoder,
+    BeatClassifier,
+    Classifier,
+    ClassifierOrRegressor,
+    TextClassifier,
+    Translator,
+)
 from zoo.tasks.ecg_annotation import RHYTHM, beat_inputs
 
 
@@ -233,6 +241,7 @@ class BeatAutoencoderAdapter(BeatAdapter):
 
 ADAPTERS = {
     Classifier: ClassifierAdapter(),
+    ClassifierOrRegressor: ClassifierAdapter(),
     TextClassifier: TextClassifierAdapter(),
     Translator: TranslatorAdapter(),
     Autoencoder: AutoencoderAdapter(),

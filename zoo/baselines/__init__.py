@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from zoo.baselines.classification import coefficient_error, softmax_regression, solved, svc
+from zoo.baselines.classification import coefficient_error, linear_regression, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
 from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
@@ -36,6 +36,7 @@ BASELINES: dict[str, Measure] = {
     "biharmonic": biharmonic,
     "grey_copy": grey_copy,
     "linear_denoiser": linear_denoiser,
+    "linear_regression": linear_regression,
     "lsa_2": partial(lsa, components=2),
     "lsa_10": partial(lsa, components=10),
     "lsa_50": partial(lsa, components=50),

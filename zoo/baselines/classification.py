@@ -1,4 +1,4 @@
-"""Baselines for the classifiers, and measures of them."""
+"""Baselines for classifiers and regressors, and measures of them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,16 @@ def softmax_regression(model: Any, data: Any) -> dict[str, float]:
     ]
     best = max(candidates, key=lambda candidate: candidate.score(x_val, y_val))
     return {"test_accuracy": float(best.score(*data.arrays("test")))}
+
+
+def linear_regression(model: Any, data: Any) -> dict[str, float]:
+    """Linear regression by ordinary least squares, from scikit-learn: the mean squared error as the loss."""
+    from sklearn.linear_model import LinearRegression
+
+    found = LinearRegression().fit(*data.arrays("train"))
+    x, y = data.arrays("test")
+    errors = found.predict(x) - y
+    return {"test_loss": float(np.mean(errors**2)), "test_mae": float(np.mean(np.abs(errors)))}
 
 
 def coefficient_error(model: Any, data: Any) -> dict[str, float]:

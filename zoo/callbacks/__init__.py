@@ -8,6 +8,7 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.base import ZooModule
+from zoo.callbacks.boundaries import Boundaries
 from zoo.callbacks.ecg import Beats
 from zoo.callbacks.embeddings import Embeddings
 from zoo.callbacks.reconstructions import Reconstructions
@@ -16,7 +17,7 @@ from zoo.callbacks.tensorboard import TensorBoardCallback
 from zoo.callbacks.translations import Translations
 from zoo.training.checkpoints import LAST
 
-FIGURES: tuple[type[TensorBoardCallback], ...] = (Reconstructions, Samples, Translations, Beats, Embeddings)
+FIGURES: tuple[type[TensorBoardCallback], ...] = (Reconstructions, Samples, Translations, Beats, Embeddings, Boundaries)
 """Callbacks that log to TensorBoard, each for the models that it suits."""
 
 
@@ -50,6 +51,7 @@ def default_callbacks(model: ZooModule, dirpath: str | os.PathLike[str] | None =
 __all__ = [
     "FIGURES",
     "Beats",
+    "Boundaries",
     "Embeddings",
     "Reconstructions",
     "Samples",

@@ -6,11 +6,11 @@ from typing import Any
 
 from zoo.nn import dense_net, image_shape
 from zoo.registry import register_model
-from zoo.tasks import Classifier
+from zoo.tasks import ClassifierOrRegressor
 
 
 @register_model("mlp", source="Rumelhart, Hinton & Williams 1986, Learning representations by back-propagating errors")
-class MLP(Classifier):
+class MLP(ClassifierOrRegressor):
     """Multilayer perceptron: h_i = g(W_i h_(i-1) + b_i) from h_0 = x, scores = W h_n + b.
 
     One hidden layer of enough units approximates any continuous function on a bounded set (Cybenko, 1989); XOR, which
@@ -20,7 +20,7 @@ class MLP(Classifier):
     Args:
         hidden_dims: Widths of the hidden layers.
         in_features: Number of features of a sample.
-        num_classes: Number of classes; two share one output unit.
+        num_classes: Number of classes; two share one output unit. 0 for regression: one output, the predicted number.
         activation: Name of the hidden activation.
         dropout: Dropout probability of the hidden layers.
         input_dropout: Dropout probability of the input.
@@ -28,7 +28,7 @@ class MLP(Classifier):
         input_shape: Shape of a sample that is not a vector; 1x28x28 for 784 features if None.
         mean: Mean of the input, one for all or one for each channel or feature.
         std: Standard deviation of the input, likewise.
-        **training: Arguments of ``Classifier`` and ``ZooModule``.
+        **training: Arguments of ``ClassifierOrRegressor`` and ``ZooModule``.
     """
 
     def __init__(

@@ -76,12 +76,13 @@ def dense_net(
 ) -> Stack:
     """Return a fully connected network from samples in natural units to scores (N, num_classes).
 
-    For two classes the network has one output unit z, and the scores are (0, z); see ``BinaryScores``.
+    For two classes the network has one output unit z, and the scores are (0, z); see ``BinaryScores``. For regression
+    the output is (N, 1).
 
     Args:
         input_shape: Shape of one sample.
         hidden_dims: Widths of the hidden layers; empty for a linear model.
-        num_classes: Number of classes.
+        num_classes: Number of classes; 0 for regression.
         activation_name: Name of the hidden activation.
         dropout: Dropout probability of the hidden layers.
         input_dropout: Dropout probability of the input.
@@ -90,14 +91,14 @@ def dense_net(
         std: Standard deviation of the input, see ``Standardize``.
 
     Raises:
-        ValueError: If there are less than two classes.
+        ValueError: If there is one class, or less than none.
     """
-    if num_classes < 2:
-        raise ValueError(f"num_classes must be at least 2, not {num_classes}")
+    if num_classes < 2 and num_classes != 0:
+        raise ValueError(f"num_classes must be at least 2, or 0 for regression, not {num_classes}")
     layers: list[nn.Module] = [Standardize(input_shape, mean, std), with_dropout(nn.Flatten(), input_dropout)]
     sizes = [prod(input_shape), *hidden_dims]
     layers += dense_stack(sizes, activation_name, dropout, batch_norm)
-    layers.append(nn.Linear(sizes[-1], 1 if num_classes == 2 else num_classes))
+    layers.append(nn.Linear(sizes[-1], 1 if num_classes in (0, 2) else num_classes))
     if num_classes == 2:
         layers.append(BinaryScores())
     return Stack(*layers)

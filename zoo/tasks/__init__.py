@@ -5,6 +5,7 @@ from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs
 from zoo.tasks.ecg_anomalies import BeatAutoencoder
 from zoo.tasks.ecg_classification import BeatClassifier
 from zoo.tasks.reconstruction import Autoencoder
+from zoo.tasks.regression import ClassifierOrRegressor
 from zoo.tasks.text_classification import TextClassifier
 from zoo.tasks.translation import Translator
 
@@ -17,6 +18,7 @@ __all__ = [
     "BeatInputs",
     "Classification",
     "Classifier",
+    "ClassifierOrRegressor",
     "TextClassifier",
     "Translator",
 ]

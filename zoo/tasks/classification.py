@@ -33,12 +33,16 @@ class Classifier(ZooModule):
 
     default_monitor = "val_accuracy"
     batch_parts: ClassVar[tuple[str, ...]] = ("x", "y")
+    fewest_classes: ClassVar[int] = 2
+    """Smallest number of classes that the task has a meaning for."""
     outside_net = "The softmax over the scores."
 
     def __init__(
         self, *, class_names: list[str] | None = None, label_smoothing: float = 0.0, **optimisation: Any
     ) -> None:
         super().__init__(**optimisation)
+        if self.hparams.get("num_classes", 2) < self.fewest_classes:
+            raise ValueError(f"num_classes must be at least 2, not {self.hparams['num_classes']}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
 

@@ -107,6 +107,14 @@ def check_labels(y: Tensor, num_classes: int | None) -> None:
         raise ValueError(f"labels range from {low} to {high}: expected class indices from {end}")
 
 
+def check_targets(y: Tensor) -> None:
+    """Raise ``ValueError`` unless targets are finite floating-point numbers (N,)."""
+    if y.ndim != 1 or not y.is_floating_point():
+        raise ValueError(f"targets of shape {tuple(y.shape)} and {y.dtype}: expected numbers (N,), float32")
+    if not bool(y.isfinite().all()):
+        raise ValueError(f"targets have {int((~y.isfinite()).sum())} values that are not finite: expected numbers")
+
+
 def check_ids(ids: Tensor, vocab_size: int, name: str = "token ids") -> None:
     """Raise ``ValueError`` unless token ids are integers (N, T) from 0 to ``vocab_size`` - 1."""
     if ids.ndim != 2 or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
