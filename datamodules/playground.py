@@ -117,6 +117,8 @@ class PlaygroundDataModule(TensorDataModule):
         features: Features of a point that the model is given, out of x, y, x^2, y^2, xy, ``sin x`` and ``sin y``.
         draw: Seed of the points.
         val_size: Number of training rows held out for validation.
+        train_on_all: Whether to train on the validation rows as well, as in the Playground, which has none: validation
+            then says nothing new, and the weights of the last epoch are kept.
         batch_size: Rows per update.
         **common: Arguments of ``TensorDataModule``.
     """
@@ -131,6 +133,7 @@ class PlaygroundDataModule(TensorDataModule):
         features: list[str] = ["x", "y"],  # noqa: B006
         draw: int = 0,
         val_size: int = 50,
+        train_on_all: bool = False,
         batch_size: int = 10,
         **common: Any,
     ) -> None:
@@ -147,6 +150,7 @@ class PlaygroundDataModule(TensorDataModule):
         if draw < 0:
             raise ValueError(f"draw must be at least 0, not {draw}")
         self.dataset, self.noise, self.draw = dataset, noise, draw
+        self.train_on_all = train_on_all
         self.train_points = round(train_share * count)
         self.test_points = count - self.train_points
         if not self.train_points or not self.test_points:
@@ -166,6 +170,11 @@ class PlaygroundDataModule(TensorDataModule):
         """Return the class of each training row, or one stratum for numbers."""
         y = train.column(1)
         return torch.zeros_like(y, dtype=torch.int64) if y.is_floating_point() else y
+
+    def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Return the row indices of the training split, all with ``train_on_all``, and of the validation split."""
+        rest, taken = super().split_validation(train)
+        return (np.arange(len(train.groups)) if self.train_on_all else rest), taken
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """Return all points (N, 2) and their targets (N,), int64 classes or float32 numbers, in random order."""

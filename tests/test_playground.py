@@ -92,6 +92,13 @@ def test_sizes_and_splits_are_those_of_the_playground(dataset):
     assert dataset == "spiral" or not rows & {tuple(row) for row in data.splits["test"].tensors[0].tolist()}
 
 
+def test_all_rows_can_be_trained_on():
+    data = PlaygroundDataModule(train_on_all=True)
+    data.setup()
+    assert len(data.splits["train"].groups) == 250
+    assert len(data.splits["val"].groups) == 50
+
+
 def test_features_are_those_of_their_names():
     data = PlaygroundDataModule(features=list(FEATURES))
     x = data.features_of(torch.tensor([[0.5, -2.0]]))
