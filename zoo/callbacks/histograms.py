@@ -18,6 +18,18 @@ class Histograms(TensorBoardCallback):
     it, since large networks take seconds: ``callbacks=[*default_callbacks(model), Histograms()]``.
     """
 
+    takes_chunks = True
+
+    def __init__(self) -> None:
+        self._gradients: dict[str, Tensor] = {}
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the gradients of the last update, which Lightning discards before a validation."""
+        ends = trainer.is_last_batch or trainer.should_stop or trainer.global_step == trainer.max_steps
+        self._gradients = _gradients(pl_module) if ends and self.writer(trainer, pl_module) is not None else {}
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the histograms."""
         writer = self.writer(trainer, pl_module)
@@ -25,8 +37,14 @@ class Histograms(TensorBoardCallback):
             return
         for name, parameter in pl_module.get_submodule("net").named_parameters():
             _add(writer, f"weights/{name}", parameter, trainer.global_step)
-            if parameter.grad is not None:
-                _add(writer, f"gradients/{name}", parameter.grad, trainer.global_step)
+        for name, gradient in (self._gradients or _gradients(pl_module)).items():
+            _add(writer, f"gradients/{name}", gradient, trainer.global_step)
+        self._gradients = {}
+
+
+def _gradients(model: L.LightningModule) -> dict[str, Tensor]:
+    parameters = model.get_submodule("net").named_parameters()
+    return {name: parameter.grad for name, parameter in parameters if parameter.grad is not None}
 
 
 def _add(writer: Any, tag: str, values: Tensor, step: int) -> None:

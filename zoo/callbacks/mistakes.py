@@ -14,7 +14,7 @@ from zoo.callbacks.ecg import Beats
 from zoo.callbacks.tensorboard import TensorBoardCallback
 from zoo.figures.classification import confusion_matrix, labelled_images
 from zoo.figures.images import has_images
-from zoo.figures.tables import markdown_table
+from zoo.figures.tables import text_table
 from zoo.tasks import Classifier, TextClassifier
 
 LONGEST = 300
@@ -123,9 +123,7 @@ class Mistakes(TensorBoardCallback):
         texts = vocabulary_from_json(model.hparams["tokenizer"]).decode(ids.tolist())
         cut = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in texts]
         rows = [(*label, text) for label, text in zip(labels, cut)]
-        writer.add_text(
-            "mistakes", markdown_table(("true class", "predicted class", "probability", "text"), rows), step
-        )
+        writer.add_text("mistakes", text_table(("true class", "predicted class", "probability", "text"), rows), step)
 
 
 def _joined(one: Tensor, other: Tensor) -> Tensor:

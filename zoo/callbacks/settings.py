@@ -11,10 +11,13 @@ import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from zoo.callbacks.tensorboard import TensorBoardCallback, tensorboard_logger
+from zoo.training.contents import as_plain
 from zoo.training.trainer_flags import datamodule_in_use
 
 LONGEST = 100
 """Characters of a setting that are shown; a tokenizer has a million."""
+MOST = 20
+"""Elements of a list that are shown."""
 
 
 class Settings(TensorBoardCallback):
@@ -44,7 +47,7 @@ class Settings(TensorBoardCallback):
             "model": {"name": _name(sections.get("model"), model), **model.hparams},
             "data": {"name": _name(sections.get("data"), data), **getattr(data, "hparams", {})},
         }
-        text = yaml.safe_dump(as_plain(sections or row), sort_keys=False, width=110, allow_unicode=True)
+        text = yaml.safe_dump(as_shown(sections or row), sort_keys=False, width=110, allow_unicode=True)
         writer.add_text("settings", f"```yaml\n{text}```", step)
         _write(writer, "session_start_info", dict(flattened(row)))
         writer.flush()
@@ -73,28 +76,36 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
     Lists and None are written as in JSON; long values are cut.
     """
-    for key, value in as_plain(settings).items():
-        if isinstance(value, dict):
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
             yield from flattened(value, f"{prefix}{key}/")
         else:
-            yield f"{prefix}{key}", as_plain(json.dumps(value)) if isinstance(value, (list, type(None))) else value
+            shown = as_shown(value)
+            yield f"{prefix}{key}", shown if isinstance(shown, (bool, int, float, str)) else _cut(json.dumps(shown))
 
 
-def as_plain(value: Any) -> Any:
-    """Return settings as numbers, strings, lists and dictionaries; long strings are cut, other objects named."""
-    if isinstance(value, Mapping):
-        return {str(key): as_plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_plain(part) for part in value]
+def as_shown(value: Any) -> Any:
+    """Return settings as plain data in which long strings and lists are cut, and other objects are named."""
+    value = as_plain(value)
+    if isinstance(value, dict):
+        return {key: as_shown(part) for key, part in value.items()}
+    if isinstance(value, list):
+        more = [f"… {len(value)} in all"] if len(value) > MOST else []
+        return [as_shown(part) for part in value[:MOST]] + more
     if value is None or isinstance(value, (bool, int, float)):
         return value
-    text = str(value) if isinstance(value, str) else type(value).__name__
+    return _cut(value) if isinstance(value, str) else type(value).__name__
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _name(section: Any, used: Any) -> str:
-    """Return the name of a model or datamodule: the recipe's, or its class."""
-    return section["name"] if section else type(used).__name__ if used is not None else "loaders"
+    """Return the name of a model or datamodule: the recipe's, its own, or its class."""
+    if section:
+        return section["name"]
+    return "loaders" if used is None else getattr(used, "name", type(used).__name__)
 
 
 def _write(writer: Any, tag: str, row: Mapping[str, float | bool | str]) -> None:
