@@ -139,8 +139,8 @@ def test_no_more_beats_are_examined_than_asked_for():
     batch = next(iter(data.val_dataloader()))
     for batch_idx in range(20):
         pictures.collect(model, batch, batch_idx)
-    assert {sum(len(part) for part in parts) for parts in pictures._beats.values()} <= {0, 8}
-    assert any(pictures._beats.values())
+    assert {sum(len(part.x) for part in parts) for parts in pictures._chosen.values()} <= {0, 8}
+    assert any(pictures._chosen.values())
 
 
 def test_the_kept_beats_do_not_follow_later_changes_of_a_batch():

@@ -339,14 +339,22 @@ def test_claims_are_written_as_they_were_read():
 
 def test_figures_say_whom_they_suit():
     found = {name: {c.__name__ for c in FIGURES if c.suits(zoo.create_model(name))} for name in zoo.list_models()}
-    assert found["mlp"] == found["ecg_autoencoder"] == set()
-    assert found["lstm_classifier"] == {"Embeddings"}
+    for_all = {"Graph", "Throughput"}
+    assert all(names >= for_all for names in found.values())
+    found = {name: names - for_all for name, names in found.items()}
+    assert found["ecg_autoencoder"] == set()
+    assert found["mlp"] == found["logistic_regression"] == {"Mistakes", "FirstLayer"}
+    assert found["cnn"] == found["lenet5"] == {"Mistakes"}
+    assert found["lstm_classifier"] == {"Embeddings", "Mistakes"}
     assert found["lstm_seq2seq"] == {"Embeddings", "Translations"}
     assert found["ecg_classifier"] == {"Beats"}
-    assert found["deep_autoencoder"] == found["colorizer"] == {"Reconstructions"}
-    assert found["vae"] == {"Reconstructions", "Samples"}
+    assert found["conv_autoencoder"] == found["colorizer"] == {"Reconstructions"}
+    assert found["deep_autoencoder"] == {"Reconstructions", "FirstLayer"}
+    assert found["vae"] == {"Reconstructions", "Samples", "FirstLayer"}
     assert not Reconstructions.suits(zoo.create_model("autoencoder", in_features=12))
-    assert not any(c.suits(WithMetrics()) for c in FIGURES)
+    regressor = zoo.create_model("mlp", in_features=2, num_classes=0)
+    assert {c.__name__ for c in FIGURES if c.suits(regressor)} == {*for_all, "Boundaries"}
+    assert {c.__name__ for c in FIGURES if c.suits(WithMetrics())} == {*for_all, "Mistakes"}
 
 
 def test_a_figure_is_drawn_where_it_can_be(tmp_path):

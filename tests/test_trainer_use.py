@@ -135,7 +135,7 @@ def test_pictures_go_to_tensorboard_wherever_it_stands(tmp_path, order):
     fit(model, digits(), *default_callbacks(model, tmp_path), logger=[kind(tmp_path) for kind in order], max_epochs=1,
         enable_checkpointing=True)  # fmt: skip
     tags = [EventAccumulator(str(file)).Reload().Tags()["images"] for file in tmp_path.rglob("events*")]
-    assert tags == [["reconstructions", "psnr"]]
+    assert tags == [["reconstructions", "first_layer", "psnr"]]
 
 
 # ---- what is trained ----

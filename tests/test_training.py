@@ -465,8 +465,9 @@ def test_loggers_count_updates(batches_per_step, tmp_path):
     trainer.fit(model, data)
     events = EventAccumulator(str(tmp_path / "run"))
     events.Reload()
-    assert sorted(events.Tags()["scalars"]) == ["lr", "train_accuracy", "train_loss", "val_accuracy", "val_loss"]
-    for name in events.Tags()["scalars"]:
+    curves = ["lr", "samples_per_second", "train_accuracy", "train_loss", "val_accuracy", "val_loss"]
+    assert sorted(events.Tags()["scalars"]) == ["best_val_loss", *curves]
+    for name in curves:
         assert [point.step for point in events.Scalars(name)] == [data.train_batches, 2 * data.train_batches]
 
 

@@ -144,12 +144,13 @@ class ZooModule(L.LightningModule):
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Use the network in evaluation mode inside the block, whatever mode the model is in."""
-        was_training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             yield
         finally:
-            self.train(was_training)
+            for module, training in modes:  # frozen parts may be in another mode than the model
+                module.training = training
 
     @property
     def input_kind(self) -> str:

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--seed", type=int, metavar="N", help="seed of all random numbers (default 0, or that of --ckpt_path)"
     )
+    command.add_argument("--histograms", action="store_true", help="log weights and gradients to TensorBoard")
     command.add_argument("--no_test", action="store_true", help="do not evaluate on the test split")
 
     command = add("test", "test the shipped weights, or a checkpoint", settings)
@@ -240,7 +241,8 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     resume = recipe.find_checkpoint(args.ckpt_path) if args.ckpt_path else None
     run = recipe.run_of(resume) if resume else None
     _quiet()
-    fit = fit_recipe(recipe, seed=args.seed, run=run, resume=resume, overrides=overrides)
+    options = {"resume": resume, "overrides": overrides, "histograms": args.histograms}
+    fit = fit_recipe(recipe, seed=args.seed, run=run, **options)
     rows: dict[str, Any] = {
         f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value
         for name, value in fit.metrics.items()

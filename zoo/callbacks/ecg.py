@@ -34,8 +34,7 @@ class Beats(TensorBoardCallback):
 
     def _clear(self) -> None:
         self._drawn: list[tuple[Tensor, ...]] = []
-        self._beats: dict[str, list[Tensor]] = {name: [] for name in SCORED}
-        self._gradients: dict[str, list[Tensor]] = {name: [] for name in SCORED}
+        self._chosen: dict[str, list[BeatInputs]] = {name: [] for name in SCORED}
 
     @classmethod
     def suits(cls, model: L.LightningModule) -> bool:
@@ -49,24 +48,29 @@ class Beats(TensorBoardCallback):
         beats = beat_inputs(batch)
         drawn = (beats.x[:, :1], beats.around[:, :, :1], beats.rr, batch[-1])
         self._drawn.append(tuple(part.to("cpu", copy=True) for part in drawn))
-        self._examine(model, beats, batch[1].cpu())
-
-    def _examine(self, model: BeatClassifier, beats: BeatInputs, y: Tensor) -> None:
-        """Keep some beats of each class, in amplitudes, and the absolute gradient of the class's score."""
+        y = batch[1].cpu()
         for k, name in enumerate(SCORED):
-            missing = self.examined - sum(len(part) for part in self._beats[name])
+            missing = self.examined - sum(len(part.x) for part in self._chosen[name])
             few = max(0, min(missing, self.examined // 8))  # of a batch, so that they are of several records
             rows = torch.nonzero(y == k).flatten()[:few].to(beats.x.device)
-            if not len(rows):
-                continue
-            with torch.inference_mode(False), torch.enable_grad():
-                chosen = BeatInputs(*(part[rows].clone() for part in beats))
-                x = chosen.x.detach().clone().requires_grad_()
-                score = model(**model.network_inputs(chosen._replace(x=x)))[:, k].sum()
-                (gradient,) = torch.autograd.grad(score, x)
-            level = chosen.x - chosen.x.median(2, keepdim=True).values
-            self._beats[name].append(divide_by_amplitude(level, chosen.amplitude)[:, 0].cpu())
-            self._gradients[name].append(gradient.abs().sum(1).float().cpu())
+            if len(rows):
+                self._chosen[name].append(BeatInputs(*(part[rows] for part in beats)))
+
+    def _examine(self, model: BeatClassifier) -> tuple[dict[str, list[Tensor]], dict[str, list[Tensor]]]:
+        """Return the chosen beats of each class, in amplitudes, and the absolute gradient of the class's score."""
+        beats: dict[str, list[Tensor]] = {name: [] for name in SCORED}
+        gradients: dict[str, list[Tensor]] = {name: [] for name in SCORED}
+        for k, name in enumerate(SCORED):
+            for part in self._chosen[name]:
+                with torch.inference_mode(False), torch.enable_grad():
+                    chosen = BeatInputs(*(tensor.clone() for tensor in part))
+                    x = chosen.x.detach().clone().requires_grad_()
+                    score = model(**model.network_inputs(chosen._replace(x=x)))[:, k].sum()
+                    (gradient,) = torch.autograd.grad(score, x)
+                level = chosen.x - chosen.x.median(2, keepdim=True).values
+                beats[name].append(divide_by_amplitude(level, chosen.amplitude)[:, 0].cpu())
+                gradients[name].append(gradient.abs().sum(1).float().cpu())
+        return beats, gradients
 
     def draw(self, model: Any, writer: Any, step: int) -> None:
         """Log the figures."""
@@ -77,7 +81,7 @@ class Beats(TensorBoardCallback):
             "confusion": confusion(beats.matrices.sum(0)),
             "precision_recall": precision_recall(*beats.classified),
             "mistakes": beat_strips(self._mistakes(*beats.classified), fs, model.hparams["rr_around"]),
-            "saliency": saliency(self._beats, self._gradients, fs),
+            "saliency": saliency(*self._examine(model), fs),
         }
         for name, figure in figures.items():
             writer.add_figure(name, figure, step)

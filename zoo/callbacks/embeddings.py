@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightning as L
 from torch import nn
 
@@ -24,13 +26,11 @@ class Embeddings(TensorBoardCallback):
         """Return whether the model has a ``tokenizer`` argument and its network an ``embedding``."""
         return "tokenizer" in model.hparams and isinstance(getattr(model.net, "embedding", None), nn.Embedding)
 
-    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def finish(self, model: Any, writer: Any, step: int) -> None:
         """Log the embeddings with their subwords as labels."""
-        writer, tokenizer = self.writer(trainer, pl_module), pl_module.hparams["tokenizer"]
-        if writer is None or tokenizer is None:
+        tokenizer = model.hparams["tokenizer"]
+        if tokenizer is None:
             return
         ids, names = vocabulary_from_json(tokenizer).subwords(self.shown)
-        embedding = pl_module.get_submodule("net.embedding")
-        assert isinstance(embedding, nn.Embedding)
-        vectors = embedding.weight.detach().float().cpu()[ids]
-        writer.add_embedding(vectors, names, tag="embedding", global_step=trainer.global_step)
+        vectors = model.net.embedding.weight.detach().float().cpu()[ids]
+        writer.add_embedding(vectors, names, tag="embedding", global_step=step)

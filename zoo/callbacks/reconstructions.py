@@ -57,18 +57,14 @@ class Reconstructions(TensorBoardCallback):
         shown = seen[:, : x.shape[1]]  # what follows the image's own channels is a mask
         return {"original": x, **({} if torch.equal(shown, x) else {"corrupted": shown}), "reconstructed": restored}
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def finish(self, model: Any, writer: Any, step: int) -> None:
         """Log the images with their PSNR, and hand the codes to the projector."""
-        writer = self.writer(trainer, pl_module)
-        if writer is None or not self._batches:
+        if not self._batches:
             return
-        assert isinstance(pl_module, Autoencoder)
-        figure = comparison_figure(self._rows(pl_module), title="validation pictures, PSNR beside the original")
-        writer.add_figure("psnr", figure, trainer.global_step)
-        if pl_module.any_size or pl_module.sample_shape != pl_module.input_shape:
+        figure = comparison_figure(self._rows(model), title="validation pictures, PSNR beside the original")
+        writer.add_figure("psnr", figure, step)
+        if model.any_size or model.sample_shape != model.input_shape:
             return  # the projector takes vectors, not maps
         x, *labels = (torch.cat(parts)[: self.points] for parts in zip(*self._batches, strict=True))
         metadata = [str(int(label)) for label in labels[0]] if labels and labels[0].ndim == 1 else None
-        writer.add_embedding(
-            pl_module.encode(x.float()), metadata=metadata, label_img=x.float(), global_step=trainer.global_step
-        )
+        writer.add_embedding(model.encode(x.float()), metadata=metadata, label_img=x.float(), global_step=step)

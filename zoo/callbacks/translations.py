@@ -12,6 +12,7 @@ from datamodules.text.vocabulary import END, PAD, START
 from zoo.callbacks.tensorboard import TensorBoardCallback
 from zoo.errors import needs
 from zoo.figures.attention import attention_map
+from zoo.figures.tables import text_table
 from zoo.tasks.translation import Translator
 
 
@@ -54,8 +55,7 @@ class Translations(TensorBoardCallback):
         if self.counted:
             bleu = needs("sacrebleu", "text").corpus_bleu(texts[1], [texts[2]])
             writer.add_scalar("val_bleu", bleu.score, step)
-        rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in list(zip(*texts))[: self.shown]]
-        table = "source | translation | reference\n--- | --- | ---\n" + "\n".join(rows)
+        table = text_table(("source", "translation", "reference"), list(zip(*texts))[: self.shown])
         writer.add_text("translations", table, step)
         self._draw_attention(model, writer, src[: self.mapped], written[: self.mapped], step)
 

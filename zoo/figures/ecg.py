@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo.figures.classification import confusion_matrix
 from zoo.metrics.ec57 import CLASSES
 from zoo.tasks.ecg_annotation import PEAK, Annotation
 
@@ -78,21 +79,7 @@ def confusion(matrix: Tensor) -> Any:
     Returns:
         A matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
-    counts = matrix[: len(CLASSES), : len(CLASSES)].double()
-    shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
-    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(shares.numpy(), vmin=0, vmax=1, cmap="Blues")
-    for row, column in np.ndindex(*counts.shape):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{int(counts[row, column])}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(CLASSES)), CLASSES)
-    axes.set_yticks(range(len(CLASSES)), CLASSES)
-    axes.set(title="Validation beats", xlabel="predicted class", ylabel="true class")
-    figure.colorbar(image, label="share of the class")
-    return figure
+    return confusion_matrix(matrix[: len(CLASSES), : len(CLASSES)], CLASSES, "Validation beats")
 
 
 def precision_recall(probabilities: Tensor, y: Tensor) -> Any:

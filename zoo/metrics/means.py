@@ -110,10 +110,14 @@ class EpochMeans:
 
 
 class EpochMetrics:
-    """Metrics of one epoch of a stage: means of the values of ``step``, and epoch-wise metrics."""
+    """Metrics of one epoch of a stage: means of the values of ``step``, and epoch-wise metrics.
+
+    ``rows`` counts the samples recorded since the epoch started.
+    """
 
     def __init__(self) -> None:
         self.means = EpochMeans()
+        self.rows = 0
         self.metrics: dict[str, Metric] = {}
 
     def __getitem__(self, name: str) -> Metric:
@@ -123,10 +127,12 @@ class EpochMetrics:
     def start(self, metrics: dict[str, Metric], device: torch.device) -> None:
         """Start an epoch with new metrics on a device and discard the batches of an interrupted one."""
         self.means.reset()
+        self.rows = 0
         self.metrics = {name: metric.to(device) for name, metric in metrics.items()}
 
     def record(self, values: dict[str, Any], size: int) -> None:
         """Add the values that ``step`` returned for a batch of ``size`` samples."""
+        self.rows += size
         means = dict(values)
         for name in self.metrics.keys() & means.keys():
             self.metrics[name].update(*means.pop(name))

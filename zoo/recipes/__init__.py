@@ -154,6 +154,14 @@ class Recipe:
             args = {key: value for key, value in spec.items() if key in known}
             return build_model(self.model["name"], **{**args, **self.model.get("args", {}), **overrides})
 
+    def _used(self, seed: int, **overrides: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the recipe's content with the settings that replace its own, and the seed."""
+        used: dict[str, Any] = {"recipe": self.name, "seed": seed}
+        for section in ("model", "data"):
+            own = getattr(self, section)
+            used[section] = {"name": own["name"], "args": {**own.get("args", {}), **(overrides[section] or {})}}
+        return {**used, "trainer": {**self.trainer, **(overrides["trainer"] or {})}}
+
     def build(
         self,
         *,
@@ -201,7 +209,8 @@ class Recipe:
         )
         settings.setdefault("logger", logger)
         if settings.get("enable_checkpointing", True) and "callbacks" not in settings:
-            settings["callbacks"] = default_callbacks(module, run / "checkpoints")
+            used = self._used(seed, model=model, data=data, trainer=trainer)
+            settings["callbacks"] = default_callbacks(module, run / "checkpoints", used)
             if settings.get("enable_progress_bar", True):
                 # Rich's bar, drawn at every step, slows a small model; this one does not.
                 settings["callbacks"].append(TQDMProgressBar(max(1, 16 // datamodule.batches_per_step)))

@@ -50,6 +50,7 @@ def fit_recipe(
     resume: Path | None = None,
     overrides: dict[str, dict[str, Any]] | None = None,
     accept_finished: bool = False,
+    histograms: bool = False,
 ) -> Fit:
     """Train a recipe with one seed; the test split stays closed.
 
@@ -63,6 +64,7 @@ def fit_recipe(
         resume: Checkpoint to go on from; from the start if None.
         overrides: Arguments by section, ``model``, ``data`` and ``trainer``, that replace the recipe's.
         accept_finished: Whether a run that is over is returned as it is instead of being refused.
+        histograms: Whether histograms of weights and gradients are logged to TensorBoard.
 
     Raises:
         KeyboardInterrupt: If the training was interrupted; its last checkpoint is kept.
@@ -78,7 +80,7 @@ def fit_recipe(
     if seed is None:
         seed = (seed_of(content) if content else None) or 0
     new = run is None
-    run, model, data, trainer = _build(recipe, seed, run, overrides or {}, content, resume)
+    run, model, data, trainer = _build(recipe, seed, run, overrides or {}, content, resume, histograms)
     checked = None
     if content is not None:
         ended = reason_of_end(content, trainer)
@@ -126,7 +128,13 @@ def fit_recipe(
 
 
 def _build(
-    recipe: Recipe, seed: int, run: Path | None, overrides: dict[str, Any], content: Any, resume: Path | None
+    recipe: Recipe,
+    seed: int,
+    run: Path | None,
+    overrides: dict[str, Any],
+    content: Any,
+    resume: Path | None,
+    histograms: bool,
 ) -> tuple[Path, Any, Any, Any]:
     """Build and check everything, and make the folder of a new run last, which no other process then has."""
     from zoo.training.monitor import check_monitor
@@ -144,6 +152,8 @@ def _build(
             check_monitor(model, data)
         if content is not None:
             check_resume(content, str(resume), model, data, trainer)
+        if histograms:
+            _add_histograms(trainer)
         if run is not None or trainer.global_rank > 0:
             return folder, model, data, trainer
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -152,6 +162,15 @@ def _build(
         except FileExistsError:
             continue
         return folder, model, data, trainer
+
+
+def _add_histograms(trainer: Any) -> None:
+    from zoo.callbacks import Histograms
+    from zoo.callbacks.tensorboard import tensorboard_logger
+
+    if tensorboard_logger(trainer) is None:
+        raise ValueError("histograms go to TensorBoard, which this run does not log to: leave the trainer's logger out")
+    trainer.callbacks.append(Histograms())
 
 
 def _seconds(run: Path) -> float:
