@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -233,7 +233,7 @@ def _work(search: Search) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // search.jobs))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         with sigterm_raises(), lightning_interrupts():
             run_trials(search.open(), search.size, search.objective, lambda trials: None)
@@ -247,11 +247,13 @@ def _work(search: Search) -> None:
         sys.exit(2)
 
 
-def _end_with_parent() -> None:
-    import signal
+def end_with_parent() -> None:
+    """Let this process be ended by SIGTERM once the one that started it is gone, killed for instance."""
 
-    parent = multiprocessing.parent_process()
-    while parent is not None and parent.is_alive():
-        time.sleep(1)
-    with contextlib.suppress(OSError):
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        while parent is not None and parent.is_alive():
+            time.sleep(1)
         os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
