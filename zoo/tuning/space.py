@@ -119,7 +119,7 @@ def check_space(recipe: Recipe, table: Mapping[str, Any]) -> list[Parameter]:
 
     Args:
         recipe: What is searched.
-        table: By name, ``<section>.<argument>``, a range ``{"low": ..., "high": ..., "log": ...}`` or a list of choices.
+        table: By argument, ``"model.lr"``, a range ``{"low": ..., "high": ..., "log": ...}`` or a list of choices.
 
     Raises:
         ValueError: If anything is wrong with it; the line names the parameter.
