@@ -24,7 +24,7 @@ LAYERS = (
     ("models", "callbacks"),
     ("pretrained",),
     ("baselines", "recipes"),
-    ("prediction", "verification"),
+    ("prediction", "tuning", "verification"),
     ("outcome",),
     ("cli",),
 )

@@ -16,6 +16,7 @@ _HOME = {
     "model_info": "zoo.registry",
     "predict": "zoo.prediction",
     "register_model": "zoo.registry",
+    "tune": "zoo.tuning",
 }
 _MODULES = ("callbacks", "metrics", "models", "nn", "recipes", "registry", "tasks")
 
@@ -34,6 +35,7 @@ __all__ = [
     "register_model",
     "registry",
     "tasks",
+    "tune",
 ]
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from zoo.prediction import predict
     from zoo.recipes import create_model, list_recipes, load_recipe
     from zoo.registry import list_models, model_info, register_model
+    from zoo.tuning import tune
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The ``zoo`` command: list, info, fit, test, predict, verify."""
+"""The ``zoo`` command: list, info, fit, test, predict, verify, tune."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any, NoReturn
 
 from zoo.errors import unknown
 from zoo.outcome import DEBUG, end_well
+from zoo.tuning.command import add_arguments
 
 SECTIONS = ("model", "data", "trainer")
+SETTABLE = ("fit", "test", "tune")
+"""Commands that take settings in place of the recipe's."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
     command.add_argument("--seeds", type=int, metavar="N", help="number of seeds (default: the recipe's)")
     command.add_argument("--publish", action="store_true", help="write result and weights into the source tree")
+
+    add_arguments(add("tune", "search hyper-parameters by the metric on validation", settings))
     return parser
 
 
@@ -116,8 +121,8 @@ def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
         section, dot, key = name.removeprefix("--").partition(".")
         if not word.startswith("--") or not dot or section not in SECTIONS or not key:
             raise unknown(f"argument of zoo {command}", word, _options(command))
-        if command not in ("fit", "test"):
-            raise ValueError(f"{name}: zoo {command} takes a recipe as it is; settings are for zoo fit and zoo test")
+        if command not in SETTABLE:
+            raise ValueError(f"{name}: zoo {command} takes a recipe as it is; settings are for zoo fit, test and tune")
         if not equals:
             following = next(words, None)
             if following is None or following.startswith("--"):
@@ -137,7 +142,7 @@ def _overrides(rest: list[str], command: str) -> dict[str, dict[str, Any]]:
 def _options(command: str) -> list[str]:
     parser = _parser()._subparsers._group_actions[0].choices[command]  # type: ignore[union-attr,index]
     options = [option for option in parser._option_string_actions if option.startswith("--")]
-    return options + [f"--{section}.X" for section in SECTIONS if command in ("fit", "test")]
+    return options + [f"--{section}.X" for section in SECTIONS if command in SETTABLE]
 
 
 def _list(args: argparse.Namespace, _: Any) -> int:
@@ -322,7 +327,22 @@ def _verify(args: argparse.Namespace, _: Any) -> int:
     return 0 if all(claim["met"] for claim in result["claim"]) else 1
 
 
-_COMMANDS = {"list": _list, "info": _info, "fit": _fit, "test": _test, "predict": _predict, "verify": _verify}
+def _tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
+    from zoo.tuning.command import search
+
+    _quiet()
+    return search(args, overrides)
+
+
+_COMMANDS = {
+    "list": _list,
+    "info": _info,
+    "fit": _fit,
+    "test": _test,
+    "predict": _predict,
+    "verify": _verify,
+    "tune": _tune,
+}
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def _describe_stop(words: list[str], stop: BaseException) -> str:
     """Return the line that says what was interrupted and how to go on with it."""
     line = f"zoo: {shlex.join(['zoo', *words[:2]])} was interrupted"
     kept = getattr(stop, "kept", None)
-    if words[:1] == ["verify"]:
+    if words[:1] in (["verify"], ["tune"]):
         return f"{line}: the same command goes on with it"
     if words[:1] == ["fit"] and kept is None:
         return f"{line} before its first checkpoint: nothing is kept"

@@ -34,6 +34,7 @@ class Recipe:
         claim: What the verification must reach; see ``zoo.verification``.
         baselines: Names of baselines, see ``zoo.baselines``, and of other recipes that the model is compared with.
         measures: Names of further metrics of the trained model; see ``zoo.baselines``.
+        tune: Search space of its hyper-parameters; see ``zoo.tuning.space``.
         note: Remark on the result.
     """
 
@@ -46,6 +47,7 @@ class Recipe:
     claim: list[Claim] = field(default_factory=list)
     baselines: list[str] = field(default_factory=list)
     measures: list[str] = field(default_factory=list)
+    tune: dict[str, Any] = field(default_factory=dict)
     note: str = ""
 
     @property

@@ -12,7 +12,7 @@ import yaml
 from zoo.errors import unknown
 from zoo.recipes.claims import Claim
 
-SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "note")
+SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "tune", "note")
 MAX_BYTES = 1_000_000
 """Largest size of a recipe's file."""
 MAX_NODES = 20_000
@@ -153,7 +153,7 @@ def _check_part(value: Any) -> dict[str, Any]:
     return {**value, "args": _check_args(value["args"], "args")} if "args" in value else value
 
 
-def _check_trainer(value: Any) -> dict[str, Any]:
+def _check_table(value: Any) -> dict[str, Any]:
     return _check_args(value, "it")
 
 
@@ -200,11 +200,12 @@ def _check_rivals(claims: list[Claim], baselines: list[str]) -> None:
 _CHECKS = {
     "model": _check_part,
     "data": _check_part,
-    "trainer": _check_trainer,
+    "trainer": _check_table,
     "seeds": _check_seeds,
     "minutes": _check_minutes,
     "claim": _check_claims,
     "baselines": _check_names,
     "measures": _check_names,
+    "tune": _check_table,
     "note": _check_note,
 }
