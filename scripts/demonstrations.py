@@ -82,11 +82,13 @@ class Curves(Callback):
         self.history: History = {"train_loss": [], "train_accuracy": [], "val_loss": [], "val_accuracy": []}
         self._rows: tuple[torch.Tensor, torch.Tensor] | None = None
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the training rows, and take what was measured of the validation rows."""
         assert isinstance(pl_module, ZooModule)
-        measured = self.measure_training(trainer, pl_module)
-        measured |= {name: float(trainer.callback_metrics[name]) for name in ("val_loss", "val_accuracy")}
+        measured = {name: float(trainer.callback_metrics[name]) for name in self.history}
+        if trainer.world_size == 1:  # else the weights are divided, and what training logged is taken
+            with pl_module.evaluating():
+                measured |= self.measure_training(trainer, pl_module)
         for name, value in measured.items():
             self.history[name].append(value)
         self.bar.set_postfix(

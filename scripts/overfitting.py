@@ -10,6 +10,7 @@ parameters are divided (FSDP).
 
 import argparse
 import functools
+import os
 import sys
 from typing import Any
 
@@ -182,10 +183,11 @@ def train_large(args: argparse.Namespace, data: TensorDataModule) -> dict[str, A
         settings |= {"precision": "bf16-mixed", "devices": "auto", "strategy": "fsdp" if several else "auto"}
     model = seeded(0, "mlp", hidden_dims=args.hidden, lr=1e-4)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"{parameters:,} parameters, {55_000:,} pictures: {parameters / 55_000:,.0f} parameters a picture")
-    with tqdm(total=args.epochs, unit="epoch") as bar:
+    print(f"{parameters:,} parameters, {55_000:,} pictures: {parameters / 55_000:,.1f} parameters a picture")
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes, which Lightning starts
+    with tqdm(total=args.epochs, unit="epoch", disable=not first) as bar:
         history, _ = fit(model, data, args.epochs, bar, "large MLP", **settings)
-    return {"parameters": parameters, "hidden_dims": args.hidden, "epochs": args.epochs, "curves": history}
+    return {"parameters": parameters, "hidden_dims": args.hidden, "epochs": args.epochs, "curves": history, "first": first}
 
 
 def draw_large(numbers: dict[str, Any]) -> Figure:
@@ -222,7 +224,8 @@ def main() -> None:
         if args.large:
             data = create_datamodule("mnist", batch_size=256)
             numbers = train_large(args, data)
-            save(args.output, "overfitting_large", draw_large(numbers), numbers)
+            if numbers.pop("first"):
+                save(args.output, "overfitting_large", draw_large(numbers), numbers)
         else:
             numbers = run(args)
             show(numbers)
