@@ -187,7 +187,13 @@ def train_large(args: argparse.Namespace, data: TensorDataModule) -> dict[str, A
     first = os.environ.get("LOCAL_RANK", "0") == "0"  # of several processes, which Lightning starts
     with tqdm(total=args.epochs, unit="epoch", disable=not first) as bar:
         history, _ = fit(model, data, args.epochs, bar, "large MLP", **settings)
-    return {"parameters": parameters, "hidden_dims": args.hidden, "epochs": args.epochs, "curves": history, "first": first}
+    return {
+        "parameters": parameters,
+        "hidden_dims": args.hidden,
+        "epochs": args.epochs,
+        "curves": history,
+        "first": first,
+    }
 
 
 def draw_large(numbers: dict[str, Any]) -> Figure:
