@@ -50,7 +50,8 @@ CHAIN_RULE = (
     r"$\partial L/\partial V = \partial L/\partial v \; h_n^T,\quad \partial L/\partial c = \partial L/\partial v$",
     r"$\partial L/\partial h_n = V^T \, \partial L/\partial v$",
     r"$\partial L/\partial u_i = \partial L/\partial h_i \odot g'(u_i)$",
-    r"$\partial L/\partial W_i = \partial L/\partial u_i \; h_{i-1}^T,\quad \partial L/\partial b_i = \partial L/\partial u_i$",
+    r"$\partial L/\partial W_i = \partial L/\partial u_i \; h_{i-1}^T$",
+    r"$\partial L/\partial b_i = \partial L/\partial u_i$",
     r"$\partial L/\partial h_{i-1} = W_i^T \, \partial L/\partial u_i$",
 )
 

@@ -23,6 +23,8 @@ from zoo.training.optim import OPTIMIZERS
 
 HIDDEN = [256, 128]
 PICTURES, VAL_SIZE, BATCH = 20_000, 5_000, 128
+DECAY = {"adamw": 0.01}
+"""Weight decay, torch's default; without it AdamW is Adam."""
 RATES = [float(f"{10 ** (k / 2):.1g}") for k in range(-8, 1)]
 """The grid of learning rates, two a decade from 0.0001 to 1."""
 
@@ -37,7 +39,8 @@ def pictures(size: int, seed: int) -> TensorDataModule:
 
 def train(optimizer: str, lr: float, seed: int, args: argparse.Namespace, bar: tqdm, label: str) -> History | None:
     """Return the curves of one training; None if the loss is no longer finite."""
-    model, start = seeded(seed, "mlp", hidden_dims=HIDDEN, optimizer=optimizer, lr=lr), bar.n
+    settings = {"hidden_dims": HIDDEN, "optimizer": optimizer, "weight_decay": DECAY.get(optimizer, 0.0)}
+    model, start = seeded(seed, "mlp", lr=lr, **settings), bar.n
     try:
         return fit(model, pictures(args.pictures, seed), args.epochs, bar, label)[0]
     except FloatingPointError:
@@ -61,6 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 raise ValueError(f"{name} diverges with every seed at lr={best:g}: extend RATES downwards")
             rows[name] = {
                 "lr": best,
+                "weight_decay": DECAY.get(name, 0.0),
                 "at_the_edge_of_the_grid": best in (RATES[0], RATES[-1]),
                 "diverged_seeds": len(found) - len(curves),
                 "val_accuracy_by_lr": tried,
