@@ -102,6 +102,10 @@ class TensorDataModule(L.LightningDataModule):
         """Return the row indices of the training split and of the validation split."""
         return stratified_split(self.strata(train), self.val_size, self.seed)
 
+    def select_training_rows(self, train: Split) -> Split:
+        """Return what is trained on of the training rows that are not held out for validation: all by default."""
+        return train
+
     def to_natural_units(self, x: Tensor) -> Tensor:
         """Convert stored values to natural units, float32: bytes are divided by ``scale``."""
         return x.float().div_(self.scale) if x.dtype == torch.uint8 else x.float()
@@ -144,6 +148,7 @@ class TensorDataModule(L.LightningDataModule):
             train = splits["train"].as_subset()
             rest, taken = self.split_validation(train)
             splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
+        splits = {**splits, "train": self.select_training_rows(splits["train"])}
         n = len(splits["train"].groups)
         if self.batch_size > n:
             raise ValueError(f"batch_size={self.batch_size} is larger than the training split of {n} rows")

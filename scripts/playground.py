@@ -128,7 +128,9 @@ def train(args: argparse.Namespace, output: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", nargs="?", choices=list(DATASETS), help="what to train on; default: draw the recipes")
+    parser.add_argument(
+        "dataset", nargs="?", choices=list(DATASETS), help="what to train on; default: draw the recipes"
+    )
     parser.add_argument("--output", type=Path, help=f"file that ends with {', '.join(ENDINGS)}")
     parser.add_argument("--noise", type=float, help="share of noise, 0 to 0.5")
     parser.add_argument("--features", nargs="+", choices=list(FEATURES), help="features of a point")

@@ -15,7 +15,7 @@ from datamodules import download
 from datamodules.images.augment import augment_images
 from zoo import pretrained
 from zoo.metrics import EpochMetrics
-from zoo.training.optim import build_optimizer, build_plateau
+from zoo.training.optim import OPTIMIZERS, build_optimizer, build_plateau
 from zoo.training.updates import has_plain_step
 
 
@@ -49,7 +49,7 @@ def test_a_plateau_is_stepped_once_a_validation():
     assert seen[-1][1] == pytest.approx(float(trainer.callback_metrics["val_accuracy"]))
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "adagrad", "adam", "adamw"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_weights_are_decayed_and_biases_are_not(name):
     net = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
     nn.init.ones_(net[0].weight)

@@ -43,7 +43,7 @@ class ZooModule(L.LightningModule):
     the same updates in the same order, at a fraction of the Trainer's overhead.
 
     Args:
-        optimizer: ``sgd``, ``momentum``, ``adagrad``, ``adam`` or ``adamw``.
+        optimizer: ``sgd``, ``momentum``, ``adagrad``, ``rmsprop``, ``adam`` or ``adamw``.
         lr: Learning rate, the peak of its schedule.
         schedule: ``constant``, ``cosine``, ``onecycle``, ``plateau`` or ``step``.
         weight_decay: Weight decay as the optimiser defines it.

@@ -11,6 +11,7 @@ from datamodules.base import TensorDataModule
 from datamodules.images.augment import augment_images, check_augmentation
 from datamodules.images.reading import IMAGE_ENDINGS
 from datamodules.loader import TensorLoader, epoch_seed
+from datamodules.splits import Split, stratified_split
 
 
 class ImageDataModule(TensorDataModule):
@@ -18,16 +19,29 @@ class ImageDataModule(TensorDataModule):
 
     Args:
         augment: Strengths of the augmentations of training images by name; see ``AUGMENTATIONS``.
+        train_size: Number of images that are trained on, drawn by ``seed`` and stratified by class out of the training
+            rows that are not held out for validation; all of them if None. Validation and test stay the same.
         **common: Arguments of ``TensorDataModule``.
     """
 
     endings = IMAGE_ENDINGS
 
-    def __init__(self, *, augment: dict[str, float] | None = None, **common: Any) -> None:
+    def __init__(
+        self, *, augment: dict[str, float] | None = None, train_size: int | None = None, **common: Any
+    ) -> None:
         super().__init__(**common)
+        if train_size is not None and train_size < 1:
+            raise ValueError(f"train_size must be at least 1, not {train_size}")
+        self.train_size = train_size
         check_augmentation(augment or {})
         self.augment = dict(augment or {})
         self._draws: tuple[int, torch.Generator] | None = None
+
+    def select_training_rows(self, train: Split) -> Split:
+        """Return ``train_size`` of the training rows, stratified by class."""
+        if self.train_size is None or self.train_size == len(train.groups):
+            return train
+        return train.take(stratified_split(self.strata(train), self.train_size, self.seed, "train_size")[1])
 
     @property
     def augments(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,11 +20,13 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
     "momentum": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
     "adagrad": torch.optim.Adagrad,
+    "rmsprop": torch.optim.RMSprop,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
 """Optimisers: stochastic gradient descent; with Nesterov momentum 0.9 (Sutskever et al., 2013); Adagrad (Duchi et al.,
-2011); Adam (Kingma & Ba, 2015); AdamW (Loshchilov & Hutter, 2019)."""
+2011); RMSprop with smoothing constant 0.99 (Tieleman & Hinton, 2012); Adam (Kingma & Ba, 2015); AdamW (Loshchilov &
+Hutter, 2019)."""
 
 SCHEDULES = ("constant", "cosine", "onecycle", "plateau", "step")
 """Schedules, as a factor of the learning rate at progress p in [0, 1]: ``constant`` 1; ``cosine`` (1 + cos(pi p)) / 2
@@ -33,9 +36,8 @@ monitored quantity has stood still for a third of the patience."""
 
 WARM_UP = 0.2
 
-ADAPTIVE = ("adagrad", "adam", "adamw")
 HALF_EPSILON = 1e-4
-"""Term in the denominator of ``ADAPTIVE`` optimisers of float16 weights, in which torch's 1e-8 is 0."""
+"""Term in the denominator of adaptive optimisers of float16 weights, in which torch's 1e-8 is 0."""
 
 
 def check_names(optimizer: str, schedule: str) -> None:
@@ -47,7 +49,7 @@ def check_names(optimizer: str, schedule: str) -> None:
 
 
 def build_optimizer(net: nn.Module, hparams: Mapping[str, Any], device: torch.device) -> Optimizer:
-    """Build an optimiser over the trainable parameters of a network, with torch's fused kernels.
+    """Build an optimiser over the trainable parameters of a network, with torch's fused kernels where it has them.
 
     Args:
         net: The network; parameters of one axis (biases, scales) are never decayed.
@@ -64,10 +66,12 @@ def build_optimizer(net: nn.Module, hparams: Mapping[str, Any], device: torch.de
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-    build, options = OPTIMIZERS[hparams["optimizer"]], {}
-    if hparams["optimizer"] in ADAPTIVE and any(p.dtype == torch.float16 for p in parameters):
+    build = OPTIMIZERS[hparams["optimizer"]]
+    takes = inspect.signature(build).parameters
+    options: dict[str, Any] = {"fused": True} if "fused" in takes else {}
+    if "eps" in takes and any(p.dtype == torch.float16 for p in parameters):
         options["eps"] = HALF_EPSILON
-    optimizer = build(groups, lr=hparams["lr"], fused=True, **options)
+    optimizer = build(groups, lr=hparams["lr"], **options)
     if device.type == "cpu" and hasattr(optimizer, "_accelerator_graph_capture_health_check"):
         # A check for CUDA before every update; with a variable that Lightning sets it loads a library each time.
         optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]
