@@ -19,6 +19,7 @@ pytestmark = pytest.mark.browser
 
 CHROMIUM = "/usr/bin/chromium"
 SECONDS = 60
+"""Longest wait for a part of a page."""
 SHOTS = os.environ.get("BROWSER_SCREENSHOTS")
 """Folder into which each page is photographed, if it is set."""
 
@@ -83,35 +84,53 @@ def show(board, browser, request):
 
 def test_scalars(show):
     page = show("scalars")
-    for tag in ("lr", "samples_per_second", "train_loss", "val_loss"):
+    for tag in ("lr", "samples_per_second", "train_loss", "val_loss", "val_accuracy", "best_val_loss"):
         page.get_by_text(tag, exact=True).first.wait_for()
+    for run in ("mlp_0", "mlp_1", "autoencoder"):
+        page.get_by_text(run, exact=True).first.wait_for()
+    page.locator("tf-scalar-card", has_text="tag: lr").locator("vz-line-chart2, svg").first.wait_for()
 
 
 def test_images(show):
     page = show("images")
-    page.get_by_text("confusion", exact=True).first.wait_for()
+    for tag in ("confusion", "mistakes", "first_layer", "reconstructions", "psnr"):
+        page.get_by_text(tag, exact=True).first.wait_for()
+    picture = page.locator("tf-image-loader", has_text="tag: confusion").locator("img").first
+    picture.wait_for()
+    page.wait_for_function("picture => picture.naturalWidth > 100", arg=picture.element_handle())
 
 
 def test_text(show):
     page = show("text")
-    page.get_by_text("recipe: mlp.digits").first.wait_for()
+    for part in ("recipe: mlp.digits", "lr: 0.01", "name: CodecAutoencoder"):
+        page.get_by_text(part).first.wait_for()
 
 
 def test_graph(show):
     page = show("graphs")
-    page.locator("tf-graph-scene g.node").first.wait_for()
+    for part in ("input", "Codec", "output"):
+        page.locator("tf-graph-scene g.node text", has_text=part).first.wait_for()
 
 
 def test_histograms(show):
     page = show("histograms")
-    page.wait_for_timeout(5000)
+    for part in ("gradients/2.weight", "weights/2.weight"):
+        page.get_by_text(part, exact=True).first.wait_for(state="attached")
+    page.locator("tf-histogram-loader svg path").first.wait_for(state="attached")
 
 
 def test_projector(show):
-    page = show("projector")
-    page.wait_for_timeout(8000)
+    page = show("projector").frame_locator("iframe")
+    page.locator(".numDataPoints", has_text="200").first.wait_for()
+    page.get_by_text("Total variance described").first.wait_for()
+    page.locator("canvas").first.wait_for()
 
 
 def test_hparams(show):
     page = show("hparams")
-    page.wait_for_timeout(5000)
+    for part in ("mlp_0", "mlp_1", "autoencoder", "best_val_loss"):
+        page.get_by_text(part, exact=True).first.wait_for()
+    page.locator("paper-checkbox, input[type=checkbox]").first.wait_for()
+    page.get_by_text("model/lr", exact=True).first.click()
+    for value in ("0.0010000", "0.010000"):
+        page.get_by_text(value, exact=True).first.wait_for()
