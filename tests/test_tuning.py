@@ -78,8 +78,6 @@ def test_a_search_from_the_command_line(capfd, monkeypatch):
         assert b"model.lr" in hparams.plugin_data.content
         (value,) = logs.Scalars("best_val_loss")
         assert value.value == pytest.approx(float(rows[trial]["val_loss"]), rel=1e-5)
-    monkeypatch.undo()
-    os.chdir(folder.resolve().parents[2])
     assert answer(capfd, "fit", str(folder / "best.yaml"), "--trainer.max_epochs", "1", "--no_test")[0] == 0
 
 
@@ -203,9 +201,8 @@ WRONG_SPACES = {
 def test_a_wrong_space_is_refused_before_the_first_trial(name, monkeypatch):
     fake(monkeypatch, lambda trial: pytest.fail("a trial was run"))
     entry, expected = WRONG_SPACES[name]
-    with pytest.raises(ValueError, match=".") as error:
+    with pytest.raises(ValueError, match=expected) as error:
         search({name: entry})
-    assert expected in str(error.value)
     assert "\n" not in str(error.value)
     assert not Path("runs").exists()
 
@@ -268,20 +265,11 @@ def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds):
     options.intra_op_num_threads = 1
     session = runtime.InferenceSession(str(LCBENCH / "model.onnx"), options)
     codes = json.loads((LCBENCH / "encoding.json").read_text())["OpenML_task_id"]
-    order = [
-        "epoch",
-        "batch_size",
-        "learning_rate",
-        "momentum",
-        "weight_decay",
-        "num_layers",
-        "max_units",
-        "max_dropout",
-    ]
+    order = ("batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout")
     config = {p["name"]: p for p in json.loads((LCBENCH / "config_space.json").read_text())["hyperparameters"]}
     space = [
         Parameter(n, config[n]["lower"], config[n]["upper"], config[n]["log"], config[n]["type"] == "uniform_int")
-        for n in order[1:]
+        for n in order
     ]
     names = [part.name for part in session.get_inputs()]
 
@@ -290,7 +278,7 @@ def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds):
         feeds = {}
         for name, part in zip(names, session.get_inputs()):
             whole = "int" in part.type
-            feeds[name] = np.full((len(rows), 1), code, np.int64) if whole else numbers
+            feeds[name] = np.full((len(rows), 1), code, np.int32) if whole else numbers
             if len(part.shape) == 1:
                 feeds[name] = feeds[name].reshape(-1)
         return session.run(None, feeds)[0][:, 1]
@@ -362,10 +350,13 @@ def test_a_recipe_without_a_space_is_refused(capfd):
     assert "--space" in err
 
 
-@pytest.mark.parametrize("name", ["perceptron.and"])
-def test_a_recipe_without_a_metric_on_validation_is_refused(name):
+@pytest.mark.parametrize(
+    "overrides",
+    [{"data": {"train_on_all": True}}, {"model": {"monitor": "train_loss"}}, {"trainer": {"limit_val_batches": 0}}],
+)
+def test_a_recipe_without_a_metric_on_validation_is_refused(overrides):
     with pytest.raises(ValueError, match="validation"):
-        zoo.tune(name, {"model.lr": LR})
+        search(overrides=overrides)
 
 
 def test_another_search_in_the_same_storage_is_refused(monkeypatch):
@@ -376,7 +367,7 @@ def test_another_search_in_the_same_storage_is_refused(monkeypatch):
         search(study="one", storage="all.journal", method="grid")
     with pytest.raises(ValueError, match="another space"):
         search({"model.lr": LR}, study="one", storage="all.journal")
-    with pytest.raises(ValueError, match="another configuration|another metric"):
+    with pytest.raises(ValueError, match="another metric"):
         search(study="one", storage="all.journal", overrides={"model": {"monitor": "val_accuracy"}})
     with pytest.raises(ValueError, match="another recipe"):
         zoo.tune("cnn.digits", {"model.lr": LR}, study="one", storage="all.journal", trials=1)
@@ -408,7 +399,7 @@ def test_a_locked_journal_is_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(storage, "PATIENCE", 0.2)
     with open("x.journal", "rb+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(ValueError, match="x.journal is locked"):
+        with pytest.raises(ValueError, match=r"x\.journal is locked"):
             search(storage="x.journal", trials=4)
     assert len(search(storage="x.journal", trials=4).study.get_trials()) == 4
 
@@ -431,7 +422,7 @@ def test_a_journal_left_by_a_killed_process_goes_on(monkeypatch, capfd):
 
 
 def test_places_of_dead_processes_are_taken_over(monkeypatch):
-    """A trial whose process is gone, or shows no sign of life, or never had a name, is replaced; one that lives is not."""
+    """A trial whose process is gone, or that never had a name, is replaced; one that lives is not."""
     study = optuna.create_study()
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     here, pid = workers.machine(), os.getpid()

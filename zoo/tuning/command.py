@@ -102,7 +102,8 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        if self.console.is_terminal:
+            self.bar.stop()
 
     def show(self, trials: list[Any], total: int, metric: str, mode: str) -> None:
         """Show how far a search is."""

@@ -206,7 +206,7 @@ def _open_database(place: str) -> Any:
     kind = url.get_backend_name()
     shown = url.render_as_string(hide_password=True)
     if kind not in ("sqlite", *PORTS):
-        raise unknown(f"scheme of --storage {shown}:", kind, ("sqlite", "redis", *PORTS))
+        raise unknown(f"scheme of --storage {shown}:", kind, ("sqlite", *PORTS))
     if kind == "sqlite":
         _check_sqlite(url, shown)
     else:
