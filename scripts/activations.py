@@ -44,20 +44,20 @@ def gradient_norms(model: ZooModule, batch: tuple[Tensor, Tensor]) -> list[float
 
 
 class NeverPositive(Callback):
-    """Record the share of hidden units whose u is at most 0 for every validation picture, after each epoch."""
+    """Record the shares of hidden units with u <= 0 and with h = 0 for every validation picture, after each epoch."""
 
     def __init__(self) -> None:
         self.shares: list[float] = []
-        self._highest: dict[nn.Module, Tensor] = {}
+        self.zeros: list[float] = []
 
     def watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """Keep the largest u of each unit of a layer."""
-        highest = inputs[0].amax(0)
-        self._highest[layer] = torch.maximum(self._highest.get(layer, highest), highest)
+        """Keep the largest u and the largest size of h of each unit of a layer."""
+        found = torch.stack([inputs[0].amax(0), output.abs().amax(0)])
+        self._largest[layer] = torch.maximum(self._largest.get(layer, found), found)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin to watch the activations."""
-        self._highest = {}
+        self._largest: dict[nn.Module, Tensor] = {}
         kinds = (nn.ReLU, nn.LeakyReLU)
         layers = [layer for layer in pl_module.net.modules() if isinstance(layer, kinds)]  # type: ignore[union-attr]
         self._hooks = [layer.register_forward_hook(self.watch) for layer in layers]
@@ -66,8 +66,9 @@ class NeverPositive(Callback):
         """Count."""
         for hook in self._hooks:
             hook.remove()
-        highest = torch.cat(list(self._highest.values()))
+        highest, size = torch.cat(list(self._largest.values()), 1)
         self.shares.append(float((highest <= 0).float().mean()))
+        self.zeros.append(float((size == 0).float().mean()))
 
 
 def measure_gradients(args: argparse.Namespace, data: TensorDataModule, bar: tqdm) -> dict[str, Any]:
@@ -97,17 +98,18 @@ def count_dead(args: argparse.Namespace, data: TensorDataModule, bar: tqdm) -> d
     """Return the share of units that are never positive after each epoch, a list a seed."""
     found = {}
     for name, rate in DEAD:
-        label, runs, accuracies = f"{name}, lr {RATES[rate]:g} ({rate})", [], []
+        label = f"{name}, lr {RATES[rate]:g} ({rate})"
+        runs, zeros, accuracies = [], [], []
         for seed in range(args.seeds):
             model, counter = seeded(seed, "mlp", hidden_dims=WIDE, activation=name, lr=RATES[rate]), NeverPositive()
             history, _ = fit(model, data, args.epochs, bar, label, callbacks=[counter])
             runs.append(counter.shares)
+            zeros.append(counter.zeros[-1])
             accuracies.append(history["val_accuracy"][-1])
-        zero = [0.0 if name == "leaky_relu" else shares[-1] for shares in runs]
         found[label] = {
             "never_positive": runs,
             "never_positive_at_the_end": mean_std([shares[-1] for shares in runs]),
-            "zero_at_the_end": mean_std(zero),
+            "zero_at_the_end": mean_std(zeros),
             "val_accuracy": mean_std(accuracies),
         }
     return found

@@ -188,13 +188,15 @@ def mean_std(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "std": spread, "values": [float(value) for value in values]}
 
 
-def save(output: Path, name: str, figure: Figure | None, numbers: dict[str, Any]) -> None:
-    """Write ``<name>.png`` and ``<name>.json`` into a folder, each as a whole."""
+def save(output: Path, name: str, shown: Figure | str, numbers: dict[str, Any]) -> None:
+    """Write ``<name>.png``, or a page as ``<name>.md``, and ``<name>.json`` into a folder, each as a whole."""
     output.mkdir(parents=True, exist_ok=True)
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), json.dumps(rounded(numbers), indent=1))
     written: dict[str, Callable[[Path], Any]] = {f"{name}.json": lambda path: path.write_text(text + "\n")}
-    if figure is not None:
-        written[f"{name}.png"] = lambda path: figure.savefig(path, format="png", dpi=100)
+    if isinstance(shown, str):
+        written[f"{name}.md"] = lambda path: path.write_text(shown)
+    else:
+        written[f"{name}.png"] = lambda path: shown.savefig(path, format="png", dpi=100)
     for file, write in written.items():
         part = output / f".{file}.part"
         write(part)
