@@ -86,8 +86,8 @@ def describe_result(result: dict[str, Any]) -> str:
 
 
 def markdown_table() -> str:
-    """Return the table of all recipes for the README."""
+    """Return the table of all recipes with a claim for the README."""
     lines = ["| recipe | data | claim | measured on test | beside it | |", "|---|---|---|---|---|---|"]
-    for row in table_rows(list_recipes()):
+    for row in table_rows([name for name in list_recipes() if load_recipe(name).claim]):
         lines.append(f"| `{row.recipe}` | {row.data} | {row.claim} | {row.measured} | {row.beside} | {row.verdict} |")
     return "\n".join(lines)
