@@ -9,9 +9,18 @@ from pathlib import Path
 
 import pytest
 
+import zoo
+
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "scripts/README.md", ".github/CONTRIBUTING.md", "scripts/trainer.md")
-README, METHODS, CONTRIBUTING, _ = ((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+PAGES = (
+    "README.md",
+    "scripts/README.md",
+    ".github/CONTRIBUTING.md",
+    "scripts/trainer.md",
+    "scripts/lecture.md",
+    "scripts/tuning.md",
+)
+README, METHODS, CONTRIBUTING, *_ = ((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 
 def block(marker: str) -> str:
@@ -68,6 +77,24 @@ def test_tables_are_generated(name, monkeypatch):
     found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", path.read_text(encoding="utf-8"), re.DOTALL)
     assert found
     assert found[1] == table(), "stale: run python scripts/update_readme.py"
+
+
+LECTURE = ROOT / "scripts" / "lecture.md"
+
+
+def test_commands_of_the_lecture_exist():
+    """Each command names a recipe or a script that there is, with options that it has."""
+    commands = re.findall(r"`((?:zoo|python) [^`]+)`", LECTURE.read_text(encoding="utf-8"))
+    assert len(commands) > 30
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program == "zoo":
+            assert words[0] in ("fit", "verify", "predict", "tune")
+            assert words[1] in zoo.list_recipes(), command
+        else:
+            text = (ROOT / words[0]).read_text(encoding="utf-8")
+            for option in (word for word in words if word.startswith("--")):
+                assert f'"{option}"' in text, command
 
 
 def anchors(text: str) -> set[str]:
