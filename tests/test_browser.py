@@ -120,7 +120,7 @@ def test_histograms(show):
 
 
 def test_projector(show):
-    page = show("projector").frame_locator("iframe")
+    page = show("projector").frame_locator("iframe").frame_locator("iframe")
     page.locator(".numDataPoints", has_text="200").first.wait_for()
     page.get_by_text("Total variance described").first.wait_for()
     page.locator("canvas").first.wait_for()

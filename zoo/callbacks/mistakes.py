@@ -110,7 +110,8 @@ class Mistakes(TensorBoardCallback):
         if isinstance(model, TextClassifier):
             self._draw_texts(model, writer, x[wrong], labels, step)
         elif has_images(model) and x.ndim == 4:
-            title = "Validation samples misclassified with the highest probability: true class → predicted class"
+            title = "Most confident mistakes: true class → predicted class, probability"
+            title = title if labels else "No misclassified validation sample"
             shown = [f"{true} → {found}, {probability}" for true, found, probability in labels]
             writer.add_figure("mistakes", labelled_images(x[wrong], shown, title), step)
 

@@ -54,10 +54,10 @@ class TensorBoardCallback(Callback):
 
     def writer(self, trainer: L.Trainer, model: L.LightningModule) -> Any:
         """Return the writer of the trainer's first ``TensorBoardLogger`` if there is something to log, else None."""
-        if trainer.sanity_checking or not trainer.is_global_zero or not self.suits(model):
-            return None
         logger = tensorboard_logger(trainer)
-        return None if logger is None else logger.experiment
+        if logger is None or trainer.sanity_checking or not trainer.is_global_zero or not self.suits(model):
+            return None
+        return logger.experiment
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock, and log what is known before training."""
