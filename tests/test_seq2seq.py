@@ -248,7 +248,8 @@ def test_tensorboard_shows_translations_and_attention(translator):
     events.Reload()
     tags = events.Tags()
     assert "attention/0" in tags["images"]
-    assert [event.step // 46 for event in events.Scalars("val_bleu")][:3] == [1, 2, 3]  # then ever more rarely
+    steps = [event.step // 46 for event in events.Scalars("val_bleu")]  # the first, and then as rarely as its share allows
+    assert steps[0] == 1
     assert events.Scalars("val_bleu")[-1].step == 24 * 46
     assert events.Scalars("val_bleu")[-1].value > 80
     [text, *_] = events.Tensors("translations/text_summary")[-1].tensor_proto.string_val

@@ -175,8 +175,8 @@ def test_evaluating_restores_the_mode_of_every_module():
 # ---- how often ----
 
 
-def drawn(seconds, cost, epochs, share=0.02):
-    now, pace, found = 0.0, Pace(share, 0.0), []
+def drawn(seconds, cost, epochs, share=0.02, often=False):
+    now, pace, found = 0.0, Pace(share, 0.0, often), []
     for epoch in range(1, epochs + 1):
         now += seconds
         if pace.due(now):
@@ -191,7 +191,8 @@ def test_drawing_takes_a_small_share_of_long_epochs():
     rare = drawn(6.0, 0.6, 100)
     assert rare[0] == 1
     assert 0.6 * len(rare) <= 0.03 * 600
-    assert drawn(0.1, 0.05, 30) == [1, 2, 3, 5, 7, 10, 14, 20, 28]
+    assert 0.05 * (len(drawn(0.1, 0.05, 100)) - 1) <= 0.02 * 10
+    assert drawn(0.1, 0.05, 30, often=True) == [1, 2, 3, 5, 7, 10, 14, 20, 28]
     assert drawn(0.1, 0.0005, 9) == list(range(1, 10))
 
 

@@ -25,6 +25,8 @@ class Boundaries(TensorBoardCallback):
         shown: Number of points drawn.
     """
 
+    often = True
+
     def __init__(self, shown: int = 500) -> None:
         self.shown = shown
         self._batch: tuple[Tensor, Tensor] | None = None

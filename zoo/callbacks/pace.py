@@ -14,16 +14,17 @@ class Pace:
     """Decide after each validation of a fit whether a callback draws.
 
     It draws after the first validation, and then once the time since the last drawing is so long that drawing took at
-    most ``share`` of it. In epochs of less than five seconds it also draws after the validations 1, 2, 3, 5, 7, 10,
-    14, ..., whose numbers grow by the factor 1.4.
+    most ``share`` of it. With ``often``, in epochs of less than five seconds it also draws after the validations 1, 2,
+    3, 5, 7, 10, 14, ..., whose numbers grow by the factor 1.4.
 
     Args:
         share: Largest share of the time.
         now: The time in seconds.
+        often: Whether to draw in short epochs whatever it costs.
     """
 
-    def __init__(self, share: float, now: float) -> None:
-        self.share, self.seen = share, now
+    def __init__(self, share: float, now: float, often: bool = False) -> None:
+        self.share, self.seen, self.often = share, now, often
         self.drawn, self.cost = -float("inf"), 0.0
         self.validations, self.following = 0, 1.0
 
@@ -31,7 +32,7 @@ class Pace:
         """Count a validation that has ended, and return whether to draw."""
         self.validations += 1
         seconds, self.seen = now - self.seen, now
-        often = seconds < SHORT and self.validations >= self.following
+        often = self.often and seconds < SHORT and self.validations >= self.following
         return often or self.cost <= self.share * (now - self.drawn)
 
     def record(self, start: float, end: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import torch
@@ -25,6 +25,8 @@ class TensorBoardCallback(Callback):
     Drawing is rare enough to cost little, see ``Pace``. What the last validation of a fit collected is always drawn.
     """
 
+    often: ClassVar[bool] = False
+    """Whether to draw often in short epochs, whatever it costs: for models that are trained to be watched."""
     _pace: Pace | None = None
     _undrawn: int | None = None
     """Step of the last validation if it was not drawn."""
@@ -65,7 +67,7 @@ class TensorBoardCallback(Callback):
         if writer is None:
             return
         drawing = [callback for callback in trainer.callbacks if _draws(callback)]  # type: ignore[attr-defined]
-        self._pace, self._undrawn = Pace(SHARE / max(1, len(drawing)), time.perf_counter()), None
+        self._pace, self._undrawn = Pace(SHARE / max(1, len(drawing)), time.perf_counter(), self.often), None
         with isolate_rng():
             self.begin(pl_module, writer, trainer.global_step)
 
