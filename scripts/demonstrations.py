@@ -55,8 +55,11 @@ def count(word: str) -> int:
 @contextlib.contextmanager
 def one_line_errors(parser: argparse.ArgumentParser, output: Path) -> Iterator[None]:
     """Answer what goes wrong inside the block with one line and status 2, and silence Lightning's notes."""
-    if output.exists() and not output.is_dir():
-        parser.error(f"--output {output}: this is a file, give a folder")
+    place = next(path for path in (output.resolve(), *output.resolve().parents) if path.exists())
+    if not place.is_dir():
+        parser.error(f"--output {output}: {place}: this is a file, give a folder")
+    if not os.access(place, os.W_OK):
+        parser.error(f"--output {output}: {place} cannot be written to")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     try:

@@ -25,7 +25,7 @@ from datamodules import create_datamodule
 from datamodules.base import TensorDataModule
 
 HIDDEN, PICTURES, BATCH = [512, 512], 1_000, 100
-EPOCHS = 25
+EPOCHS = 30
 VAL_SIZE = 2_000
 LR = 1e-3
 GRIDS: dict[str, list[dict[str, Any]]] = {

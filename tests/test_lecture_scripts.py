@@ -1,6 +1,7 @@
 """The scripts of the lecture's demonstrations, at tiny settings, and what they are built on."""
 
 import importlib
+import itertools
 import json
 import sys
 
@@ -30,7 +31,7 @@ def script(monkeypatch, tmp_path):
     def run(name, *words):
         module = importlib.import_module(name)
         output = tmp_path / "figures"
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words), "--output", str(output)])
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", "--output", str(output), *map(str, words)])
         for cached in ("pictures",):
             if hasattr(module, cached):
                 getattr(module, cached).cache_clear()
@@ -96,7 +97,7 @@ def test_the_large_network_has_100_million_parameters(monkeypatch):
     from overfitting import LARGE
 
     sizes = [784, *LARGE, 10]
-    assert 100e6 < sum(a * b + b for a, b in zip(sizes, sizes[1:])) < 101e6
+    assert 100e6 < sum(a * b + b for a, b in itertools.pairwise(sizes)) < 101e6
 
 
 @pytest.mark.slow
@@ -193,6 +194,13 @@ def test_a_file_is_no_folder(script, tmp_path, capsys, name):
         script(name)
     assert "this is a file" in capsys.readouterr().err
     assert (tmp_path / "figures").read_text() == "kept"
+
+
+def test_a_folder_inside_a_file_is_refused_before_the_training(script, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(SystemExit, match="2"):
+        script("optimizers", "--output", tmp_path / "file" / "deep")
+    assert "this is a file" in capsys.readouterr().err
 
 
 # ---- what the scripts are built on ----
