@@ -56,8 +56,7 @@ def lay_grid(space: Sequence[Parameter], trials: int) -> dict[str, list[Any]]:
 
     A parameter with choices takes all of them. The ranges share what is left of the number of trials: one after the
     other, the one with the fewest levels first, gets one level more for as long as the grid has at most ``trials``
-    points. Levels are spaced evenly from end to end, in the logarithm where the range says so; a single one is the
-    middle.
+    points. The levels of a range are the middles of as many equal parts of it, in the logarithm where the range says so.
 
     Args:
         space: The parameters.
@@ -78,7 +77,7 @@ def lay_grid(space: Sequence[Parameter], trials: int) -> dict[str, list[Any]]:
 
 def _levels(parameter: Parameter, count: int) -> list[float]:
     low, high = parameter.low, parameter.high
-    place = [0.5] if count == 1 else np.linspace(0, 1, count).tolist()
+    place = [(number + 0.5) / count for number in range(count)]
     if parameter.log:
         values = [low * (high / low) ** share for share in place]
     else:
