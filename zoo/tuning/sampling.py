@@ -14,6 +14,7 @@ from zoo.tuning.space import Parameter
 
 optuna = needs("optuna", "tune")
 
+BaseSampler: Any = optuna.samplers.BaseSampler
 METHODS = ("grid", "random", "bayes")
 POINT = "grid_point"
 """Attribute of a trial: the number of its point of the grid."""
@@ -56,7 +57,8 @@ def lay_grid(space: Sequence[Parameter], trials: int) -> dict[str, list[Any]]:
 
     A parameter with choices takes all of them. The ranges share what is left of the number of trials: one after the
     other, the one with the fewest levels first, gets one level more for as long as the grid has at most ``trials``
-    points. The levels of a range are the middles of as many equal parts of it, in the logarithm where the range says so.
+    points. The levels of a range are the middles of as many equal parts of it, in the logarithm where the range says
+    so.
 
     Args:
         space: The parameters.
@@ -86,7 +88,7 @@ def _levels(parameter: Parameter, count: int) -> list[float]:
     return list(dict.fromkeys(round(value) for value in values)) if parameter.whole else values
 
 
-class GridSampler(optuna.samplers.BaseSampler):
+class GridSampler(BaseSampler):
     """Optuna's sampler of the points of ``lay_grid``, in an order drawn from the seed.
 
     Unlike Optuna's own it takes a point again whose trial was killed, and no point twice.
@@ -137,7 +139,7 @@ class GridSampler(optuna.samplers.BaseSampler):
         return self.points[attributes[POINT]][param_name]
 
 
-class SeededSampler(optuna.samplers.BaseSampler):
+class SeededSampler(BaseSampler):
     """A sampler made anew for each trial, with a seed of its own.
 
     Args:
