@@ -8,7 +8,6 @@ from lightning.pytorch.tuner import Tuner
 
 import zoo
 
-
 QUICK = ("mlp", "lstm_classifier")
 MODELS = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in zoo.list_models()]
 

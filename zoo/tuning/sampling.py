@@ -79,13 +79,16 @@ def lay_grid(space: Sequence[Parameter], trials: int) -> dict[str, list[Any]]:
 
 def _levels(parameter: Parameter, count: int) -> list[float]:
     low, high = parameter.low, parameter.high
+    if parameter.whole:  # each number has a part of its own
+        low, high = low - 0.5, high + 0.5
     place = [(number + 0.5) / count for number in range(count)]
     if parameter.log:
         values = [low * (high / low) ** share for share in place]
     else:
         values = [low + (high - low) * share for share in place]
-    values = [min(max(value, low), high) for value in values]
-    return list(dict.fromkeys(round(value) for value in values)) if parameter.whole else values
+    if parameter.whole:
+        values = list(dict.fromkeys(math.floor(value + 0.5) for value in values))
+    return [min(max(value, parameter.low), parameter.high) for value in values]
 
 
 class GridSampler(BaseSampler):
