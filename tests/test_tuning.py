@@ -257,7 +257,7 @@ LCBENCH = LCBENCH if LCBENCH.exists() else Path(os.environ.get("ZOO_DATA", "")) 
 
 @pytest.mark.parametrize(("tasks", "seeds"), [(3, 2), pytest.param(34, 1, marks=pytest.mark.slow)])
 def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds):
-    """Mean regret in validation accuracy after 50 trials over data sets: bayes < random < grid, over a few bayes alone."""
+    """Mean regret in validation accuracy after 50 trials over data sets: bayes < random < grid."""
     runtime = pytest.importorskip("onnxruntime")
     if not (LCBENCH / "model.onnx").is_file():
         pytest.skip("LCBench's surrogate is not there")

@@ -14,6 +14,7 @@ from zoo.tuning.space import Parameter
 
 optuna = needs("optuna", "tune")
 
+BaseSampler: Any = optuna.samplers.BaseSampler
 METHODS = ("grid", "random", "bayes")
 POINT = "grid_point"
 """Attribute of a trial: the number of its point of the grid."""
@@ -56,7 +57,8 @@ def lay_grid(space: Sequence[Parameter], trials: int) -> dict[str, list[Any]]:
 
     A parameter with choices takes all of them. The ranges share what is left of the number of trials: one after the
     other, the one with the fewest levels first, gets one level more for as long as the grid has at most ``trials``
-    points. The levels of a range are the middles of as many equal parts of it, in the logarithm where the range says so.
+    points. The levels of a range are the middles of as many equal parts of it, in the logarithm where the range says
+    so.
 
     Args:
         space: The parameters.
@@ -77,16 +79,19 @@ def lay_grid(space: Sequence[Parameter], trials: int) -> dict[str, list[Any]]:
 
 def _levels(parameter: Parameter, count: int) -> list[float]:
     low, high = parameter.low, parameter.high
+    if parameter.whole:  # each number has a part of its own
+        low, high = low - 0.5, high + 0.5
     place = [(number + 0.5) / count for number in range(count)]
     if parameter.log:
         values = [low * (high / low) ** share for share in place]
     else:
         values = [low + (high - low) * share for share in place]
-    values = [min(max(value, low), high) for value in values]
-    return list(dict.fromkeys(round(value) for value in values)) if parameter.whole else values
+    if parameter.whole:
+        values = list(dict.fromkeys(math.floor(value + 0.5) for value in values))
+    return [min(max(value, parameter.low), parameter.high) for value in values]
 
 
-class GridSampler(optuna.samplers.BaseSampler):
+class GridSampler(BaseSampler):
     """Optuna's sampler of the points of ``lay_grid``, in an order drawn from the seed.
 
     Unlike Optuna's own it takes a point again whose trial was killed, and no point twice.
@@ -137,7 +142,7 @@ class GridSampler(optuna.samplers.BaseSampler):
         return self.points[attributes[POINT]][param_name]
 
 
-class SeededSampler(optuna.samplers.BaseSampler):
+class SeededSampler(BaseSampler):
     """A sampler made anew for each trial, with a seed of its own.
 
     Args:

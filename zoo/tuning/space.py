@@ -182,11 +182,11 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Mapping[str, Any]]) -> 
         cls = classes[section][1]
         return {**current_names(cls, dict(args)), **current_names(cls, dict(settings.get(section, {})))}
 
-    parts = {
-        name: {**part, "args": merged(name, part.get("args", {}))}
-        for name, part in (("model", recipe.model), ("data", recipe.data))
-    }
-    return replace(recipe, **parts, trainer=merged("trainer", recipe.trainer))
+    model, data = (
+        {**part, "args": merged(section, part.get("args", {}))}
+        for section, part in (("model", recipe.model), ("data", recipe.data))
+    )
+    return replace(recipe, model=model, data=data, trainer=merged("trainer", recipe.trainer))
 
 
 def build_trial(recipe: Recipe, params: Mapping[str, Any], seed: int, **trainer: Any) -> tuple[Any, Any, Any]:
@@ -215,8 +215,7 @@ def _read(name: Any, entry: Any, classes: Mapping[str, tuple[str, type]]) -> Par
     owner, cls = classes[section]
     key = renamed_arguments(cls).get(key, key)
     if key not in signature(cls):
-        near = unknown(f"parameter of the search space: {owner} has no argument", key, signature(cls))
-        raise ValueError(str(near).replace("unknown ", "unknown ", 1))
+        raise unknown(f"parameter of the search space: {owner} has no argument", key, signature(cls))
     if key in FIXED[section]:
         raise ValueError(f"{name} cannot be searched: it changes {FIXED[section][key]}")
     name = f"{section}.{key}"
