@@ -336,6 +336,8 @@ class ZooModule(L.LightningModule):
         self._record("test", self.step(batch), batch)
 
     def _record(self, stage: str, values: Values, batch: Batch) -> None:
+        if not self.metrics[stage].started:  # Lightning's learning-rate finder runs without the hooks of a model
+            self.metrics[stage].start(self.configure_metrics(), self.device)
         self.metrics[stage].record(values, len(batch[0]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -328,10 +328,10 @@ def _verify(args: argparse.Namespace, _: Any) -> int:
 
 
 def _tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
-    from zoo.tuning.command import search
+    from zoo.tuning.command import run_tune
 
     _quiet()
-    return search(args, overrides)
+    return run_tune(args, overrides)
 
 
 _COMMANDS = {

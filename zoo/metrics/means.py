@@ -119,6 +119,7 @@ class EpochMetrics:
         self.means = EpochMeans()
         self.rows = 0
         self.metrics: dict[str, Metric] = {}
+        self.started = False
 
     def __getitem__(self, name: str) -> Metric:
         """Return a metric by name, which keeps its state until the next epoch starts."""
@@ -127,7 +128,7 @@ class EpochMetrics:
     def start(self, metrics: dict[str, Metric], device: torch.device) -> None:
         """Start an epoch with new metrics on a device and discard the batches of an interrupted one."""
         self.means.reset()
-        self.rows = 0
+        self.rows, self.started = 0, True
         self.metrics = {name: metric.to(device) for name, metric in metrics.items()}
 
     def record(self, values: dict[str, Any], size: int) -> None:

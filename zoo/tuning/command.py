@@ -24,7 +24,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no_prune", action="store_true", help="train hopeless trials to their end too")
 
 
-def search(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
+def run_tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     """Run ``zoo tune`` and return its exit status."""
     from rich.console import Console
 
