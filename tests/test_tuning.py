@@ -353,11 +353,18 @@ def test_a_recipe_without_a_space_is_refused(capfd):
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"data": {"train_on_all": True}}, {"model": {"monitor": "train_loss"}}, {"trainer": {"limit_val_batches": 0}}],
+    [{"model": {"monitor": "train_loss"}}, {"trainer": {"limit_val_batches": 0}}],
 )
 def test_a_recipe_without_a_metric_on_validation_is_refused(overrides):
     with pytest.raises(ValueError, match="validation"):
         search(overrides=overrides)
+
+
+def test_a_recipe_that_trains_on_its_validation_rows_is_refused(monkeypatch):
+    fake(monkeypatch)
+    with pytest.raises(ValueError, match="trains on its validation rows.*--data.train_on_all false"):
+        zoo.tune("mlp.playground_xor", {"model.lr": LR}, trials=1)
+    zoo.tune("mlp.playground_xor", {"model.lr": LR}, trials=1, overrides={"data": {"train_on_all": False}})
 
 
 def test_another_search_in_the_same_storage_is_refused(monkeypatch):

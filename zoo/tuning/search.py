@@ -143,7 +143,10 @@ def _check_metric(recipe: Recipe) -> tuple[str, str]:
 
     model, data, trainer = build_trial(recipe, {}, 0)
     if getattr(data, "train_on_all", False):
-        raise ValueError(f"{recipe.name} trains on its validation rows: nothing is left to compare trials on")
+        raise ValueError(
+            f"{recipe.name} trains on its validation rows: nothing is left to compare trials on; "
+            "--data.train_on_all false keeps them apart"
+        )
     if not str(model.monitor).startswith("val_"):
         raise ValueError(f"{recipe.name} monitors {model.monitor}: trials are compared on validation, by a val_ metric")
     if not trainer.limit_val_batches:
