@@ -40,7 +40,8 @@ def search(space=SPACE, **settings):
 
 
 def fake(monkeypatch, value=lambda trial: trial.params["model.lr"]):
-    """Let the value of a trial be a function, without a training."""
+    """Let the value of a trial be a function, without a training and without figures."""
+    monkeypatch.setattr("zoo.tuning.report.draw_figures", lambda *_: [])
     monkeypatch.setattr(
         "zoo.tuning.search.train_trial", lambda recipe, params, seed, folder, trial, prune: value(trial)
     )
