@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import quiet_trainer
+from conftest import answer, quiet_trainer
 from PIL import Image
 
 import zoo
@@ -170,6 +170,29 @@ def test_what_a_regressor_cannot_take_is_refused(regressor):
         zoo.create_model("mlp", num_classes=1)
     with pytest.raises(ValueError, match="for classes"):
         zoo.create_model("mlp", num_classes=0, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["mlp.playground_plane", "--model.num_classes", "2"], "expected class indices"),
+        (["mlp.playground_circle", "--model.num_classes", "0", "--model.class_names", "null"], "expected numbers"),
+    ],
+)
+def test_targets_that_do_not_suit_the_model_are_refused(capfd, elsewhere, tmp_path, words, line):
+    status, _, err = answer(capfd, "fit", *words)
+    assert status == 2
+    assert line in err
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_point_may_begin_with_a_minus_sign(capfd, elsewhere):
+    words = ("--trainer.max_epochs", "1", "--no_test", "--trainer.enable_progress_bar", "false")
+    assert answer(capfd, "fit", "mlp.playground_circle", *words)[0] == 0
+    status, out, err = answer(capfd, "predict", "mlp.playground_circle", "-1.5,2", "-.5 -1", "--ckpt_path", "last")
+    assert status == 0, err
+    assert [line.split("  ")[0].strip() for line in out.splitlines()] == ["-1.5,2", "-.5 -1"]
 
 
 # ---- recipes and pictures ----

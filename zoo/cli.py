@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -56,13 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint to test")
 
     command = add("predict", "answer files or strings")
+    command._negative_number_matcher = re.compile(r"-[\d.]")  # an input such as -1.5,2 is no option
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
-    command.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="INPUT",
-        help="files, folders or strings; IMAGE MASK for inpainting",
-    )
+    what = "files, folders or strings; IMAGE MASK for inpainting"
+    command.add_argument("inputs", nargs="+", metavar="INPUT", help=what)
     command.add_argument(
         "--output",
         metavar="PATH",

@@ -34,7 +34,9 @@ def logged_names(model: Any, data: Any) -> list[str]:
     metrics = model.configure_metrics()
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.no_grad(), model.evaluating():
         warnings.simplefilter("ignore")  # some metrics are undefined for so few rows
-        values = model.step(data.decode_batch(rows.tensors))
+        batch = data.decode_batch(rows.tensors)
+        model.check_batch(batch)
+        values = model.step(batch)
         for name in metrics.keys() & values.keys():
             metrics[name].update(*values.pop(name))
             found = metrics[name].compute()
