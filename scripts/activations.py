@@ -125,7 +125,7 @@ def draw_functions(figure: SubFigure) -> None:
         axes.plot(u.detach(), values.detach(), label="g(u)")
         axes.plot(u.detach(), slope, "--", label="g'(u)")
         axes.set_title(name, fontsize=10)
-        axes.set(ylim=(-2, 4))
+        axes.set(ylim=(-2, 4), xlabel="u")
         axes.grid(alpha=0.3)
     for axes in figure.axes[len(ACTIVATIONS) :]:
         axes.set_axis_off()

@@ -363,7 +363,7 @@ def test_a_recipe_without_a_metric_on_validation_is_refused(overrides):
 
 def test_a_recipe_that_trains_on_its_validation_rows_is_refused(monkeypatch):
     fake(monkeypatch)
-    with pytest.raises(ValueError, match="trains on its validation rows.*--data.train_on_all false"):
+    with pytest.raises(ValueError, match=r"trains on its validation rows.*--data\.train_on_all false"):
         zoo.tune("mlp.playground_xor", {"model.lr": LR}, trials=1)
     zoo.tune("mlp.playground_xor", {"model.lr": LR}, trials=1, overrides={"data": {"train_on_all": False}})
 
