@@ -175,7 +175,9 @@ def page(rows: list[tuple[str, str, str]], numbers: dict[str, Any]) -> str:
     note = (
         f"Mean ± standard deviation of {numbers['seeds']} seeds. Outliers are pictures of noise, each pixel 0 or 1 "
         f"with equal chances, in place of MNIST training digits ({numbers['pictures']:,} in all); PCA and the "
-        f"autoencoders have codes of {CODE} numbers. `python scripts/questions.py` writes this page."
+        f"autoencoders have codes of {CODE} numbers. Such noise has nearly the same variance in every direction and so "
+        "hardly turns the components; outliers that share a direction would take a component for themselves. "
+        "`python scripts/questions.py` writes this page."
     )
     return "\n".join(["# Questions of the lecture, computed", "", *lines, "", note, ""])
 
