@@ -85,7 +85,7 @@ LECTURE = ROOT / "scripts" / "lecture.md"
 
 def test_commands_of_the_lecture_exist():
     """Each command names a recipe or a script that there is, with options that it has."""
-    commands = re.findall(r"`((?:zoo|python) [^`]+)`", LECTURE.read_text(encoding="utf-8"))
+    commands = re.findall(r"`((?:zoo|python) [^` ]+ [^`]+|python [^`]+)`", LECTURE.read_text(encoding="utf-8"))
     assert len(commands) > 30
     for command in commands:
         program, *words = shlex.split(command)
@@ -108,7 +108,7 @@ def anchors(text: str) -> set[str]:
 def test_links_and_images_lead_to_files_and_headings_that_exist(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    assert links or page.endswith("questions.md")
+    assert links or page not in ("README.md", "scripts/README.md", "scripts/lecture.md")
     for link in links:
         if link.startswith(("https://", "http://", "mailto:")):
             continue
