@@ -377,7 +377,7 @@ def test_penalty_adds_its_gradient_to_the_weights_alone(option, gradient):
         ({"accumulate": 0}, "accumulate must be positive, not 0"),
         ({"patience": 0}, "patience must be positive, not 0"),
         ({"label_smoothing": 1.0}, "label_smoothing must be in"),
-        ({"num_classes": 1}, "num_classes must be at least 2, not 1"),
+        ({"num_classes": 1}, "num_classes must be at least 2.*, not 1"),
         ({"in_features": 12, "input_shape": [1, 3, 3]}, "in_features is 12, but input_shape .* has 9"),
         ({"mean": [0.1, 0.2]}, "mean has 2 values, the input 1 channels"),
     ],

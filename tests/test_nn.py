@@ -65,7 +65,7 @@ def test_binary_scores_make_cross_entropy_the_binary_one():
 
 
 def test_dense_net_refuses_one_class():
-    with pytest.raises(ValueError, match="num_classes must be at least 2, not 1"):
+    with pytest.raises(ValueError, match="num_classes must be at least 2, or 0 for regression, not 1"):
         dense_net([4], [], 1)
 
 

@@ -60,7 +60,7 @@ def test_registered_defaults_differ_from_the_class_and_give_way_to_arguments():
 
 def test_model_info_describes():
     info = zoo.model_info("mlp")
-    assert info["task"] == "Classifier"
+    assert info["task"] == "ClassifierOrRegressor"
     assert info["parameters"]["hidden_dims"] == [256, 128]
     assert info["parameters"]["lr"] == 1e-3
     assert info["doc"].startswith("Multilayer perceptron")

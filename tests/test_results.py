@@ -47,7 +47,17 @@ def test_raw_test_images_score_what_the_result_file_says(recipe):
     assert accuracy == pytest.approx(pretrained.load_result(recipe)["weights"]["metrics"]["test_accuracy"], abs=5e-4)
 
 
-@pytest.mark.parametrize("recipe", SHIPPED)
+LONG = ("lstm_*", "colorizer.*", "inpainting_*", "*denoising_*", "cnn.fashion_mnist")
+"""Recipes whose test takes seconds: all are tested, these among the slow tests."""
+
+
+def scored(recipe: str) -> object:
+    """Return a recipe as a parameter, marked as slow where its test takes long."""
+    long = any(fnmatch.fnmatch(recipe, pattern) for pattern in LONG)
+    return pytest.param(recipe, marks=pytest.mark.slow) if long else recipe
+
+
+@pytest.mark.parametrize("recipe", map(scored, SHIPPED))
 def test_shipped_weights_score_what_the_result_file_says(recipe):
     result = pretrained.load_result(recipe)
     content = pretrained.weights_path(recipe).read_bytes()

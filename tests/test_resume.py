@@ -57,6 +57,7 @@ def test_a_checkpoint_says_on_what_data_it_was_trained():
         "batches_per_step": 1,
         "device_resident": "auto",
         "augment": {"shift": 1.0},
+        "train_size": None,
     }
     assert "batch_size" not in (fit.run / "hparams.yaml").read_text()
 
