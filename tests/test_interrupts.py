@@ -393,3 +393,26 @@ def test_a_verification_killed_at_any_moment_ends_with_the_same_result(tmp_path)
         json.loads(next((tmp_path / name).rglob("results/own.json")).read_text()) for name in ("whole", "killed")
     ]
     assert results[0]["metrics"] == results[1]["metrics"]
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_an_interrupt_inside_a_finaliser_is_not_lost(number, status):
+    """Python drops an exception inside ``__del__``; the signal is sent again."""
+    code = f"""
+import os, signal, time
+from zoo.training.interrupts import INTERRUPTED, Terminated, sigterm_raises
+class Final:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{number})
+        time.sleep(0.01)
+try:
+    with sigterm_raises():
+        final = Final()
+        del final
+        time.sleep(20)
+except KeyboardInterrupt:
+    raise SystemExit(INTERRUPTED)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == status
+    assert run.stderr == ""

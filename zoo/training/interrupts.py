@@ -13,6 +13,8 @@ from typing import Any
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit status after Ctrl-C and after SIGTERM."""
+AGAIN = 0.05
+"""Seconds after which the signal of a dropped interrupt is sent again."""
 
 
 class Terminated(SystemExit):
@@ -26,12 +28,13 @@ class Terminated(SystemExit):
 def sigterm_raises() -> Iterator[None]:
     """Raise ``Terminated`` inside the block when SIGTERM arrives; the handler before it is put back afterwards.
 
-    Lightning calls it beside its own handler. A second SIGTERM ends the process at once.
+    Lightning calls it beside its own handler. A second SIGTERM ends the process at once. Python drops an exception that
+    is raised inside a ``__del__``: the signal of an interrupt that was dropped there is sent again.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGTERM)
+    before, unraisable = signal.getsignal(signal.SIGTERM), sys.unraisablehook
     received = False
 
     def terminate(number: int, frame: Any) -> None:
@@ -42,10 +45,22 @@ def sigterm_raises() -> Iterator[None]:
         received = True
         raise Terminated
 
+    def send_again(dropped: Any) -> None:
+        nonlocal received
+        if not isinstance(dropped.exc_value, (Terminated, KeyboardInterrupt)):
+            return unraisable(dropped)
+        received = False
+        number = signal.SIGTERM if isinstance(dropped.exc_value, Terminated) else signal.SIGINT
+        later = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+        later.daemon = True
+        return later.start()
+
     signal.signal(signal.SIGTERM, terminate)
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
