@@ -99,7 +99,7 @@ class TensorDataModule(L.LightningDataModule):
         return train.column(1)
 
     def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
-        """Return the row indices of the training split and of the validation split."""
+        """Return the indices of the rows that are not held out for validation and of those that are."""
         return stratified_split(self.strata(train), self.val_size, self.seed)
 
     def select_training_rows(self, train: Split) -> Split:
@@ -147,6 +147,7 @@ class TensorDataModule(L.LightningDataModule):
         if "val" not in splits:
             train = splits["train"].as_subset()
             rest, taken = self.split_validation(train)
+            rest = np.arange(len(train.groups)) if self.train_on_all else rest
             splits = {**splits, "train": train.take(rest), "val": train.take(taken)}
         splits = {**splits, "train": self.select_training_rows(splits["train"])}
         n = len(splits["train"].groups)

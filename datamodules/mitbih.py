@@ -254,17 +254,15 @@ class MITBIHDataModule(TensorDataModule):
             )
 
     def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
-        """Return the row indices of the training split and of the validation split."""
+        """Return the indices of the rows that are not held out for validation and of those that are."""
         if self.protocol == "intra_patient":
-            rest, taken = super().split_validation(train)
-        else:
-            records = np.array(sorted(self.ds1))
-            y = train.column(1).numpy()
-            # Q, with 8 beats, and F, of which nine tenths are in one record, cannot be balanced.
-            counts = np.array([np.bincount(y[train.groups == record], minlength=5)[:3] for record in records])
-            chosen = records[balanced_folds(counts, self.folds) == self.fold]
-            taken, rest = (np.flatnonzero(np.isin(train.groups, chosen) == side) for side in (True, False))
-        return (np.arange(len(train.groups)) if self.train_on_all else rest), taken
+            return super().split_validation(train)
+        records = np.array(sorted(self.ds1))
+        y = train.column(1).numpy()
+        # Q, with 8 beats, and F, of which nine tenths are in one record, cannot be balanced.
+        counts = np.array([np.bincount(y[train.groups == record], minlength=5)[:3] for record in records])
+        held_out = np.isin(train.groups, records[balanced_folds(counts, self.folds) == self.fold])
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
     def sha256(self) -> str:
         """Return the SHA-256 checksum of all stored beats, independent of the splits."""

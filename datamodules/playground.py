@@ -105,7 +105,7 @@ class PlaygroundDataModule(TensorDataModule):
     """The data sets of the TensorFlow Playground: points of the plane with a class or a number each.
 
     Two classes for ``circle``, ``gauss``, ``spiral`` and ``xor``; for ``plane`` and ``multi_gauss`` the target is a
-    number (N,) in about [-1, 1], which ``num_classes`` 0 in ``spec`` says. The points are made up, following
+    number (N,) in about [-1, 1], which ``num_classes`` 0 in ``spec`` says. The points are synthetic, drawn as in
     ``src/dataset.ts`` of tensorflow/playground. They and the test split depend on ``draw`` alone and not on ``seed``,
     which sets the validation rows.
 
@@ -170,11 +170,6 @@ class PlaygroundDataModule(TensorDataModule):
         """Return the class of each training row, or one stratum for numbers."""
         y = train.column(1)
         return torch.zeros_like(y, dtype=torch.int64) if y.is_floating_point() else y
-
-    def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
-        """Return the row indices of the training split, all with ``train_on_all``, and of the validation split."""
-        rest, taken = super().split_validation(train)
-        return (np.arange(len(train.groups)) if self.train_on_all else rest), taken
 
     def sample(self) -> tuple[Tensor, Tensor]:
         """Return all points (N, 2) and their targets (N,), int64 classes or float32 numbers, in random order."""

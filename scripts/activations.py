@@ -13,7 +13,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from demonstrations import WIDTH, command_line, draw_band, fit, mean_std, one_line_errors, save, seeded
+from demonstrations import WIDTH, command_line, draw_band, fit, one_line_errors, save, seeded
 from lightning.pytorch.callbacks import Callback
 from matplotlib.figure import Figure, SubFigure
 from rich.console import Console
@@ -25,6 +25,7 @@ from datamodules import create_datamodule
 from datamodules.base import TensorDataModule
 from zoo.base import ZooModule
 from zoo.nn.activations import ACTIVATIONS, activation
+from zoo.recipes.claims import mean_std
 
 DEEP, BATCH, VAL_SIZE = [100] * 9, 128, 5_000
 NETWORKS = [(name, norm) for norm in (False, True) for name in ("sigmoid", "tanh", "relu", "leaky_relu")]

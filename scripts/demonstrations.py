@@ -2,13 +2,14 @@
 
 import argparse
 import contextlib
+import io
 import json
 import logging
 import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tqdm import tqdm
 import zoo
 from datamodules.base import TensorDataModule
 from zoo.base import ZooModule
+from zoo.files import write_files
 
 History = dict[str, list[float]]
 """Values of a metric after each epoch, by name."""
@@ -53,8 +55,13 @@ def count(word: str) -> int:
 
 
 @contextlib.contextmanager
-def one_line_errors(parser: argparse.ArgumentParser, output: Path) -> Iterator[None]:
-    """Answer what goes wrong inside the block with one line and status 2, and silence Lightning's notes."""
+def one_line_errors(parser: argparse.ArgumentParser, output: Path = Path()) -> Iterator[None]:
+    """Answer what goes wrong inside the block with one line and status 2, and silence Lightning's notes.
+
+    Args:
+        parser: Parser of the command line.
+        output: Folder that is written into.
+    """
     place = next(path for path in (output.resolve(), *output.resolve().parents) if path.exists())
     if not place.is_dir():
         parser.error(f"--output {output}: {place}: this is a file, give a folder")
@@ -185,26 +192,16 @@ def draw_band(axes: Axes, x: Sequence[float], runs: Sequence[Sequence[float]], *
     axes.fill_between(x[:longest], low, mean + spread, color=line.get_color(), alpha=0.2, linewidth=0)
 
 
-def mean_std(values: Sequence[float]) -> dict[str, Any]:
-    """Return mean, standard deviation (with n - 1) and the values, as in the result files."""
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-    return {"mean": float(np.mean(values)), "std": spread, "values": [float(value) for value in values]}
-
-
 def save(output: Path, name: str, shown: Figure | str, numbers: dict[str, Any]) -> None:
     """Write ``<name>.png``, or a page as ``<name>.md``, and ``<name>.json`` into a folder, each as a whole."""
-    output.mkdir(parents=True, exist_ok=True)
     text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), json.dumps(rounded(numbers), indent=1))
-    written: dict[str, Callable[[Path], Any]] = {f"{name}.json": lambda path: path.write_text(text + "\n")}
-    if isinstance(shown, str):
-        written[f"{name}.md"] = lambda path: path.write_text(shown)
-    else:
-        written[f"{name}.png"] = lambda path: shown.savefig(path, format="png", dpi=100)
-    for file, write in written.items():
-        part = output / f".{file}.part"
-        write(part)
-        os.replace(part, output / file)
-        print(output / file)
+    picture = io.BytesIO()
+    if isinstance(shown, Figure):
+        shown.savefig(picture, format="png", dpi=100)
+    page = output / f"{name}.{'md' if isinstance(shown, str) else 'png'}"
+    content = shown.encode() if isinstance(shown, str) else picture.getvalue()
+    write_files({output / f"{name}.json": f"{text}\n".encode(), page: content})
+    print(output / f"{name}.json", page, sep="\n")
 
 
 def rounded(value: Any) -> Any:

@@ -11,7 +11,7 @@ import functools
 import sys
 from typing import Any
 
-from demonstrations import WIDTH, History, command_line, draw_band, fit, mean_std, one_line_errors, save, seeded
+from demonstrations import WIDTH, History, command_line, draw_band, fit, one_line_errors, save, seeded
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from datamodules import create_datamodule
 from datamodules.base import TensorDataModule
+from zoo.recipes.claims import mean_std
 from zoo.training.optim import OPTIMIZERS
 
 HIDDEN = [256, 128]

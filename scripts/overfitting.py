@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 import torch
-from demonstrations import WIDTH, command_line, count, draw_band, fit, mean_std, one_line_errors, save, seeded
+from demonstrations import WIDTH, command_line, count, draw_band, fit, one_line_errors, save, seeded
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from datamodules import create_datamodule
 from datamodules.base import TensorDataModule
+from zoo.recipes.claims import mean_std
 
 HIDDEN, PICTURES, BATCH = [512, 512], 1_000, 100
 EPOCHS = 30

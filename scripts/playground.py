@@ -6,12 +6,14 @@ every recipe answer.
 """
 
 import argparse
-import logging
+import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
+from demonstrations import count, one_line_errors
 from figure_files import FIGURES
 from matplotlib.figure import Figure
 from PIL import Image
@@ -21,6 +23,7 @@ import zoo
 from datamodules.playground import DATASETS, FEATURES
 from zoo.errors import needs
 from zoo.figures.plane import draw_boundary, plane_figure, plane_grid, unit_responses
+from zoo.files import write_files
 
 FRAMES_PER_SECOND = 10
 HOLD = 2 * FRAMES_PER_SECOND
@@ -63,27 +66,32 @@ def picture_of(figure: Figure) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def write_pictures(pictures: list[Image.Image], output: Path) -> None:
-    """Write pictures as an animation, a film, or the last of them alone, by the ending of the output."""
-    last = pictures[-1]
-    sizes = [picture.resize(last.size) for picture in pictures] + [last] * HOLD
-    if output.suffix == ".png":
-        last.save(output)
-    elif output.suffix == ".gif":
-        frames = [picture.quantize(128) for picture in sizes]
-        frames[0].save(output, save_all=True, append_images=frames[1:], duration=1000 // FRAMES_PER_SECOND, loop=0)
-    else:
+def encode(pictures: list[Image.Image], ending: str) -> bytes:
+    """Return pictures as the content of an animation, a film, or a picture of the last of them, by the ending."""
+    last, content = pictures[-1], io.BytesIO()
+    if ending == ".png":
+        last.save(content, "png")
+        return content.getvalue()
+    shown = [picture.resize(last.size) for picture in pictures] + [last] * HOLD
+    if ending == ".gif":
+        frames = [picture.quantize(128) for picture in shown]
+        options = {"save_all": True, "append_images": frames[1:], "duration": 1000 // FRAMES_PER_SECOND, "loop": 0}
+        frames[0].save(content, "gif", **options)
+        return content.getvalue()
+    width, height = (side - side % 2 for side in last.size)
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / f"film{ending}"
         video = needs("imageio_ffmpeg", "video")
-        width, height = (side - side % 2 for side in last.size)
-        writer = video.write_frames(str(output), (width, height), fps=FRAMES_PER_SECOND, macro_block_size=2)
+        writer = video.write_frames(str(film), (width, height), fps=FRAMES_PER_SECOND, macro_block_size=2)
         writer.send(None)
-        for picture in sizes:
+        for picture in shown:
             writer.send(picture.crop((0, 0, width, height)).tobytes())
         writer.close()
+        return film.read_bytes()
 
 
-def draw_recipes(output: Path) -> None:
-    """Draw the answers of the trained weights of the recipe of every data set, with its test figure."""
+def draw_recipes() -> Image.Image:
+    """Return a picture of the answers of the trained weights of the recipe of every data set, with its test figure."""
     figure = Figure(figsize=(13, 7.6), layout="constrained")
     for axes, dataset in zip(figure.subplots(2, 3).flat, DATASETS, strict=True):
         name = f"mlp.playground_{dataset}"
@@ -97,11 +105,13 @@ def draw_recipes(output: Path) -> None:
         measured = result["metrics"][claim["metric"]]
         axes.set_title(f"{name}\n{claim['metric']} {measured['mean']:.4f} over {result['seeds']} seeds", fontsize=10)
     figure.suptitle("The Playground's data sets, and what the trained networks answer")
-    figure.savefig(output, dpi=100)
+    return picture_of(figure)
 
 
-def train(args: argparse.Namespace, output: Path) -> None:
-    """Train the recipe of a data set with the settings of the command line, and write its pictures."""
+def train(args: argparse.Namespace, ending: str) -> list[Image.Image]:
+    """Train the recipe of a data set with the settings of the command line, and return its pictures."""
+    if ending == ".mp4":
+        needs("imageio_ffmpeg", "video")  # before the training
     recipe = zoo.load_recipe(f"mlp.playground_{args.dataset}")
     given = {"noise": args.noise, "features": args.features}
     settings: dict[str, Any] = {
@@ -109,7 +119,7 @@ def train(args: argparse.Namespace, output: Path) -> None:
         "model": {} if args.hidden_dims is None else {"hidden_dims": args.hidden_dims},
     }
     epochs = args.epochs or recipe.trainer["max_epochs"]
-    frames = Frames(1 if output.suffix == ".png" else args.frames, epochs)
+    frames = Frames(1 if ending == ".png" else args.frames, epochs)
     trainer = {
         "max_epochs": epochs,
         "logger": False,
@@ -118,12 +128,10 @@ def train(args: argparse.Namespace, output: Path) -> None:
         "enable_progress_bar": False,
         "callbacks": [frames],
     }
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     model, data, fit = recipe.build(**settings, trainer=trainer, seed=args.seed)
     fit.fit(model, data)
     frames.progress.close()
-    write_pictures(frames.pictures, output)
-    print(f"{output}: {len(frames.pictures)} pictures of {epochs} epochs")
+    return frames.pictures
 
 
 def main() -> None:
@@ -135,8 +143,8 @@ def main() -> None:
     parser.add_argument("--noise", type=float, help="share of noise, 0 to 0.5")
     parser.add_argument("--features", nargs="+", choices=list(FEATURES), help="features of a point")
     parser.add_argument("--hidden_dims", nargs="*", type=int, help="units of each hidden layer")
-    parser.add_argument("--epochs", type=int, help="epochs; default: the recipe's")
-    parser.add_argument("--frames", type=int, default=60, help="pictures of an animation")
+    parser.add_argument("--epochs", type=count, help="epochs; default: the recipe's")
+    parser.add_argument("--frames", type=count, default=60, help="pictures of an animation")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     output = args.output or (Path(f"{args.dataset}.gif") if args.dataset else FIGURES / "playground.png")
@@ -146,12 +154,10 @@ def main() -> None:
         parser.error(f"--output {output}: the picture of all recipes is a .png; an animation takes a data set")
     if not output.resolve().parent.is_dir():
         parser.error(f"--output {output}: no such folder {output.parent}")
-    if args.frames < 1 or (args.epochs is not None and args.epochs < 1):
-        parser.error("--frames and --epochs must be at least 1")
-    try:
-        train(args, output) if args.dataset else draw_recipes(output)
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        parser.error(str(error))
+    with one_line_errors(parser, output.parent):
+        pictures = train(args, output.suffix) if args.dataset else [draw_recipes()]
+        write_files({output: encode(pictures, output.suffix)})
+        print(f"{output}: {len(pictures)} pictures" if len(pictures) > 1 else output)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from demonstrations import WIDTH, command_line, mean_std, one_line_errors, save, seeded
+from demonstrations import WIDTH, command_line, one_line_errors, save, seeded
 from rich.console import Console
 from rich.table import Table
 from sklearn.decomposition import PCA
@@ -27,6 +27,7 @@ from tqdm import tqdm
 import zoo
 from datamodules import MNISTDataModule, create_datamodule
 from datamodules.splits import Split
+from zoo.recipes.claims import mean_std
 
 POINTS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), np.array([0, 1, 1, 0])
 NOISE = 0.1

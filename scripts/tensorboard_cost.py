@@ -9,19 +9,19 @@ disturbs least. Only epochs of at least five seconds are of interest; shorter on
 from __future__ import annotations
 
 import argparse
-import logging
 import tempfile
 import time
 from statistics import median
 from typing import Any
 
 import lightning as L
+from demonstrations import count, one_line_errors
 
 import zoo
 from zoo.callbacks import TensorBoardCallback
+from zoo.callbacks.pace import SHORT
 
 RECIPES = ["cnn.mnist", "vae.mnist", "lstm_seq2seq.fra_eng", "ecg_classifier.mitbih"]
-SHORT = 5.0
 HOOKS = [
     f"on_{name}"
     for name in ("train_epoch_start", "train_epoch_end", "validation_start", "validation_batch_end", "validation_end")
@@ -76,14 +76,18 @@ def epochs(name: str, on: bool, folder: str, settings: dict[str, Any]) -> tuple[
 
 
 def main() -> None:
-    """Print a table, one row a recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=RECIPES, metavar="RECIPE")
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of a fit (default 4)")
-    parser.add_argument("--rounds", type=int, default=3, help="fits of each kind (default 3)")
-    parser.add_argument("--batches", type=int, help="training batches of an epoch (default all)")
+    parser.add_argument("--epochs", type=count, default=4, help="epochs of a fit (default 4)")
+    parser.add_argument("--rounds", type=count, default=3, help="fits of each kind (default 3)")
+    parser.add_argument("--batches", type=count, help="training batches of an epoch (default all)")
     args = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    with one_line_errors(parser):
+        print_costs(args)
+
+
+def print_costs(args: argparse.Namespace) -> None:
+    """Print a table, one row a recipe."""
     settings = {"max_epochs": args.epochs, **({"limit_train_batches": args.batches} if args.batches else {})}
     print(f"{'recipe':28} {'off':>9} {'on':>9} {'cost':>8} {'in hooks':>9}")
     for name in args.recipes:

@@ -1,7 +1,7 @@
 """Compare grid search, random search and Bayesian optimisation on a recipe, paired by repeat.
 
     python scripts/tuning_comparison.py
-    python scripts/tuning_comparison.py --trials 4 --repeats 2 --output /tmp/comparison
+    python scripts/tuning_comparison.py --trials 4 --repeats 2 --output comparison
 
 Each repeat runs the methods with its own seed, which is that of the split, of each training and of the draws, so
 that they differ in the trials alone. The value of a trial is the best ``val_loss`` over its epochs; nothing is stopped
@@ -22,14 +22,16 @@ import importlib.metadata
 import json
 import math
 import multiprocessing
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from figure_files import FIGURES
+from demonstrations import command_line, one_line_errors
+
+from zoo.errors import needs
+from zoo.files import write_atomically
 
 RECIPE = "mlp.digits"
 EPOCHS = 30
@@ -86,10 +88,12 @@ def from_end_to_end(space: Sequence[Any], trials: int) -> dict[str, list[Any]]:
 
     found: dict[str, list[Any]] = {}
     for parameter in space:
-        spaced = np.geomspace if parameter.log else np.linspace
-        levels = spaced(parameter.low, parameter.high, len(lay_grid(space, trials)[parameter.name])).tolist()
-        whole = [round(level) for level in levels] if parameter.whole else levels
-        found[parameter.name] = list(parameter.choices) if parameter.choices else whole
+        levels = lay_grid(space, trials)[parameter.name]
+        if not parameter.choices and len(levels) > 1:
+            spaced = np.geomspace if parameter.log else np.linspace
+            levels = spaced(parameter.low, parameter.high, len(levels)).tolist()
+            levels = [round(level) for level in levels] if parameter.whole else levels
+        found[parameter.name] = list(parameter.choices) or levels
     return found
 
 
@@ -159,30 +163,34 @@ def load_results(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     found = json.loads(path.read_text())
     for key in ("recipe", "epochs", "trials"):
         if found.get(key) != settings[key]:
-            sys.exit(f"{path} was made with {key} {found.get(key)}, not {settings[key]}: choose another --output")
+            raise ValueError(
+                f"{path} was made with {key} {found.get(key)}, not {settings[key]}: choose another --output"
+            )
     return {**found, **settings}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=30, help="trials of each method (default 30)")
-    parser.add_argument("--repeats", type=int, default=10, help="paired repeats (default 10)")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"epochs of a trial (default {EPOCHS})")
-    parser.add_argument("--jobs", type=int, default=2, help="processes of one thread (default 2)")
-    parser.add_argument("--output", type=Path, default=FIGURES, help="folder of tuning.json and tuning.png")
+    parser = command_line(__doc__, trials=30, repeats=10, epochs=EPOCHS, jobs=2)
     args = parser.parse_args()
-    for name in ("trials", "repeats", "epochs", "jobs"):
-        if getattr(args, name) < 1:
-            parser.error(f"--{name} takes a whole number of at least 1")
-    args.output.mkdir(parents=True, exist_ok=True)
+    with one_line_errors(parser, args.output):
+        needs("optuna", "tune")
+        measure(args)
+
+
+def measure(args: argparse.Namespace) -> None:
+    """Run what is left of the comparison, and write its numbers and its figure."""
     path = args.output / "tuning.json"
     versions = {name: importlib.metadata.version(name) for name in ("torch", "lightning", "optuna")}
     settings = {"recipe": RECIPE, "epochs": args.epochs, "trials": args.trials, "repeats": args.repeats}
     results = load_results(path, {**settings, "published": PUBLISHED, "versions": versions})
     values = results["values"]
-    run_all(args, values, lambda: path.write_text(json.dumps(results, indent=1) + "\n"))
+
+    def save() -> None:
+        write_atomically(path, (json.dumps(results, indent=1) + "\n").encode())
+
+    run_all(args, values, save)
     results["differences"] = compare(values)
-    path.write_text(json.dumps(results, indent=1) + "\n")
+    save()
     draw(results, args.output / "tuning.png")
     for name, found in results["differences"].items():
         print(f"{name}: {found['mean']:+.4f}, 95 % from {found['low']:+.4f} to {found['high']:+.4f}")

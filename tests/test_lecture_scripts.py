@@ -23,10 +23,10 @@ SCRIPTS = ("activations", "backpropagation", "optimizers", "overfitting", "quest
 
 @pytest.fixture
 def script(monkeypatch, tmp_path):
-    """Return the function that runs a script on made-up digits, and returns the numbers that it wrote."""
+    """Return the function that runs a script on synthetic digits, and returns the numbers that it wrote."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     monkeypatch.setattr(MNISTDataModule, "prepare_data", lambda self: None)
-    monkeypatch.setattr(MNISTDataModule, "load", lambda self: made_up_digits())
+    monkeypatch.setattr(MNISTDataModule, "load", lambda self: synthetic_digits())
 
     def run(name, *words):
         module = importlib.import_module(name)
@@ -41,7 +41,7 @@ def script(monkeypatch, tmp_path):
     return run
 
 
-def made_up_digits():
+def synthetic_digits():
     """Return pictures (N, 1, 28, 28) in ten classes, a bright column each: 6,000 for training and 50 for tests."""
     rng, groups = np.random.default_rng(0), rows_as_groups({"train": 6000, "test": 50})
     splits = {}
@@ -257,7 +257,7 @@ def test_train_size_takes_a_stratified_part_of_the_training_rows():
 
 
 def test_train_size_is_checked():
-    rows = len(made_up_train("digits"))
+    rows = len(training_groups("digits"))
     for size in (5, rows + 1):
         data = datamodules.create_datamodule("digits", train_size=size)
         with pytest.raises(ValueError, match=f"train_size={size} does not fit"):
@@ -273,7 +273,7 @@ def test_train_size_is_checked():
     assert len(data.splits["train"].groups) == rows
 
 
-def made_up_train(name):
+def training_groups(name):
     data = datamodules.create_datamodule(name)
     data.setup()
     return data.splits["train"].groups

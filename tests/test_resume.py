@@ -137,6 +137,21 @@ def test_a_checkpoint_without_the_newer_keys_is_resumed():
     assert fit_recipe(own_recipe(3), resume=last_of(fit.run), run=fit.run).epochs == 3
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "other"),
+    [("data", "train_size", 300), ("data", "augment", {"shift": 1.0}), ("model", "l1", 0.1)],
+)
+def test_a_setting_that_an_older_checkpoint_lacks_was_as_it_is_by_default(section, name, other):
+    fit = fit_recipe(own_recipe(1))
+    content = read(last_of(fit.run))
+    del content[{"data": "datamodule_hyper_parameters", "model": "hyper_parameters"}[section]][name]
+    torch.save(content, last_of(fit.run))
+    changed = {name: other} if section == "data" else {"model": {name: other}}
+    with pytest.raises(ValueError, match=rf"does not fit: --{section}\.{name} is .* in the checkpoint"):
+        fit_recipe(own_recipe(2, **changed), resume=last_of(fit.run), run=fit.run)
+    assert fit_recipe(own_recipe(2), resume=last_of(fit.run), run=fit.run).epochs == 2
+
+
 # ---- a run that is over ----
 
 

@@ -17,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import zoo
 from datamodules import DigitsDataModule
+from datamodules.base import data_root
 from zoo.recipes import load_recipe
 
 optuna = pytest.importorskip("optuna")
@@ -252,13 +253,18 @@ def test_many_choices_give_part_of_a_grid():
     assert len({tuple(point.values()) for point in sampler.points}) == 7
 
 
-LCBENCH = ROOT / "shared" / "data" / "yahpo" / "lcbench"
-LCBENCH = LCBENCH if LCBENCH.exists() else Path(os.environ.get("ZOO_DATA", "")) / "yahpo" / "lcbench"
+LCBENCH = data_root(None) / "yahpo" / "lcbench"
 
 
 @pytest.mark.parametrize(("tasks", "seeds"), [(3, 2), pytest.param(34, 1, marks=pytest.mark.slow)])
-def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds):
-    """Mean regret in validation accuracy after 50 trials over data sets: bayes < random < grid."""
+def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds, monkeypatch):
+    """Mean regret in validation accuracy after 50 trials over data sets: bayes < random < grid.
+
+    A grid whose levels begin and end with each range has the lowest regret: the best settings of these tasks lie there.
+    """
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from tuning_comparison import from_end_to_end
+
     runtime = pytest.importorskip("onnxruntime")
     if not (LCBENCH / "model.onnx").is_file():
         pytest.skip("LCBench's surrogate is not there")
@@ -286,7 +292,10 @@ def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds):
 
     draw = np.random.default_rng(0)
     every = max(1, len(codes) // tasks)
-    regrets = {method: [] for method in sampling.METHODS}
+    regrets = {method: [] for method in (*sampling.METHODS, "grid_ends")}
+    spaces = dict.fromkeys(regrets, space)
+    ends = from_end_to_end(space, 50)
+    spaces["grid_ends"] = [Parameter(name, choices=tuple(levels)) for name, levels in ends.items()]
     for code in [code for task, code in codes.items() if task != "#na#"][::every][:tasks]:
         unit = draw.random((5000, len(space)))
         rows = [
@@ -296,15 +305,18 @@ def test_samplers_on_a_surrogate_of_lcbench(tasks, seeds):
         ]
         top = accuracy(code, rows).max()
         for method in regrets:
-            for seed in range(seeds if method != "grid" else 1):
-                study = optuna.create_study(direction="maximize", sampler=make_sampler(method, space, 50, seed))
-                for _ in range(len(study.sampler.points) if method == "grid" else 50):
+            searched, grid = spaces[method], method.startswith("grid")
+            for seed in range(1 if grid else seeds):
+                sampler = make_sampler("grid" if grid else method, searched, 50, seed)
+                study = optuna.create_study(direction="maximize", sampler=sampler)
+                for _ in range(len(sampler.points) if grid else 50):
                     trial = study.ask()
-                    study.tell(trial, float(accuracy(code, [[p.suggest(trial) for p in space]])[0]))
+                    study.tell(trial, float(accuracy(code, [[p.suggest(trial) for p in searched]])[0]))
                 regrets[method].append(top - study.best_value)
     mean = {method: float(np.mean(values)) for method, values in regrets.items()}
     assert mean["bayes"] < min(mean["random"], mean["grid"]), mean
     assert mean["random"] < mean["grid"] or tasks < 34, mean
+    assert mean["grid_ends"] < mean["random"] or tasks < 34, mean
 
 
 # ---- what is refused ----

@@ -38,7 +38,7 @@ class Settings(TensorBoardCallback):
     def begin(self, model: Any, writer: Any, step: int) -> None:
         """Log text and row."""
         trainer = model.trainer
-        # Lightning would write a row whose only metric is a placeholder, and TensorBoard shows the first row of a run.
+        # Lightning would write a row with the metric hp_metric, -1, and TensorBoard shows the first row of a run.
         vars(tensorboard_logger(trainer))["_default_hp_metric"] = False
         data, sections = datamodule_in_use(trainer), self.recipe
         row = {

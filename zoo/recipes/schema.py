@@ -14,7 +14,7 @@ from zoo.recipes.claims import Claim
 
 SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "tune", "note")
 MAX_BYTES = 1_000_000
-"""Largest size of a recipe's file."""
+"""Largest size of the file of a recipe or of a search space."""
 MAX_NODES = 20_000
 """Largest number of values in a recipe, each counted wherever an alias repeats it."""
 MAX_DEPTH = 30
@@ -33,14 +33,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
         ValueError: If the file is not YAML, is too large, or says something that a recipe does not; the line names the
             file and the section.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,} of a recipe")
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a YAML file ({error})") from None
-    except ValueError as error:
-        raise ValueError(f"{path}{error}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: a recipe has the sections {', '.join(SECTIONS)}")
     for section in content:
@@ -60,6 +53,27 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: section 'claim': {error}") from None
     return found
+
+
+def read_yaml(path: Path, name: str | None = None) -> Any:
+    """Return the data of a YAML file.
+
+    Args:
+        path: The file.
+        name: What an error calls it; its path if None.
+
+    Raises:
+        ValueError: If it is not YAML, or too large; see ``load_yaml``.
+    """
+    name = str(path) if name is None else name
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{name}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
+    try:
+        return load_yaml(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: not a YAML file ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"{name}{error}") from None
 
 
 def load_yaml(text: str) -> Any:

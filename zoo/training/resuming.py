@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from inspect import Parameter
 from typing import Any
 
 import lightning as L
@@ -52,7 +53,8 @@ def check_resume(content: dict[str, Any], where: str, model: Any, data: Any, tra
     """
     check_class(content, type(model), where)
     for section, owner in (("model", model), ("data", data)):
-        _check_settings(content.get(SECTIONS[section], {}), owner, section, where)
+        if SECTIONS[section] in content:
+            _check_settings(content[SECTIONS[section]], owner, section, where)
     _check_trainer(content["zoo"].get("trainer", {}), trainer_settings(trainer), model, where)
     check_state(content["state_dict"], model, where)
     for key in ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"):
@@ -78,10 +80,10 @@ def check_resume(content: dict[str, Any], where: str, model: Any, data: Any, tra
 def _check_settings(saved: Mapping[str, Any], owner: Any, section: str, where: str) -> None:
     """Compare the settings in a checkpoint with those of a model or datamodule."""
     saved, given = current_names(type(owner), dict(saved)), as_plain(dict(owner.hparams))
-    if section == "model":  # what an older version did not have yet was as it is by default
-        cls: Any = type(owner)
-        known = signature(cls)
-        saved = {**{name: known[name].default for name in given if name in known}, **saved}
+    cls: Any = type(owner)
+    known = signature(cls)  # what an older version did not have yet was as it is by default
+    defaults = {name: known[name].default for name in given if name in known}
+    saved = {**{name: value for name, value in defaults.items() if value is not Parameter.empty}, **saved}
     for name, value in as_plain(saved).items():
         if name in FREE or (section == "data" and name not in given):
             continue

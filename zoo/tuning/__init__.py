@@ -113,9 +113,8 @@ def tune(
     ranked = ranked_trials(done)
     if not ranked:
         failed = [trial.user_attrs["error"] for trial in ended_trials(done) if "error" in trial.user_attrs]
-        raise ValueError(
-            f"no trial of {size} has a value; {len(failed)} failed, the last with: {failed[-1:] or 'nothing'}"
-        )
+        reason = f"; {len(failed)} failed, the last with: {failed[-1]}" if failed else ""
+        raise ValueError(f"no trial of {size} has a value{reason}")
     params = values_of(ranked[0], search.space)
     note = (
         f"Best of {len(ended_trials(done))} trials ({method}, seed {seed}) of {search.recipe.name} on validation: "

@@ -14,7 +14,7 @@ from typing import Any
 from zoo.arguments import check_arguments, current_names, renamed_arguments, signature
 from zoo.errors import unknown
 from zoo.recipes import Recipe
-from zoo.recipes.schema import MAX_BYTES, load_yaml
+from zoo.recipes.schema import read_yaml
 
 KEYS = ("low", "high", "log")
 SECTIONS = ("model", "data", "trainer")
@@ -96,14 +96,7 @@ def load_space(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"--space {path}: no such file; it is a YAML file such as `model.lr: {{low: 1.0e-4, ...}}`"
         )
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"--space {path}: {path.stat().st_size:,} bytes, expected at most {MAX_BYTES:,}")
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--space {path}: not a YAML file ({error})") from None
-    except ValueError as error:
-        raise ValueError(f"--space {path}{error}") from None
+    content = read_yaml(path, f"--space {path}")
     if isinstance(content, dict) and set(content) == {"tune"}:
         content = content["tune"]
     if not isinstance(content, dict):
