@@ -400,6 +400,47 @@ def test_a_folder_that_cannot_be_written_is_refused():
         search()
 
 
+def test_processes_that_start_together_make_the_tables_once():
+    """Optuna creates its tables without a lock; whoever comes second finds them."""
+    barrier, errors = threading.Barrier(6), []
+
+    def start():
+        barrier.wait()
+        try:
+            storage.open_storage("sqlite:///new.db").get_all_studies()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+@pytest.mark.parametrize(("statement", "attempts"), [("CREATE TYPE x", 3), (None, 1)])
+def test_only_what_happens_after_connecting_is_tried_again(monkeypatch, statement, attempts):
+    from sqlalchemy.exc import OperationalError
+
+    made = []
+
+    def build(*_, **__):
+        made.append(1)
+        if len(made) < 3:
+            raise OperationalError(statement, {}, Exception("it is there already"))
+        return "a storage"
+
+    monkeypatch.setattr(optuna.storages, "RDBStorage", build)
+    monkeypatch.setattr(storage.time, "sleep", lambda _: None)
+    if statement:
+        assert storage.open_storage("sqlite:///new.db") == "a storage"
+    else:
+        with pytest.raises(ValueError, match="it is there already"):
+            storage.open_storage("sqlite:///new.db")
+    assert len(made) == attempts
+
+
 def test_a_server_that_never_answers_is_refused(monkeypatch):
     pytest.importorskip("psycopg")
     monkeypatch.setattr(storage, "PATIENCE", 2)

@@ -18,6 +18,7 @@ optuna = pytest.importorskip("optuna")
 
 from zoo.tuning import storage  # noqa: E402
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 TRIALS = 40
 WORK = f"""
 import random, sys, time
@@ -48,9 +49,8 @@ workers.run_trials(study, {TRIALS}, objective, lambda trials: None)
 
 
 def start(place, method, folder):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     errors = open(folder / "errors.txt", "a")  # noqa: SIM115
-    return subprocess.Popen([sys.executable, "-c", WORK, place, method], env=environment, stderr=errors)
+    return subprocess.Popen([sys.executable, "-c", WORK, place, method], env=ENVIRONMENT, stderr=errors)
 
 
 def kill_at_random(place, method, folder, kills=10):
@@ -98,11 +98,10 @@ def test_the_command_with_two_jobs_is_killed_and_interrupted(tmp_path):
     """Its processes end with it, and the same command goes on."""
     words = ["tune", "mlp.digits", "--trials", "8", "--jobs", "2", "--trainer.max_epochs", "8", "--model.lr", "0.01"]
     command = [sys.executable, "-m", "zoo.cli", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     journal = tmp_path / "runs" / "tune" / "mlp.digits" / "study.journal"
 
     def run():
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
     def trials():
         entries = [json.loads(line) for line in journal.read_bytes().splitlines()] if journal.exists() else []
@@ -168,6 +167,15 @@ def server(tmp_path_factory):
 def test_two_processes_share_a_postgresql_server(server, tmp_path):
     place = f"postgresql://zoo:secret@127.0.0.1:{server}/postgres"
     check(kill_at_random(place, "grid", tmp_path, kills=3), "grid")
+    import psycopg
+
+    for number in range(3):  # processes that start together on a new database
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE new_{number}")
+        database = place.replace("/postgres", f"/new_{number}")
+        code = f"from zoo.tuning.storage import open_storage; open_storage({database!r})"
+        started = [subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT) for _ in range(4)]
+        assert [process.wait(timeout=120) for process in started] == [0] * 4
     for wrong in (place.replace("secret", "wrong"), place.replace("/postgres", "/none")):
         with pytest.raises(ValueError, match="--storage") as error:
             storage.open_storage(wrong)

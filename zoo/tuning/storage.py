@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import sys
 import time
@@ -19,6 +20,8 @@ sqlalchemy = needs("sqlalchemy", "tune")
 
 PATIENCE = 10
 """Seconds after which a server that does not answer, or a lock that is not released, ends the search."""
+ATTEMPTS = 6
+"""Attempts to make or to find the tables in a database, which processes that start together make at the same time."""
 PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "redis": 6379, "mssql": 1433, "oracle": 1521}
 """Ports of the servers whose address has none."""
 DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
@@ -218,12 +221,28 @@ def _open_database(place: str) -> Any:
         connect = {"connect_timeout": PATIENCE}
     options = {"connect_args": connect, "pool_pre_ping": True}
     try:
-        return optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
+        return _with_tables(url.render_as_string(hide_password=False), options)
     except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
         name = getattr(error.__cause__, "name", None) or url.drivername.partition("+")[2] or "its driver"
         raise ModuleNotFoundError(f"--storage {shown}: {name} is not installed: pip install {name}") from error
     except Exception as error:
         raise ValueError(f"--storage {shown}: {describe_storage_error(error)}") from error
+
+
+def _with_tables(url: str, options: dict[str, Any]) -> Any:
+    """Return Optuna's storage, which makes its tables in a new database; another process may make them just now."""
+    for attempt in range(ATTEMPTS):
+        try:
+            return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        except (ImportError, sqlalchemy.exc.NoSuchModuleError):
+            raise
+        except Exception as error:
+            # An error without a statement is one of the connection, which another attempt would meet again.
+            connected = not isinstance(error, sqlalchemy.exc.DBAPIError) or error.statement is not None
+            if not connected or attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(random.uniform(0.1, 0.3) * (attempt + 1))
+    raise AssertionError("unreachable")
 
 
 def _check_sqlite(url: Any, shown: str) -> None:
