@@ -18,9 +18,13 @@ from datamodules.download import find_source, read_source
 from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
+from datamodules.text.alignment import word_pairs
 from datamodules.text.files import decode_utf8, read_lines
+from datamodules.text.placeholders import SYMBOLS, Placeholders
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
+MASKED_PAIRS = 10_000
+"""Largest number of training pairs that are repeated with placeholders for frequent names. Set by hand."""
 LARGEST_COMPONENT = 100
 """Largest group, in pairs, of the validation and test splits, which a larger one would dominate. Set by hand."""
 
@@ -49,6 +53,10 @@ class FraEngDataModule(TensorDataModule):
         max_length: Largest number of tokens of a sentence, including the start and end tokens. Longer pairs are dropped
             from training; longer sentences of other splits are truncated.
         val_size: Smallest number of pairs held out for validation, which are whole groups.
+        placeholders: Whether placeholders stand for the numbers and rare names that both sentences of a pair have; some
+            training pairs are repeated with placeholders for number words and frequent names too.
+        words: Largest number of pairs of single words, found in the training pairs, that are added to them as
+            sentences; the source has nearly no sentence of one word.
         **common: Arguments of ``TensorDataModule``.
     """
 
@@ -64,6 +72,8 @@ class FraEngDataModule(TensorDataModule):
         vocab_size: int = 8_000,
         max_length: int = 60,
         val_size: int = 2_000,
+        placeholders: bool = False,
+        words: int = 0,
         **common: Any,
     ) -> None:
         super().__init__(val_size=val_size, **common)
@@ -72,7 +82,12 @@ class FraEngDataModule(TensorDataModule):
         if max_length < 3:
             raise ValueError(f"max_length must be at least 3, not {max_length}: both ends are tokens")
         self.source, self.target = source, self.names[1 - self.names.index(source)]
-        self.vocab_size, self.max_length = vocab_size, max_length
+        if words < 0:
+            raise ValueError(f"words must be at least 0, not {words}")
+        self.vocab_size, self.max_length, self.words = vocab_size, max_length, words
+        self._uses_placeholders = placeholders
+        self._placeholders: Placeholders | None = None
+        self._encoded: dict[str, tuple[list[Pair], np.ndarray]] = {}
         self._text_splits: dict[str, tuple[list[Pair], np.ndarray]] | None = None
         self._vocabulary: Vocabulary | None = None
 
@@ -146,29 +161,76 @@ class FraEngDataModule(TensorDataModule):
     def _oriented(self, pair: Pair) -> Pair:
         return pair if self.source == "eng" else (pair[1], pair[0])
 
+    def _pairs(self, part: str) -> list[Pair]:
+        """Return the pairs (source, target) of a split."""
+        return list(zip(*self.sentences(part)))
+
+    @property
+    def placeholders(self) -> Placeholders | None:
+        """Placeholders of names and numbers, learned from the training split once; None without them."""
+        if self._uses_placeholders and self._placeholders is None:
+            self._placeholders = Placeholders.learn(self._pairs("train"), self.source, self.target)
+        return self._placeholders
+
     @property
     def vocabulary(self) -> Vocabulary:
         """Subword vocabulary of both languages, learned from the training split once."""
         if self._vocabulary is None:
-            texts = [sentence for pair in self.text_splits()["train"][0] for sentence in pair]
-            self._vocabulary = Vocabulary.train(texts, self.vocab_size)
+            pairs, _ = self._encoded_pairs("train")
+            texts = [sentence for pair in pairs for sentence in (pair if self.source == "eng" else pair[::-1])]
+            symbols = SYMBOLS if self._uses_placeholders else ()
+            self._vocabulary = Vocabulary.train(texts, self.vocab_size, symbols=symbols)
         return self._vocabulary
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Vocabulary as JSON, its size and the largest number of tokens."""
+        """Vocabulary as JSON, its size, the largest number of tokens, and the placeholders as JSON if there are any."""
         return {
             "tokenizer": self.vocabulary.json,
             "vocab_size": len(self.vocabulary),
             "max_length": self.max_length,
+            **({"placeholders": self.placeholders.json} if self.placeholders else {}),
         }
+
+    def _encoded_pairs(self, part: str) -> tuple[list[Pair], np.ndarray]:
+        """Return the pairs (source, target) of a split with placeholders and synthetic rows, and their groups."""
+        if part not in self._encoded:
+            self._encoded[part] = self._encode_pairs(part)
+        return self._encoded[part]
+
+    def _encode_pairs(self, part: str) -> tuple[list[Pair], np.ndarray]:
+        pairs, groups = self._pairs(part), self.text_splits()[part][1]
+        rng = np.random.default_rng(self.seed)
+        if self.placeholders:
+            original, order = pairs, rng.permutation if part == "train" else iter
+            pairs = [self.placeholders.mask_pair(*pair, order) for pair in original]
+            if part == "train":
+                more = [self.placeholders.mask_pair(*pair, order, all_names=True) for pair in original]
+                rows = [row for row, (one, other) in enumerate(zip(pairs, more)) if one != other]
+                rows = sorted(rng.permutation(rows)[:MASKED_PAIRS].tolist())
+                pairs, groups = pairs + [more[row] for row in rows], np.concatenate([groups, groups[rows]])
+        if self.words and part == "train":
+            added = self._one_word_pairs()
+            groups = np.concatenate([groups, np.arange(len(added)) + self._largest_group + 1])
+            pairs = pairs + added
+        return pairs, groups
+
+    @property
+    def _largest_group(self) -> int:
+        return max(int(groups.max()) for _, groups in self.text_splits().values())
+
+    def _one_word_pairs(self) -> list[Pair]:
+        """Return sentences of one word with their translations, none of which is in another split."""
+        other = {normalize_sentence(s) for part in ("val", "test") for pair in self._pairs(part) for s in pair}
+        found = [pair for pair in word_pairs(self._pairs("train")) if not other & set(map(normalize_sentence, pair))]
+        return [(f"{a[0].upper()}{a[1:]}.", f"{b[0].upper()}{b[1:]}.") for a, b in found[: self.words]]
 
     def load(self) -> dict[str, Split]:
         """Encode the pairs as token ids."""
         splits = {}
-        for name, (pairs, groups) in self.text_splits().items():
-            sides = list(zip(*(self._oriented(pair) for pair in pairs)))
-            rows = [self.vocabulary.encode(side, ends=True) for side in sides]
+        for name in self.text_splits():
+            pairs, groups = self._encoded_pairs(name)
+            rows = [self.vocabulary.encode(side, ends=True) for side in zip(*pairs)]
             if name == "train":
                 fits = [max(len(a), len(b)) <= self.max_length for a, b in zip(*rows)]
                 rows = [[row for row, fit in zip(side, fits) if fit] for side in rows]

@@ -38,7 +38,9 @@ class Vocabulary:
         self.json = json
 
     @classmethod
-    def train(cls, texts: Iterable[str], size: int, *, lowercase: bool = False) -> Vocabulary:
+    def train(
+        cls, texts: Iterable[str], size: int, *, lowercase: bool = False, symbols: Sequence[str] = ()
+    ) -> Vocabulary:
         """Learn a vocabulary by byte-pair encoding (Sennrich, Haddow & Birch, 2016).
 
         Texts are normalised to Unicode NFKC. Subwords include the preceding space, so that decoding restores the
@@ -49,6 +51,7 @@ class Vocabulary:
             texts: Texts of the training split.
             size: Size of the vocabulary, including the special tokens and 256 bytes.
             lowercase: Whether texts are converted to lower case.
+            symbols: Characters that are tokens of their own, which no subword includes.
 
         Raises:
             ValueError: If ``size`` is too small for any subword, or larger than the texts allow.
@@ -60,12 +63,13 @@ class Vocabulary:
         forms = [library.normalizers.NFKC(), *([library.normalizers.Lowercase()] if lowercase else [])]
         forms += [library.normalizers.Replace(library.Regex(r"\s+"), " "), library.normalizers.Strip()]
         tokenizer.normalizer = library.normalizers.Sequence(forms)
-        tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(
-            [
-                library.pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always"),
-                library.pre_tokenizers.Punctuation("isolated"),
-            ]
-        )
+        steps = [
+            library.pre_tokenizers.Metaspace(replacement="\u2581", prepend_scheme="always"),
+            library.pre_tokenizers.Punctuation("isolated"),
+        ]
+        if symbols:
+            steps.append(library.pre_tokenizers.Split(library.Regex(f"[{''.join(symbols)}]"), "isolated"))
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Sequence(steps)
         tokenizer.decoder = library.decoders.Sequence(
             [
                 library.decoders.ByteFallback(),
@@ -77,7 +81,11 @@ class Vocabulary:
         bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
         # limit_alphabet, set by hand, keeps rare characters from displacing subwords; they are encoded as bytes.
         trainer = library.trainers.BpeTrainer(
-            vocab_size=size, special_tokens=[*SPECIAL, *bytes_], show_progress=False, limit_alphabet=1000
+            vocab_size=size,
+            special_tokens=[*SPECIAL, *bytes_],
+            show_progress=False,
+            limit_alphabet=1000,
+            initial_alphabet=list(symbols),
         )
         tokenizer.train_from_iterator(texts, trainer)
         if tokenizer.get_vocab_size() < size:
@@ -109,6 +117,15 @@ class Vocabulary:
         rows = [ids[:room] for ids in self.encode(texts)]
         rows = [[START, *ids, END] for ids in rows] if ends else rows
         return torch.from_numpy(pad_sequences(rows, max_length)[0]).long()
+
+    def ids_of(self, symbols: Sequence[str]) -> list[int | None]:
+        """Return the ids of single tokens, None for what is no token."""
+        return [self._tokenizer.token_to_id(symbol) for symbol in symbols]
+
+    @staticmethod
+    def is_byte(token: int) -> bool:
+        """Return whether a token is a byte, of a character without a subword."""
+        return len(SPECIAL) <= token < len(SPECIAL) + 256
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """Decode token ids to texts, each up to its first ``END``; special tokens are skipped."""

@@ -15,6 +15,7 @@ from zoo.baselines.classification import coefficient_error, linear_regression, s
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
 from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
+from zoo.baselines.everyday import everyday_translation
 from zoo.baselines.measurement import Measure, Measurement
 from zoo.baselines.restoration import (
     biharmonic,
@@ -64,6 +65,7 @@ MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
     "colours": colour_scores,
     "detected_beats": detected_beats,
+    "everyday": everyday_translation,
     "filled": filled,
     "negation": negation,
     "neighbour_error": neighbour_error,

@@ -11,6 +11,12 @@ State = tuple[Tensor, ...]
 StepFunction = Callable[[Tensor, State], tuple[Tensor, State]]
 """Function from the last tokens (N,) and a state, tensors (N, ...), to the log-probabilities (N, V) of the next tokens
 and the new state."""
+Adjustment = Callable[[Tensor, Tensor], Tensor]
+"""Function from the tokens so far (N, T) and the log-probabilities (N, V) of the next ones to adjusted ones (N, V)."""
+
+
+def _unchanged(tokens: Tensor, log_probabilities: Tensor) -> Tensor:
+    return log_probabilities
 
 
 def _check_positive(max_length: int, **others: float) -> None:
@@ -24,15 +30,24 @@ def _select_rows(state: State, rows: Tensor) -> State:
 
 
 def _extend_sequences(
-    step: StepFunction, state: State, n: int, start: int, end: int, max_length: int, pick: Callable[[Tensor], Tensor]
+    step: StepFunction,
+    state: State,
+    n: int,
+    start: int,
+    end: int,
+    max_length: int,
+    pick: Callable[[Tensor], Tensor],
+    adjust: Adjustment,
 ) -> tuple[Tensor, Tensor]:
     """Extend sequences by the tokens (N,) that ``pick`` selects from log-probabilities (N, V), until all have ended."""
     device = state[0].device if state else None
     last = torch.full((n,), start, dtype=torch.long, device=device)
     finished = torch.zeros(n, dtype=torch.bool, device=device)
-    tokens, total = [], torch.zeros(n, device=device)
+    tokens: list[Tensor] = []
+    total = torch.zeros(n, device=device)
     for _ in range(max_length):
         log_probabilities, state = step(last, state)
+        log_probabilities = adjust(torch.stack(tokens, 1) if tokens else last[:, None][:, :0], log_probabilities)
         last = pick(log_probabilities.float())
         log_probability = log_probabilities.float().gather(1, last[:, None])[:, 0]
         total = total + log_probability.masked_fill(finished, 0.0)
@@ -45,7 +60,16 @@ def _extend_sequences(
 
 
 @torch.no_grad()
-def greedy(step: StepFunction, state: State, n: int, *, start: int, end: int, max_length: int) -> tuple[Tensor, Tensor]:
+def greedy(
+    step: StepFunction,
+    state: State,
+    n: int,
+    *,
+    start: int,
+    end: int,
+    max_length: int,
+    adjust: Adjustment = _unchanged,
+) -> tuple[Tensor, Tensor]:
     """Decode greedily: append the most probable token at each step.
 
     Args:
@@ -55,6 +79,7 @@ def greedy(step: StepFunction, state: State, n: int, *, start: int, end: int, ma
         start: Token before the first one; it is not part of the result.
         end: Token at the end of a sequence.
         max_length: Maximum number of tokens.
+        adjust: Function that adjusts the log-probabilities at each step, see ``Adjustment``.
 
     Returns:
         Tokens (n, T), padded with ``end``, and log-probabilities (n,).
@@ -64,7 +89,7 @@ def greedy(step: StepFunction, state: State, n: int, *, start: int, end: int, ma
     """
     _check_positive(max_length)
     return _extend_sequences(
-        step, state, n, start, end, max_length, lambda log_probabilities: log_probabilities.argmax(1)
+        step, state, n, start, end, max_length, lambda log_probabilities: log_probabilities.argmax(1), adjust
     )
 
 
@@ -80,6 +105,7 @@ def nucleus(
     p: float = 0.9,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
+    adjust: Adjustment = _unchanged,
 ) -> tuple[Tensor, Tensor]:
     """Sample each token from the smallest set with total probability ``p`` or more (Holtzman et al., 2020).
 
@@ -93,6 +119,7 @@ def nucleus(
         p: Probability of the nucleus, in (0, 1]; 1 samples from all tokens.
         temperature: Divisor of the log-probabilities; values below 1 sharpen the distribution.
         generator: Random number generator; torch's default one if None.
+        adjust: Function that adjusts the log-probabilities at each step, see ``Adjustment``.
 
     Returns:
         Tokens (n, T), padded with ``end``, and log-probabilities (n,).
@@ -110,7 +137,7 @@ def nucleus(
         kept = probabilities.masked_fill(before >= p, 0.0)
         return order.gather(1, torch.multinomial(kept, 1, generator=generator))[:, 0]
 
-    return _extend_sequences(step, state, n, start, end, max_length, pick)
+    return _extend_sequences(step, state, n, start, end, max_length, pick, adjust)
 
 
 @torch.no_grad()
@@ -124,6 +151,7 @@ def beam_search(
     max_length: int,
     beam: int = 5,
     length_penalty: float = 1.0,
+    adjust: Adjustment = _unchanged,
 ) -> tuple[Tensor, Tensor]:
     """Extend the ``beam`` best partial sequences at each step and return the best complete sequence.
 
@@ -141,6 +169,8 @@ def beam_search(
         max_length: Maximum number of tokens.
         beam: Number of partial sequences kept.
         length_penalty: Exponent of the length.
+        adjust: Function that adjusts the log-probabilities at each step, see ``Adjustment``; the rows are the ``beam``
+            partial sequences of the first sequence, then those of the second, and so on.
 
     Returns:
         Tokens (n, T), padded with ``end``, and scores (n,).
@@ -162,6 +192,7 @@ def beam_search(
     complete = torch.full((n, max_length), end, dtype=torch.long, device=device)
     for length in range(1, max_length + 1):
         log_probabilities, state = step(last, state)
+        log_probabilities = adjust(tokens.flatten(0, 1), log_probabilities)
         size = log_probabilities.shape[1]
         scores = (open_scores[:, :, None] + log_probabilities.float().reshape(n, beam, size)).flatten(1)
         # Each beam can end in one way only, so at least ``beam`` of twice as many candidates go on.

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from datamodules.text.placeholders import SYMBOLS, Placeholders, placeholders_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
 from zoo.nn.decoding import State, beam_search, greedy, nucleus
+from zoo.nn.decoding_constraints import CopiedSymbols, forbid_repeats
 from zoo.nn.losses import token_loss
+from zoo.tasks.sources import SourceText, Translation
 from zoo.training.batches import check_batch, check_ids, inputs_of
 
 DECODINGS = ("beam", "greedy", "nucleus")
@@ -42,6 +47,7 @@ class Translator(ZooModule):
         vocab_size: Number of tokens, which both languages share; token 0 is padding.
         max_length: Largest number of tokens of a sentence with start and end; longer sources are truncated.
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
+        placeholders: Placeholders of numbers and names as JSON, see ``datamodules.text.placeholders``; None for none.
         label_smoothing: Label smoothing; evaluation uses none.
         teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
         **optimisation: Arguments of ``ZooModule``.
@@ -50,7 +56,9 @@ class Translator(ZooModule):
     net: Any
     default_monitor = "val_nats"
     batch_parts = ("src", "src_len", "tgt", "tgt_len")
-    outside_net = "Tokenization and decoding (beam search, greedy or nucleus sampling)."
+    outside_net = (
+        "Division into sentences, placeholders, tokenization and decoding (beam search, greedy or nucleus sampling)."
+    )
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
 
     def __init__(
@@ -59,6 +67,7 @@ class Translator(ZooModule):
         vocab_size: int = 5_000,
         max_length: int = 60,
         tokenizer: str | None = None,
+        placeholders: str | None = None,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
         **optimisation: Any,
@@ -137,18 +146,28 @@ class Translator(ZooModule):
         decoding: str = "beam",
         beam: int = 5,
         length_penalty: float = 0.6,
+        no_repeat: int = 3,
         seed: int | None = None,
     ) -> Tensor:
         """Decode the targets of sources (N, S) of token ids: token ids (N, T), each up to ``END``.
 
-        A target has at most twice as many tokens as the longest source of the batch, plus ten. The arguments are those
-        of ``translate``.
+        A target has at most twice as many tokens as the longest source of the batch, plus ten, and the placeholders of
+        its source. The arguments are those of ``translate``.
 
         Raises:
             ValueError: If an argument is unknown or out of range.
         """
         if decoding not in DECODINGS:
             raise unknown("decoding", decoding, DECODINGS)
+        if no_repeat < 0 or no_repeat == 1:
+            raise ValueError(f"no_repeat must be 0, for none, or at least 2, not {no_repeat}")
+        copied = self._copied_symbols(src.to(self.device))
+
+        def adjust(tokens: Tensor, log_probabilities: Tensor) -> Tensor:
+            if no_repeat:
+                log_probabilities = forbid_repeats(tokens, log_probabilities, no_repeat)
+            return copied(tokens, log_probabilities) if copied else log_probabilities
+
         with self.evaluating():
             memory, mask, state = self.net.encode(src.to(self.device))
 
@@ -156,7 +175,7 @@ class Translator(ZooModule):
                 scores, state, _ = self.net.decode(last[:, None], memory, mask, state)
                 return scores[:, 0].float().log_softmax(1), state
 
-            common = {"start": START, "end": END, "max_length": 2 * src.shape[1] + 10}
+            common: dict[str, Any] = {"start": START, "end": END, "max_length": 2 * src.shape[1] + 10, "adjust": adjust}
             if decoding == "greedy":
                 return greedy(step, state, len(src), **common)[0]
             if decoding == "nucleus":
@@ -175,40 +194,86 @@ class Translator(ZooModule):
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"])
 
-    def translate(self, sentences: Sequence[str], **decoding: Any) -> list[str]:
-        """Translate sentences, in batches of similar length, with a progress bar where there are many.
+    @property
+    def placeholders(self) -> Placeholders | None:
+        """The placeholders of numbers and names, None without them."""
+        json = self.hparams["placeholders"]
+        return None if json is None else placeholders_from_json(json)
 
-        Sentences longer than ``max_length`` tokens are truncated; an empty sentence stays empty.
+    def _copied_symbols(self, src: Tensor) -> CopiedSymbols | None:
+        if self.placeholders is None or self.hparams["tokenizer"] is None:
+            return None
+        return CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)
+
+    def translate(self, texts: Sequence[str], **decoding: Any) -> list[str]:
+        """Translate texts: sentences, or several sentences and lines, whose white space is kept.
+
+        Each sentence is translated by itself. Numbers and names are copied where the model has placeholders, a text in
+        capitals gives one in capitals, and a sentence that is longer than ``max_length`` tokens is divided into
+        clauses. What has no letters stays as it is, as does a sentence in an alphabet that the model does not know. A
+        progress bar is shown where there is much to do.
 
         Args:
-            sentences: The sentences.
+            texts: The texts.
             **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the beam
-                width; ``length_penalty``, see ``beam_search``; ``seed`` of ``nucleus``.
+                width; ``length_penalty``, see ``beam_search``; ``no_repeat``, the length in tokens of phrases that no
+                sentence has twice, 0 for no such rule; ``seed`` of ``nucleus``.
 
         Raises:
-            ValueError: If the model has no tokenizer, a sentence is not a string, or an argument is wrong.
+            ValueError: If the model has no tokenizer, a text is not a string, or an argument is wrong.
         """
+        return [translation.text for translation in self.translate_with_confidence(texts, **decoding)]
+
+    def translate_with_confidence(self, texts: Sequence[str], **decoding: Any) -> list[Translation]:
+        """Translate texts as ``translate`` does, and return each sentence with the confidence in its translation."""
         from rich.progress import track
 
-        listed = isinstance(sentences, Sequence) and not isinstance(sentences, str)
-        if not listed or not all(isinstance(sentence, str) for sentence in sentences):
-            raise ValueError(f"{type(sentences).__name__}: expected a list of strings")
-        vocabulary = self.vocabulary
-        ids = vocabulary.encode_padded(sentences, self.hparams["max_length"], ends=True)
-        lengths = (ids != PAD).sum(1)
-        order = [row for row in lengths.argsort(stable=True).tolist() if sentences[row].strip()]
-        answers = [""] * len(sentences)
+        listed = isinstance(texts, Sequence) and not isinstance(texts, str)
+        if not listed or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{type(texts).__name__}: expected a list of strings")
+        longest = self.hparams["max_length"]
+        found = [SourceText(text, self.vocabulary, longest, self.placeholders) for text in texts]
+        parts = [part for text in found for part in text.parts]
+        answers: list[tuple[str, float | None]] = [(part.source, None) for part in parts]
+        given = [row for row, part in enumerate(parts) if part.ready is not None]
+        rows = self.vocabulary.encode([str(parts[row].ready) for row in given])
+        known = {}
+        for row, ids in zip(given, rows):
+            if SourceText.is_foreign(ids):
+                answers[row] = (parts[row].source, 0.0)
+            else:
+                known[row] = torch.tensor([START, *ids[: longest - 2], END])
+        order = sorted(known, key=lambda row: len(known[row]))
         batches = [order[at : at + SENTENCES_A_BATCH] for at in range(0, len(order), SENTENCES_A_BATCH)]
         quiet = len(batches) < 10 or not sys.stderr.isatty()
-        for rows in track(batches, "translating", disable=quiet, transient=True):
-            written = self.translated(ids[rows][:, : int(lengths[rows].max())], **decoding)
-            for row, text in zip(rows, vocabulary.decode(written.tolist())):
-                answers[row] = text
-        return answers
+        for chosen in track(batches, "translating", disable=quiet, transient=True):
+            src = pad_sequence([known[row] for row in chosen], batch_first=True, padding_value=PAD)
+            written = self.translated(src, **decoding)
+            decoded = self.vocabulary.decode(written.tolist())
+            for row, answer, confidence in zip(chosen, decoded, self.confidence(src, written).tolist()):
+                answers[row] = (parts[row].finish(answer), confidence)
+        remaining = iter(answers)
+        return [text.join(list(islice(remaining, len(text.parts)))) for text in found]
+
+    @torch.no_grad()
+    def confidence(self, src: Tensor, tgt: Tensor) -> Tensor:
+        """Return the geometric mean (N,) of the probabilities of target tokens, each given those before it.
+
+        Args:
+            src: Token ids of the sources (N, S).
+            tgt: Token ids of the targets (N, T) without ``START``; what follows the first ``END`` does not count.
+        """
+        with self.evaluating():
+            src, tgt = src.to(self.device), tgt.to(self.device)
+            before = torch.cat([torch.full_like(tgt[:, :1], START), tgt[:, :-1]], 1)
+            log_probabilities = self(src, before).float().log_softmax(2).gather(2, tgt[:, :, None])[:, :, 0]
+            counted = ((tgt == END).cumsum(1) - (tgt == END).long()) == 0
+            return ((log_probabilities * counted).sum(1) / counted.sum(1).clamp_min(1)).exp()
 
     def predict_rows(self, x: Any) -> list[dict[str, Any]]:
-        """Return the translation of each sentence."""
-        return [{"translation": text} for text in self.translate(x)]
+        """Return the translation of each text, and the lowest confidence of its sentences."""
+        found = self.translate_with_confidence(x)
+        return [{"translation": each.text, "confidence": each.confidence} for each in found]
 
     @torch.no_grad()
     def attention(self, src: Tensor, tgt: Tensor) -> Tensor | None:

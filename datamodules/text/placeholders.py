@@ -1,0 +1,283 @@
+"""Placeholders: symbols that stand for the numbers and names of a sentence while it is translated."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+NUMBERS = tuple(map(chr, range(0xE000, 0xE00A)))
+"""Placeholders of numbers, characters of Unicode's private use area."""
+NAMES = tuple(map(chr, range(0xE010, 0xE01A)))
+"""Placeholders of names."""
+SYMBOLS = (*NUMBERS, *NAMES)
+"""All placeholders."""
+FREQUENT = 20
+"""Occurrences in the training split from which on a network learns a name itself. Set by hand."""
+WORD = re.compile(r"(?:O['\u2019])?[^\W\d_]+(?:-[^\W\d_]+)*")
+MIXED = re.compile(
+    r"https?://\S*\w|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|www\.[\w./-]*\w|[^\W\d_]+-?\d[\w-]*"
+    "|[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]+"
+)
+"""Addresses, words with digits in them such as ``MP3``, and pictographs, which are copied as names are."""
+SENTENCE_START = re.compile(
+    r"(?:^|(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)(?<!\bM)[.!?…:]\s)[\s\"'“”«»\u2018\u2019(\[¿¡-]*$"
+)
+NUMBER_WORDS = {
+    "eng": "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen twenty thirty "
+    "forty fifty sixty",
+    "fra": "deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize vingt trente "
+    "quarante cinquante soixante",
+}
+"""Number words of the same meaning in the same order."""
+
+
+class Numerals(NamedTuple):
+    """How a language writes numbers.
+
+    Args:
+        pattern: Regular expression of a number, which may be a time of day.
+        decimal: Decimal separator.
+        thousands: Separator of groups of three digits.
+        time: Separator of hours and minutes.
+        verb: Regular expression of verbs; the first word of a sentence that matches is not taken for a name.
+    """
+
+    pattern: re.Pattern[str]
+    decimal: str
+    thousands: str
+    time: str
+    verb: re.Pattern[str]
+
+
+_NOT_IN_WORD = r"(?<![\w.,])"
+NUMERALS = {
+    "eng": Numerals(re.compile(_NOT_IN_WORD + r"\d+(?:[.,:/-]\d+)*"), ".", ",", ":", re.compile(r"(?!)")),
+    "fra": Numerals(
+        re.compile(
+            _NOT_IN_WORD
+            + r"(?:\d{1,2} ?h ?\d{2}(?!\d)|\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:,\d+)?(?!\d)|\d+(?:[.,:/-]\d+)*)"
+        ),
+        ",",
+        " ",
+        " h ",
+        re.compile(r".*(?:ez|ons|-(?:en|y|je|tu|il|elle|on|nous|vous|ils|elles|moi|toi|lui|leur|le|la|les))"),
+    ),
+}
+"""Numerals by ISO 639-3 code."""
+
+
+class Masked(NamedTuple):
+    """A sentence in which placeholders stand for numbers and names.
+
+    Args:
+        text: The sentence with placeholders.
+        values: The string that each placeholder stands for.
+    """
+
+    text: str
+    values: dict[str, str]
+
+
+class Placeholders:
+    """Replacement of the numbers and rare names of a sentence by placeholders (Luong et al., 2015, rare words).
+
+    A number is replaced always. A word with a capital letter is a name, and replaced, if it is not among the ``words``
+    that a network has seen and has to translate, such as ``Monday``; the first word of a sentence also must not be
+    among them in lower case. The object is serialised in the attribute ``json``.
+
+    Args:
+        json: Serialised placeholders, such as ``Placeholders.json``.
+
+    Raises:
+        ValueError: If the string is not serialised placeholders.
+    """
+
+    def __init__(self, json_: str) -> None:
+        try:
+            content = json.loads(json_)
+            self.source, self.target = str(content["source"]), str(content["target"])
+            self.words = frozenset(content["words"].split())
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise ValueError("not serialised placeholders: expected JSON with source, target and words") from None
+        self.json = json_
+
+    @classmethod
+    def learn(cls, pairs: Sequence[tuple[str, str]], source: str, target: str) -> Placeholders:
+        """Learn which words of the source language are translated, from the pairs of the training split.
+
+        A word with a capital letter is a name if less than ``FREQUENT`` times in the source, and in half of the cases
+        or more in the target as well.
+
+        Args:
+            pairs: Pairs of source and target sentences.
+            source: ISO 639-3 code of the source language.
+            target: Code of the target language.
+        """
+        small: set[str] = set()
+        seen: Counter[str] = Counter()
+        inside: Counter[str] = Counter()
+        copied: Counter[str] = Counter()
+        for sentence, translation in pairs:
+            translated = set(WORD.findall(translation))
+            for match in WORD.finditer(sentence):
+                word = match.group()
+                if not word[0].isupper():
+                    small.add(word)
+                    continue
+                seen[word] += 1
+                inside[word] += not SENTENCE_START.search(sentence[: match.start()])
+                copied[word] += word in translated
+        words = set(small)
+        for word, count in seen.items():
+            if count < FREQUENT and 2 * copied[word] >= count:
+                continue
+            words.add(word if inside[word] else word.lower())
+        return cls(json.dumps({"source": source, "target": target, "words": " ".join(sorted(words))}))
+
+    def mask(self, sentence: str) -> Masked:
+        """Replace the numbers and names of a source sentence, in their order, as far as there are placeholders."""
+        spans = [*_numbers(sentence, self.source), *self._names(sentence)]
+        return _replace(sentence, sorted(spans), iter(NUMBERS), iter(NAMES))
+
+    def mask_pair(
+        self,
+        sentence: str,
+        translation: str,
+        order: Callable[[Sequence[str]], Iterable[str]] = iter,
+        all_names: bool = False,
+    ) -> tuple[str, str]:
+        """Replace the numbers and names that a sentence and its translation have in common.
+
+        Args:
+            sentence: The source sentence.
+            translation: The target sentence.
+            order: Function that gives placeholders in the order in which they are taken.
+            all_names: Whether names that the network learns itself, and number words, are replaced too.
+        """
+        numbers, names = iter(order(NUMBERS)), iter(order(NAMES))
+        theirs = [*_numbers(translation, self.target)]
+        ours = [*_numbers(sentence, self.source)]
+        if all_names:
+            theirs += _number_words(translation, self.target)
+            ours += _number_words(sentence, self.source)
+        found: list[tuple[str, str, str]] = []
+        taken: set[int] = set()
+        for _, _, text, kind in sorted(ours):
+            for k, (_, _, other, _) in enumerate(theirs):
+                if k not in taken and _digits(text) == _digits(other):
+                    taken.add(k)
+                    found.append((text, other, kind))
+                    break
+        for _, _, name, kind in self._names(sentence, all_names):
+            if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", translation):
+                found.append((name, name, kind))
+        for text, other, kind in found:
+            symbol = next(numbers if kind == "number" else names, None)
+            if symbol is not None:
+                sentence, translation = _put(sentence, text, symbol), _put(translation, other, symbol)
+        return sentence, translation
+
+    def unmask(self, translation: str, values: Mapping[str, str]) -> str:
+        """Put numbers, in the target language's form, and names back in place of their placeholders."""
+        for symbol, value in values.items():
+            if symbol in NUMBERS:
+                value = localize_number(value, self.source, self.target)
+            elif self.target == "fra" and re.match(r"[aeiouâàéèêëîïôöûüœ]", value.lower()):
+                translation = re.sub(rf"\b([dD]|[qQ]u)e {symbol}", rf"\1'{symbol}", translation)
+            translation = translation.replace(symbol, value)
+        return "".join(character for character in translation if character not in SYMBOLS)
+
+    def _names(self, sentence: str, all_names: bool = False) -> list[tuple[int, int, str, str]]:
+        """Return the places of names, adjacent ones as one, and of what is copied as a name is."""
+        spans = [match.span() for match in MIXED.finditer(sentence)]
+        for match in WORD.finditer(sentence):
+            word, (start, end) = match.group(), match.span()
+            if len(word) == 1 or not word[0].isupper() or any(a < end and start < b for a, b in spans):
+                continue
+            if self._is_translated(word, bool(SENTENCE_START.search(sentence[:start])), all_names):
+                continue
+            if spans and spans[-1][1] + 1 == start and sentence[start - 1] == " " and sentence[start - 2].isalpha():
+                spans[-1] = (spans[-1][0], end)
+            else:
+                spans.append((start, end))
+        return [(a, b, sentence[a:b], "name") for a, b in sorted(spans)]
+
+    def _is_translated(self, word: str, is_first: bool, all_names: bool) -> bool:
+        """Return whether a word with a capital letter is translated by the network instead of being copied."""
+        if is_first and (word.lower() in self.words or self._verb.fullmatch(word)):
+            return True
+        return word in self.words and not (all_names and word.lower() not in self.words)
+
+    @property
+    def _verb(self) -> re.Pattern[str]:
+        return NUMERALS[self.source if self.source in NUMERALS else "eng"].verb
+
+
+@functools.lru_cache(maxsize=16)
+def placeholders_from_json(json_: str) -> Placeholders:
+    """Return the placeholders of a JSON string, parsed once."""
+    return Placeholders(json_)
+
+
+def localize_number(number: str, source: str, target: str) -> str:
+    """Return a number in the form of another language, such as ``1 500,5`` for ``1,500.5`` in French.
+
+    A time of day such as ``10:30`` becomes ``10 h 30``. Numbers of other languages than those of ``NUMERALS``, and what
+    is neither a number nor a time in the source language's form, stay as they are.
+    """
+    if source not in NUMERALS or target not in NUMERALS or source == target:
+        return number
+    ours, theirs = NUMERALS[source], NUMERALS[target]
+    time = re.fullmatch(r"(\d{1,2})(?::| ?h ?)([0-5]\d)", number)
+    if time:
+        return theirs.time.join(time.groups())
+    decimal, thousands = re.escape(ours.decimal), "[ \u00a0\u202f]" if ours.thousands == " " else ours.thousands
+    parts = re.fullmatch(rf"(\d{{1,3}}(?:{thousands}\d{{3}})+|\d+)(?:{decimal}(\d+))?", number)
+    if not parts:
+        return number
+    whole = re.sub(thousands, theirs.thousands, parts[1])
+    return whole + (theirs.decimal + parts[2] if parts[2] else "")
+
+
+def _numbers(text: str, language: str) -> Iterator[tuple[int, int, str, str]]:
+    pattern = NUMERALS[language].pattern if language in NUMERALS else NUMERALS["eng"].pattern
+    mixed = [match.span() for match in MIXED.finditer(text)]
+    for match in pattern.finditer(text):
+        if not any(a < match.end() and match.start() < b for a, b in mixed):
+            yield match.start(), match.end(), match.group(), "number"
+
+
+def _number_words(text: str, language: str) -> Iterator[tuple[int, int, str, str]]:
+    words = NUMBER_WORDS.get(language, "").split()
+    for match in WORD.finditer(text):
+        if match.group() in words:
+            yield match.start(), match.end(), match.group(), "number"
+
+
+def _digits(number: str) -> str:
+    """Return what is equal for a number in every language's form: its digits, or the index of its word."""
+    for words in NUMBER_WORDS.values():
+        if number in words.split():
+            return f"word {words.split().index(number)}"
+    return re.sub(r"\D", "", number)
+
+
+def _put(text: str, part: str, symbol: str) -> str:
+    return re.sub(rf"(?<![\w]){re.escape(part)}(?!\d)", symbol, text, count=1)
+
+
+def _replace(text: str, spans: list[tuple[int, int, str, str]], numbers: Iterator[str], names: Iterator[str]) -> Masked:
+    values: dict[str, str] = {}
+    parts, done = [], 0
+    for start, end, part, kind in spans:
+        symbol = next(numbers if kind == "number" else names, None)
+        if symbol is None or start < done:
+            continue
+        parts += [text[done:start], symbol]
+        values[symbol] = part
+        done = end
+    return Masked("".join([*parts, text[done:]]), values)

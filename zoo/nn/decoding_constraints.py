@@ -1,0 +1,58 @@
+"""Adjustments of the probabilities of each next token: no repeated phrases, and symbols that have to be copied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def forbid_repeats(tokens: Tensor, log_probabilities: Tensor, size: int) -> Tensor:
+    """Forbid each token that would complete an n-gram of ``size`` tokens a second time (Paulus et al., 2018).
+
+    Args:
+        tokens: Tokens so far (N, T).
+        log_probabilities: Log-probabilities (N, V) of the next tokens.
+        size: Length of the n-grams, at least 2.
+
+    Returns:
+        Log-probabilities (N, V), minus infinity for forbidden tokens.
+    """
+    if tokens.shape[1] < size:
+        return log_probabilities
+    grams = tokens.unfold(1, size, 1)
+    seen = (grams[:, :, :-1] == tokens[:, None, 1 - size :]).all(2)
+    row, place = seen.nonzero(as_tuple=True)
+    adjusted = log_probabilities.clone()
+    adjusted[row, grams[row, place, -1]] = -torch.inf
+    return adjusted
+
+
+class CopiedSymbols:
+    """Adjustment by which a sequence contains each symbol of its source once, and no other symbol.
+
+    A symbol that the source lacks, or that is there already, is forbidden. The end of a sequence that lacks a symbol is
+    not forbidden, since a network might never give it, but costs ``penalty`` for each missing one.
+
+    Args:
+        source: Tokens of the sources (N, S).
+        symbols: Ids of the symbols.
+        end: Id of the token at the end of a sequence.
+        penalty: Reduction of the log-probability of ``end`` by missing symbol.
+    """
+
+    def __init__(self, source: Tensor, symbols: Sequence[int], end: int, penalty: float = 10.0) -> None:
+        self.symbols = torch.tensor(symbols, dtype=torch.long, device=source.device)
+        self.wanted = (source[:, :, None] == self.symbols).any(1)
+        self.end, self.penalty = end, penalty
+
+    def __call__(self, tokens: Tensor, log_probabilities: Tensor) -> Tensor:
+        """Adjust log-probabilities (M, V) given the tokens so far (M, T); M is a multiple of the number of sources."""
+        wanted = self.wanted.repeat_interleave(len(tokens) // len(self.wanted), 0)
+        used = (tokens[:, :, None] == self.symbols).any(1)
+        adjusted = log_probabilities.clone()
+        forbidden = adjusted[:, self.symbols].masked_fill(~wanted | used, -torch.inf)
+        adjusted[:, self.symbols] = forbidden
+        adjusted[:, self.end] -= self.penalty * (wanted & ~used).sum(1)
+        return adjusted
