@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from datamodules.download import find_source, read_source
 from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
+from datamodules.text.base import adopt_tokenizer
 from datamodules.text.files import decode_utf8, read_lines
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
@@ -54,6 +55,8 @@ class FraEngDataModule(TensorDataModule):
 
     url = "https://www.manythings.org/anki/fra-eng.zip"
     names = ("eng", "fra")
+    learned = ("tokenizer", "vocab_size", "max_length")
+    fixed_by_model = ("vocab_size", "max_length")
     test_sources = 2_000
     """Smallest number of sentences of each language in the test split. Set by hand."""
 
@@ -75,6 +78,10 @@ class FraEngDataModule(TensorDataModule):
         self.vocab_size, self.max_length = vocab_size, max_length
         self._text_splits: dict[str, tuple[list[Pair], np.ndarray]] | None = None
         self._vocabulary: Vocabulary | None = None
+
+    def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
+        """Adopt the vocabulary and the largest number of tokens of a model that has a tokenizer."""
+        return adopt_tokenizer(self, hparams)
 
     def prepare_data(self) -> None:
         """Download the archive if neither it nor its file exists."""

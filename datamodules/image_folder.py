@@ -136,6 +136,10 @@ class ImageFolderDataModule(ImageDataModule):
         **common: Arguments of ``ImageDataModule``.
     """
 
+    from_user = True
+    learned = (*ImageDataModule.learned, "mean", "std")
+    fixed_by_model = ("image_size", "grey")
+
     def __init__(
         self,
         *,
@@ -178,6 +182,11 @@ class ImageFolderDataModule(ImageDataModule):
         mean, std = self._statistics
         shape = (1 if self.grey else 3, self.image_size, self.image_size)
         return spec_of_images(shape, names, mean[0] if self.grey else mean, std[0] if self.grey else std)
+
+    @property
+    def source_classes(self) -> list[str]:
+        """Names of the folders of images."""
+        return self._load_once()[1]
 
     def load(self) -> dict[str, Split]:
         """Return the splits, decoded or from the cache file."""

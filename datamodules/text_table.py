@@ -31,6 +31,8 @@ class TextTableDataModule(TextDataModule):
         **common: Arguments of ``TextDataModule``.
     """
 
+    from_user = True
+
     def __init__(
         self,
         *,

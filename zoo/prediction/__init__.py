@@ -123,5 +123,7 @@ def load_model(name: str, ckpt_path: str | os.PathLike[str] | None = None, data:
         model = load_checkpoint(find_model(recipe.model["name"]).cls, path)
     if data is None:
         data = recipe.datamodule()
-        data.adopt(dict(model.hparams))
+    adopt = getattr(data, "adopt", None)
+    if adopt is not None:
+        adopt(model.hparams)
     return model, data

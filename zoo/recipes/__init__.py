@@ -172,6 +172,7 @@ class Recipe:
         trainer: dict[str, Any] | None = None,
         seed: int = 0,
         run: str | os.PathLike[str] | None = None,
+        learned: dict[str, Any] | None = None,
     ) -> tuple[Any, Any, Any]:
         """Build model, datamodule and trainer.
 
@@ -181,6 +182,8 @@ class Recipe:
             trainer: Arguments of Lightning's ``Trainer``, likewise.
             seed: Seed of weights, data order and everything else that is random.
             run: Folder of the run's logs and checkpoints; a new one under ``runs/<recipe>/`` if None.
+            learned: Hyper-parameters of a trained model, whose vocabulary, classes and the like are adopted instead of
+                being learned from the data again.
 
         Returns:
             The model, the datamodule and the trainer, ready for ``trainer.fit(model, data)``.
@@ -202,7 +205,11 @@ class Recipe:
             settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
         datamodule = self.datamodule(**{"seed": seed, **(data or {})})
-        module = self.create_model(datamodule.spec, **(model or {}))
+        adopted = {}
+        if learned:
+            datamodule.adopt(learned)
+            adopted = {key: learned[key] for key in datamodule.learned if learned.get(key) is not None}
+        module = self.create_model({**datamodule.spec, **adopted}, **(model or {}))
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
         number = int(version) if version.isdigit() else None  # a number is what the progress bar has room for

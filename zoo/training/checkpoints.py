@@ -259,6 +259,17 @@ def check_checkpoint(path: str | os.PathLike[str], model: Any) -> None:
     check_state(content["state_dict"], model, os.fspath(path))
 
 
+def read_hparams(content: dict[str, Any], cls: type, where: str) -> dict[str, Any]:
+    """Return the checked hyper-parameters of a checkpoint, under their current names.
+
+    Raises:
+        ValueError: If it is not a checkpoint of this class, or they are not its arguments.
+    """
+    check_class(content, cls, where)
+    args = current_names(cls, dict(content["hyper_parameters"]))
+    return check_arguments(f"{where}: {cls.__name__}", cls, args)
+
+
 def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
     """Build a model from a checkpoint, in evaluation mode.
 
@@ -271,10 +282,7 @@ def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
         ValueError: If it is not a checkpoint of this class.
     """
     content, where = read_checkpoint(path), os.fspath(path)
-    check_class(content, cls, path)
-    owner = f"{where}: {cls.__name__}"
-    args = check_arguments(owner, cls, current_names(cls, dict(content["hyper_parameters"])))
-    model = construct(owner, cls, args)
+    model = construct(f"{where}: {cls.__name__}", cls, read_hparams(content, cls, where))
     check_state(content["state_dict"], model, where)
     load_state(model, content["state_dict"], where)
     return model.eval()
