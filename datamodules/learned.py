@@ -1,0 +1,56 @@
+"""What a model carries of the data that it was trained on: the order of its classes, and which rows they were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST = 5
+"""Number of classes that a message names."""
+
+
+def class_order(own: Sequence[str] | None, known: Sequence[str] | None, name: str, by_name: bool) -> list[int] | None:
+    """Return the number that a model gives to each class of a data set; None if the numbers are the same.
+
+    Args:
+        own: Classes of the data set, in the order of its labels; None if it has none.
+        known: Classes of the model, in the order of its scores; None if it numbers them.
+        name: Name of the data set in messages.
+        by_name: Whether the names are all that labels have, as in a user's own table. Otherwise they are translations
+            of fixed numbers, and may all be others.
+
+    Raises:
+        ValueError: If the model does not know a class.
+    """
+    if not own or not known:
+        return None
+    unknown = [each for each in own if each not in known]
+    if unknown and (by_name or len(unknown) < len(own) or len(own) != len(known)):
+        what = _class_or_classes(unknown)
+        raise ValueError(f"{name}: the model does not know the {what}: it knows {listed(known)}")
+    if unknown:
+        return None
+    order = [list(known).index(each) for each in own]
+    return None if order == list(range(len(own))) else order
+
+
+def class_remark(own: Sequence[str] | None, known: Sequence[str] | None, name: str, by_name: bool) -> str:
+    """Return what a user should know of classes that a model and a data set do not have in common; often nothing.
+
+    Args are those of ``class_order``.
+    """
+    if not own or not known:
+        return ""
+    if not by_name and not set(own) & set(known):
+        return f"{name}: the model's classes {listed(known)} are taken by number, as the data's {listed(own)}"
+    missing = [each for each in known if each not in own]
+    return f"{name}: no row is of the model's {_class_or_classes(missing)}" if by_name and missing else ""
+
+
+def _class_or_classes(names: Sequence[str]) -> str:
+    return f"{'class' if len(names) == 1 else 'classes'} {listed(names)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, the first few of many."""
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(repr(name) for name in names[:MOST]) + more
