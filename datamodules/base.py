@@ -17,7 +17,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from datamodules.learned import class_order, class_remark
+from datamodules.learned import checksums, class_order, class_remark
 from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
 from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified_split
 
@@ -153,12 +153,17 @@ class TensorDataModule(L.LightningDataModule):
         return False
 
     @property
+    def title(self) -> str:
+        """What messages call the data: the path of a user's own, else the name."""
+        return str(self.root) if self.from_user else self.name
+
+    @property
     def source_classes(self) -> list[str] | None:
         """Classes in the order of the source's labels; None if it has none."""
         return None if type(self).spec is TensorDataModule.spec else self.spec.get("class_names")
 
     def _class_order(self, known: list[str] | None) -> list[int] | None:
-        return class_order(self._source_classes, known, self.name, self.from_user)
+        return class_order(self._source_classes, known, self.title, self.from_user)
 
     def read(self, source: str) -> Tensor:
         """Read one user input, a file or a string, as a batch in natural units."""
@@ -182,7 +187,7 @@ class TensorDataModule(L.LightningDataModule):
             splits = self.make_splits()
             self._source_classes = self.source_classes
             self.splits = {name: self._numbered(split) for name, split in splits.items()}
-            remark = class_remark(self._source_classes, self._classes, self.name, self.from_user)
+            remark = class_remark(self._source_classes, self._classes, self.title, self.from_user)
             if remark:
                 rank_zero_warn(remark)
 
@@ -215,6 +220,12 @@ class TensorDataModule(L.LightningDataModule):
             for tensor in split.stored:
                 digest.update(np.ascontiguousarray(tensor.numpy()).data)
         return digest.hexdigest()
+
+    def row_keys(self, split: str) -> np.ndarray:
+        """Return keys (N,), int64, of the rows of a split that has been set up; equal rows have equal keys."""
+        part = self.splits[split]
+        rows = part.stored[0] if part.rows is None else (part.stored[0][row] for row in part.rows.tolist())
+        return checksums(np.ascontiguousarray(row.numpy()).data.cast("B") for row in rows)
 
     def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a split as NumPy arrays: x (N, features) in natural units, flattened, and y unchanged."""

@@ -1,8 +1,12 @@
-"""What a model carries of the data that it was trained on: the order of its classes, and which rows they were."""
+"""What a model carries of the data that it was trained on: the order of its classes, and keys of its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 MOST = 5
 """Number of classes that a message names."""
@@ -54,3 +58,9 @@ def listed(names: Sequence[str]) -> str:
     """Return names for a message, the first few of many."""
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return ", ".join(repr(name) for name in names[:MOST]) + more
+
+
+def checksums(contents: Iterable[Any]) -> np.ndarray:
+    """Return a checksum (N,), int64, of each content, which is bytes or a buffer of them."""
+    digests = (hashlib.blake2b(content, digest_size=8).digest() for content in contents)
+    return np.frombuffer(b"".join(digests), np.int64)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
+from datamodules.learned import checksums
 from datamodules.splits import Split, stratified_split
 from datamodules.text.files import read_lines
 from datamodules.text.vocabulary import Vocabulary, pad_sequences, vocabulary_from_json
@@ -133,6 +134,10 @@ class TextDataModule(TensorDataModule):
             for text, label in zip(part.texts, part.labels):
                 digest.update(f"{name}\t{label}\t{text}\n".encode())
         return digest.hexdigest()
+
+    def row_keys(self, split: str) -> np.ndarray:
+        """Return keys (N,), int64, of the texts of a split; equal texts have equal keys."""
+        return checksums(text.encode("utf-8", "surrogatepass") for text in self.text_splits()[split].texts)
 
     def bucket_keys(self, split: Split) -> Tensor:
         """Return the number of tokens (N,) of each row."""

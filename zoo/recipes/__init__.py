@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ from zoo.recipes.schema import read_recipe
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
+RESERVED = ("benchmark", "tune", "verify")
+"""Folders of ``RUNS`` that hold other things than the runs of a recipe."""
+HASHED = re.compile(r"-[0-9a-f]{8}$")
+"""End of the title of a recipe that is a file elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,15 @@ class Recipe:
     def title(self) -> str:
         """Name of the folder of runs and results.
 
-        The recipe's name, or the stem of a user's file in the current folder. To the stem of a file elsewhere, or of
-        one whose stem is the name of another recipe, eight hexadecimal digits are appended, a checksum of its path
-        from the current folder: no two files share their runs.
+        The recipe's name, or the stem of a user's file in the current folder. To the stem of a file elsewhere, of one
+        that ends in ``.yml``, or of one whose stem is a name of another use, eight hexadecimal digits are appended, a
+        checksum of its path from the current folder: no two files share their runs.
         """
         if not self.is_file:
             return self.name
         path = Path(os.path.relpath(Path(self.name).resolve(), Path.cwd().resolve()))
-        shared = path.stem in list_recipes() or (path.suffix == ".yml" and path.with_suffix(".yaml").exists())
-        if path.parent == Path() and not shared:
+        taken = path.stem in (*list_recipes(), *RESERVED) or HASHED.search(path.stem) or path.suffix != ".yaml"
+        if path.parent == Path() and not taken:
             return path.stem
         return f"{path.stem}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
 
