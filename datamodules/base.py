@@ -17,7 +17,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
-from datamodules.learned import checksums, class_order, class_remark
+from datamodules.learned import checksums, class_order, warn_of_classes
 from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
 from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified_split
 
@@ -131,9 +131,8 @@ class TensorDataModule(L.LightningDataModule):
     def adopt(self, hparams: Mapping[str, Any]) -> None:
         """Adopt what a trained model learned about its data, such as its vocabulary, instead of learning it again.
 
-        Rows are encoded as the model expects them, and labels are numbered as the model numbers classes of these
-        names; rows that are encoded already are encoded anew if anything differs. A running trainer's model is adopted
-        by ``setup``.
+        Labels are numbered as the model numbers classes of these names, and rows that are encoded already are encoded
+        anew if anything differs. A running trainer's model is adopted by ``setup``.
 
         Args:
             hparams: Hyper-parameters of the model.
@@ -187,9 +186,7 @@ class TensorDataModule(L.LightningDataModule):
             splits = self.make_splits()
             self._source_classes = self.source_classes
             self.splits = {name: self._numbered(split) for name, split in splits.items()}
-            remark = class_remark(self._source_classes, self._classes, self.title, self.from_user)
-            if remark:
-                rank_zero_warn(remark)
+            warn_of_classes(self._source_classes, self._classes, self.title, self.from_user)
 
     def make_splits(self) -> dict[str, Split]:
         """Load the data, hold out the validation split and select the training rows."""
@@ -223,9 +220,8 @@ class TensorDataModule(L.LightningDataModule):
 
     def row_keys(self, split: str) -> np.ndarray:
         """Return keys (N,), int64, of the rows of a split that has been set up; equal rows have equal keys."""
-        part = self.splits[split]
-        rows = part.stored[0] if part.rows is None else (part.stored[0][row] for row in part.rows.tolist())
-        return checksums(np.ascontiguousarray(row.numpy()).data.cast("B") for row in rows)
+        x, _, rows = self.splits[split]
+        return checksums(x[0] if rows is None else (x[0][row] for row in rows.tolist()))
 
     def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a split as NumPy arrays: x (N, features) in natural units, flattened, and y unchanged."""

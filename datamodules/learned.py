@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 MOST = 5
 """Number of classes that a message names."""
@@ -37,17 +38,18 @@ def class_order(own: Sequence[str] | None, known: Sequence[str] | None, name: st
     return None if order == list(range(len(own))) else order
 
 
-def class_remark(own: Sequence[str] | None, known: Sequence[str] | None, name: str, by_name: bool) -> str:
-    """Return what a user should know of classes that a model and a data set do not have in common; often nothing.
+def warn_of_classes(own: Sequence[str] | None, known: Sequence[str] | None, name: str, by_name: bool) -> None:
+    """Say in one line which classes a model and a data set do not have in common, where that may matter.
 
-    Args are those of ``class_order``.
+    The arguments are those of ``class_order``.
     """
     if not own or not known:
-        return ""
-    if not by_name and not set(own) & set(known):
-        return f"{name}: the model's classes {listed(known)} are taken by number, as the data's {listed(own)}"
+        return
     missing = [each for each in known if each not in own]
-    return f"{name}: no row is of the model's {_class_or_classes(missing)}" if by_name and missing else ""
+    if not by_name and not set(own) & set(known):
+        rank_zero_warn(f"{name}: the model's classes {listed(known)} are taken by number, as the data's {listed(own)}")
+    elif by_name and missing:
+        rank_zero_warn(f"{name}: no row is of the {_class_or_classes(missing)} that the model knows")
 
 
 def _class_or_classes(names: Sequence[str]) -> str:
@@ -61,6 +63,6 @@ def listed(names: Sequence[str]) -> str:
 
 
 def checksums(contents: Iterable[Any]) -> np.ndarray:
-    """Return a checksum (N,), int64, of each content, which is bytes or a buffer of them."""
-    digests = (hashlib.blake2b(content, digest_size=8).digest() for content in contents)
-    return np.frombuffer(b"".join(digests), np.int64)
+    """Return a checksum (N,), int64, of each content, which is bytes or a tensor."""
+    parts = (np.ascontiguousarray(each).data.cast("B") if hasattr(each, "shape") else each for each in contents)
+    return np.frombuffer(b"".join(hashlib.blake2b(part, digest_size=8).digest() for part in parts), np.int64)

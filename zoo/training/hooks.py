@@ -158,16 +158,14 @@ class ModelHooks(Callback):
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restrict the states of the callbacks, which read them next, and keep what resuming needs."""
-        now = getattr(self.model, "rows_seen", None)
+        before, now = checkpoint.get("zoo", {}).get("rows"), getattr(self.model, "rows_seen", None)
         self.resumed = take_model_state(checkpoint, self.model)
         self.run.plateau_state = self.resumed.get("plateau")
-        before = getattr(self.model, "rows_seen", None)
-        if now and before:
-            warn_of_other_rows(before, self.data, "val")
-            warn_of_other_rows(before, self.data, "test")
-            self.model.rows_seen = rows_of(self.data, before)
-        else:
-            self.model.rows_seen = now
+        if trainer.state.fn == "fit":
+            if before and now:
+                warn_of_other_rows(before, self.data, "val")
+                warn_of_other_rows(before, self.data, "test")
+            self.model.rows_seen = rows_of(self.data, before) if now else None
 
     def _begin(self, stage: str) -> None:
         self.model.metrics[stage].start(self.model.configure_metrics(), self.model.device)
