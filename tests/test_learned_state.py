@@ -100,7 +100,7 @@ def rows_of_table(n, seed, labels=("bad", "good")):
     draw = random.Random(seed)
     words = [["dull", "empty", "awful"], ["warm", "lovely", "bright"]]
     return [
-        f"film {draw.randrange(10**6)} is {draw.choice(words[k % 2])} and {draw.choice(words[k % 2])}\t{labels[k % 2]}\n"
+        f"film {draw.randrange(10**6)} is {' and '.join(draw.choices(words[k % 2], k=2))}\t{labels[k % 2]}\n"
         for k in range(n)
     ]
 
@@ -218,7 +218,9 @@ def test_rows_are_encoded_anew_only_where_something_differs(files, monkeypatch):
     same.setup()
     assert torch.equal(other.splits["test"].tensors[0], same.splits["test"].tensors[0])
     monkeypatch.setattr("datamodules.text.vocabulary.Vocabulary.train", None)
-    figures(model, make("text_table", files, seed=6))  # learns no vocabulary that it would not use
+    further = make("text_table", files, seed=6)
+    figures(fitted(model, further), further)  # learns no vocabulary that it would not use
+    assert further.vocabulary.json == model.hparams["tokenizer"]
 
 
 def test_a_checkpoint_brings_what_it_learned_to_a_model_of_another_vocabulary(files, tmp_path):
@@ -283,6 +285,30 @@ def test_pictures_that_are_added_are_not_taken_for_what_was_trained_on(files, tm
         figures(model, other)
     again = datamodules.create_datamodule("image_folder", root=str(files / "pictures"), image_size=8, batch_size=4)
     assert figures(model, again) == found
+
+
+@pytest.mark.slow
+def test_a_run_is_not_resumed_on_other_data(capfd, elsewhere):
+    write_recipe()
+    assert answer(capfd, "fit", "own.yaml", "--no_test")[0] == 0
+    content = yaml.safe_load(Path("own.yaml").read_text())
+    shutil.copy(Path("runs/own/version_0/checkpoints/last.ckpt"), "last.ckpt")
+    checkpoint = torch.load("last.ckpt", weights_only=True)
+    checkpoint["zoo"]["data"] = "sst2"  # all settings are the same, but the name
+    torch.save(checkpoint, "last.ckpt")
+    words = ["own.yaml", "--ckpt_path", "last.ckpt"]
+    status, _, err = answer(capfd, "fit", *words, "--trainer.max_epochs", "2")
+    assert status == 2
+    assert "it was trained on sst2, the data here are text_table" in err
+    assert len(err.splitlines()) == 1
+    status, _, err = answer(capfd, "test", *words)
+    assert status == 0
+    assert "own.yaml names the data text_table, the checkpoint was trained on sst2" in err
+    content["data"]["args"]["vocab_size"] = 340
+    Path("own.yaml").write_text(yaml.safe_dump(content))
+    status, _, err = answer(capfd, "fit", "own.yaml", "--ckpt_path", "last", "--trainer.max_epochs", "2")
+    assert status == 2
+    assert "--data.vocab_size is 320 in the checkpoint, 340 here" in err
 
 
 @pytest.mark.slow

@@ -81,6 +81,8 @@ def _predict_inputs(
         model, data = load_model(os.fspath(model), ckpt_path, data)
     elif ckpt_path is not None:
         raise ValueError("ckpt_path belongs to a recipe: a model has its weights already")
+    elif hasattr(data, "adopt"):
+        data.adopt(model.hparams)
     kind = model.input_kind
     if kind not in PIPELINES:
         raise unknown(f"input_kind of {type(model).__name__}", kind, PIPELINES)

@@ -25,7 +25,7 @@ def load_trained(
     Args:
         recipe: The recipe.
         choice: A checkpoint, or ``last`` or ``best`` of the recipe's newest run; the shipped weights if None.
-        settings: Arguments of the datamodule that replace those of the fit.
+        settings: Arguments of the datamodule that replace those of the fit, for a test; None if nothing is tested.
         data: The datamodule in place of the recipe's own.
 
     Raises:
@@ -46,7 +46,7 @@ def load_trained(
         model, content = load_checkpoint(find_model(recipe.model["name"]).cls, path), read_checkpoint(path)
     if data is None:
         data = _datamodule(recipe, model, content, settings or {})
-        if content and data.from_user and not model.rows_seen:
+        if content and settings is not None and data.from_user and not model.rows_seen:
             rank_zero_warn(f"{choice} does not say which rows it was trained on: they may be among the test rows")
     if hasattr(data, "adopt"):
         data.adopt(model.hparams)
