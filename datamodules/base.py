@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import numpy as np
@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from datamodules.learned import checksums, class_order, warn_of_classes
 from datamodules.loader import BucketSampler, Chunk, EpochSampler, TensorLoader
 from datamodules.splits import EVALUATION_BATCH, EVALUATION_BATCH_CPU, Split, stratified_split
 
@@ -57,6 +58,12 @@ class TensorDataModule(L.LightningDataModule):
     """Whether the splits are disjoint; False for truth tables, whose splits all hold the same rows."""
     train_on_all = False
     """Whether the training split includes the validation rows, which then cannot serve for model selection."""
+    from_user: ClassVar[bool] = False
+    """Whether the rows are a user's own, whose number and labels may change."""
+    learned: ClassVar[tuple[str, ...]] = ("class_names", "num_classes")
+    """Entries of ``spec`` that are learned from the rows; a trained model carries them as hyper-parameters."""
+    fixed_by_model: ClassVar[tuple[str, ...]] = ()
+    """Arguments whose values follow from what a trained model carries."""
 
     def __init__(
         self,
@@ -84,6 +91,8 @@ class TensorDataModule(L.LightningDataModule):
         self.splits: dict[str, Split] = {}
         self._resident: dict[str, Split] = {}
         self._warned = False
+        self._classes: list[str] | None = None
+        self._source_classes: list[str] | None = None
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -120,11 +129,40 @@ class TensorDataModule(L.LightningDataModule):
         return None
 
     def adopt(self, hparams: Mapping[str, Any]) -> None:
-        """Adopt preprocessing state from a trained model, such as its vocabulary, instead of learning it from the data.
+        """Adopt what a trained model learned about its data, such as its vocabulary, instead of learning it again.
+
+        Labels are numbered as the model numbers classes of these names, and rows that are encoded already are encoded
+        anew if anything differs. A running trainer's model is adopted by ``setup``.
 
         Args:
             hparams: Hyper-parameters of the model.
+
+        Raises:
+            ValueError: If the data have a class that the model does not know.
         """
+        stale = self.adopt_encoding(hparams)
+        known, before = hparams.get("class_names"), self._classes
+        self._classes = None if known is None else list(known)
+        if self.splits and (stale or self._class_order(before) != self._class_order(self._classes)):
+            self.splits, self._resident = {}, {}
+            self.setup()
+
+    def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
+        """Adopt what decides how rows are encoded, and return whether that differs from what it was."""
+        return False
+
+    @property
+    def title(self) -> str:
+        """What messages call the data: the path of a user's own, else the name."""
+        return str(self.root) if self.from_user else self.name
+
+    @property
+    def source_classes(self) -> list[str] | None:
+        """Classes in the order of the source's labels; None if it has none."""
+        return None if type(self).spec is TensorDataModule.spec else self.spec.get("class_names")
+
+    def _class_order(self, known: list[str] | None) -> list[int] | None:
+        return class_order(self._source_classes, known, self.title, self.from_user)
 
     def read(self, source: str) -> Tensor:
         """Read one user input, a file or a string, as a batch in natural units."""
@@ -140,9 +178,18 @@ class TensorDataModule(L.LightningDataModule):
         return x
 
     def setup(self, stage: str | None = None) -> None:
-        """Load the data once and hold out the validation split."""
-        if self.splits:
-            return
+        """Load the data once and hold out the validation split; a running trainer's model is adopted."""
+        model = getattr(self._running, "lightning_module", None)
+        if model is not None:
+            self.adopt(model.hparams)
+        if not self.splits:
+            splits = self.make_splits()
+            self._source_classes = self.source_classes
+            self.splits = {name: self._numbered(split) for name, split in splits.items()}
+            warn_of_classes(self._source_classes, self._classes, self.title, self.from_user)
+
+    def make_splits(self) -> dict[str, Split]:
+        """Load the data, hold out the validation split and select the training rows."""
         splits = self.load()
         if "val" not in splits:
             train = splits["train"].as_subset()
@@ -153,7 +200,15 @@ class TensorDataModule(L.LightningDataModule):
         n = len(splits["train"].groups)
         if self.batch_size > n:
             raise ValueError(f"batch_size={self.batch_size} is larger than the training split of {n} rows")
-        self.splits = splits
+        return splits
+
+    def _numbered(self, split: Split) -> Split:
+        """Number the labels of a split as the adopted model does."""
+        order = self._class_order(self._classes)
+        if order is None:
+            return split
+        x, y, *rest = split.stored
+        return split._replace(stored=(x, torch.tensor(order, dtype=y.dtype)[y.long()], *rest))
 
     def sha256(self) -> str:
         """Return the SHA-256 checksum of the training and test data, independent of the validation split."""
@@ -162,6 +217,11 @@ class TensorDataModule(L.LightningDataModule):
             for tensor in split.stored:
                 digest.update(np.ascontiguousarray(tensor.numpy()).data)
         return digest.hexdigest()
+
+    def row_keys(self, split: str) -> np.ndarray:
+        """Return keys (N,), int64, of the rows of a split that has been set up; equal rows have equal keys."""
+        x, _, rows = self.splits[split]
+        return checksums(x[0] if rows is None else (x[0][row] for row in rows.tolist()))
 
     def arrays(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return a split as NumPy arrays: x (N, features) in natural units, flattened, and y unchanged."""

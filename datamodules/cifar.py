@@ -104,6 +104,7 @@ class CIFAR10JPEGDataModule(ImageFolderDataModule):
     """
 
     archive = "cifar10-jpeg"
+    from_user = False
 
     def __init__(self, *, root: str | None = None, val_size: int = 2_000, batch_size: int = 128, **common: Any) -> None:
         folder = data_root(root) / self.archive

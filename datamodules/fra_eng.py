@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
 from datamodules.text.alignment import word_pairs
+from datamodules.text.base import adopt_tokenizer
 from datamodules.text.files import decode_utf8, read_lines
 from datamodules.text.placeholders import SYMBOLS, Placeholders
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
@@ -62,6 +63,8 @@ class FraEngDataModule(TensorDataModule):
 
     url = "https://www.manythings.org/anki/fra-eng.zip"
     names = ("eng", "fra")
+    learned = ("tokenizer", "vocab_size", "max_length")
+    fixed_by_model = ("vocab_size", "max_length")
     test_sources = 2_000
     """Smallest number of sentences of each language in the test split. Set by hand."""
 
@@ -90,6 +93,10 @@ class FraEngDataModule(TensorDataModule):
         self._encoded: dict[str, tuple[list[Pair], np.ndarray]] = {}
         self._text_splits: dict[str, tuple[list[Pair], np.ndarray]] | None = None
         self._vocabulary: Vocabulary | None = None
+
+    def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
+        """Adopt the vocabulary and the largest number of tokens of a model that has a tokenizer."""
+        return adopt_tokenizer(self, hparams)
 
     def prepare_data(self) -> None:
         """Download the archive if neither it nor its file exists."""

@@ -23,7 +23,7 @@ from datamodules.errors import unknown
 from datamodules.images.base import ImageDataModule, spec_of_images
 from datamodules.images.reading import IMAGE_ENDINGS, read_image, resize_center_crop
 from datamodules.registry import register_datamodule
-from datamodules.splits import Split, rows_as_groups, stratified_split
+from datamodules.splits import Split, rows_as_groups, stable_split
 
 SPLITS = ("train", "val", "test")
 STATISTICS_ROWS = 256
@@ -112,14 +112,21 @@ def group_by_split(root: Path, files: list[ImageFile]) -> dict[str, list[tuple[I
     return parts
 
 
+def inside_class(file: ImageFile, class_name: str) -> str:
+    """Return the path of an image from the folder of its class on."""
+    parts = PurePosixPath(file.name).parts
+    return "/".join(parts[parts.index(class_name) :])
+
+
 @register_datamodule("image_folder")
 class ImageFolderDataModule(ImageDataModule):
     """Images in a folder or zip file with one folder per class.
 
     The layout is either ``train/<class>/...`` and ``test/<class>/...``, optionally with ``val/<class>/...``, or
-    ``<class>/...`` alone. In the latter case ``test_size`` images are drawn as the test split, stratified by class and
-    always the same for the same file names, regardless of ``seed``. Without ``val/``, ``val_size`` training images are
-    held out for validation. A single enclosing folder is skipped, and folders without images are ignored.
+    ``<class>/...`` alone. In the latter case whether an image is in the test split depends on its class and file name
+    alone, by their checksum, regardless of ``seed``: images that are added later move no other one, see
+    ``datamodules.splits.stable_split``. Without ``val/`` training images are held out for validation likewise, by
+    ``seed``. A single enclosing folder is skipped, and folders without images are ignored.
 
     The shorter side of each image is resized to ``image_size`` and the centre is cropped. Images are decoded once and
     stored as bytes. A data set larger than ``memory_limit`` is decoded into a memory-mapped file in the per-user cache
@@ -129,12 +136,17 @@ class ImageFolderDataModule(ImageDataModule):
         root: Path of the folder or zip file; required.
         image_size: Height and width in pixels.
         grey: Whether to convert images to one grey channel instead of RGB.
-        val_size: Number of training images held out for validation; a tenth if None. Must be None if ``val/`` exists.
-        test_size: Number of test images; a fifth if None. Must be None if ``test/`` exists.
+        val_size: Number of training images held out for validation; about a tenth if None. Must be None if ``val/``
+            exists.
+        test_size: Number of test images; about a fifth if None. Must be None if ``test/`` exists.
         memory_limit: Largest size in GiB of the decoded images in memory; half of the physical memory if None.
         batch_size: Rows per update.
         **common: Arguments of ``ImageDataModule``.
     """
+
+    from_user = True
+    learned = (*ImageDataModule.learned, "mean", "std")
+    fixed_by_model = ("image_size", "grey")
 
     def __init__(
         self,
@@ -161,6 +173,7 @@ class ImageFolderDataModule(ImageDataModule):
         self.test_size, self.memory_limit = test_size, memory_limit
         self._val_size_given = val_size is not None
         self._loaded: tuple[dict[str, Split], list[str]] | None = None
+        self._train_keys: list[str] = []
         self._statistics: tuple[list[float], list[float]] | None = None
         self.check_root()
 
@@ -179,6 +192,11 @@ class ImageFolderDataModule(ImageDataModule):
         shape = (1 if self.grey else 3, self.image_size, self.image_size)
         return spec_of_images(shape, names, mean[0] if self.grey else mean, std[0] if self.grey else std)
 
+    @property
+    def source_classes(self) -> list[str]:
+        """Names of the folders of images."""
+        return self._load_once()[1]
+
     def load(self) -> dict[str, Split]:
         """Return the splits, decoded or from the cache file."""
         return self._load_once()[0]
@@ -193,6 +211,7 @@ class ImageFolderDataModule(ImageDataModule):
             parts = self._images_by_split()
             names = sorted({name for _, name in parts["train"]})
             x = self._decode_all([file for part in parts.values() for file, _ in part])
+            self._train_keys = [inside_class(file, name) for file, name in parts["train"]]
             groups, splits, start = rows_as_groups({part: len(p) for part, p in parts.items()}), {}, 0
             for part, labelled in parts.items():
                 y = torch.tensor([names.index(name) for _, name in labelled])
@@ -213,12 +232,19 @@ class ImageFolderDataModule(ImageDataModule):
             everything = parts["all"]
             names = sorted({name for _, name in everything})
             labels = torch.tensor([names.index(name) for _, name in everything])
-            size = max(len(names), len(labels) // 5) if self.test_size is None else self.test_size
-            rest, taken = stratified_split(labels, size, seed=0, name="test_size")
+            keys = [inside_class(file, name) for file, name in everything]
+            rest, taken = stable_split(keys, labels, 0.2, self.test_size, 0, "test_size")
             parts = {part: [everything[i] for i in sorted(rows)] for part, rows in (("train", rest), ("test", taken))}
-        if "val" not in parts and not self._val_size_given:
-            self.val_size = max(len({name for _, name in parts["train"]}), len(parts["train"]) // 10)
         return {part: parts[part] for part in SPLITS if part in parts}
+
+    def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of the rows that are not held out for validation and of those that are."""
+        if not self.from_user:
+            return super().split_validation(train)
+        size = self.val_size if self._val_size_given else None
+        rest, taken = stable_split(self._train_keys, self.strata(train), 0.1, size, self.seed + 1, "val_size")
+        self.val_size = len(taken)
+        return rest, taken
 
     def _decode(self, source: Any, name: str) -> Tensor:
         image = resize_center_crop(read_image(source, "L" if self.grey else "RGB", name=name), self.image_size)

@@ -238,20 +238,18 @@ class MITBIHDataModule(TensorDataModule):
             }
         return {name: Split(stored, groups[rows], torch.from_numpy(rows)) for name, rows in parts.items()}
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load the data once, hold out the validation split, and add synthetic beats to the training split."""
-        if self.splits:
-            return
-        super().setup(stage)
+    def make_splits(self) -> dict[str, Split]:
+        """Load the data, hold out the validation split, and add synthetic beats to the training split."""
+        splits = super().make_splits()
         if self.synthetic_hearts:
-            train = self.splits["train"]
+            train = splits["train"]
             synthetic = synthesize_beats(self.beats, train.column(5).numpy(), self.synthetic_hearts, self.seed)
             stored = tuple(
                 torch.cat([old, torch.from_numpy(new)]) for old, new in zip(train.tensors, synthetic, strict=True)
             )
-            self.splits["train"] = Split(
-                stored, np.concatenate([train.groups, self.beats.records[self.beats.record[synthetic.number]]])
-            )
+            groups = np.concatenate([train.groups, self.beats.records[self.beats.record[synthetic.number]]])
+            splits["train"] = Split(stored, groups)
+        return splits
 
     def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
         """Return the indices of the rows that are not held out for validation and of those that are."""

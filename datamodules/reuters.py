@@ -75,6 +75,8 @@ class ReutersDataModule(TensorDataModule):
         **common: Arguments of ``TensorDataModule``.
     """
 
+    learned = ("words", "in_features", "input_shape")
+    fixed_by_model = ("num_words",)
     sha256_parts = "3764d62c6c42ea64f88199a398af03059fb823de62120deefa5cc71f2502a3b3"
 
     def __init__(self, *, num_words: int = 2_000, val_size: int = 960, **common: Any) -> None:
@@ -118,7 +120,7 @@ class ReutersDataModule(TensorDataModule):
         if self._read is None:
             documents = self._documents()
             parts = {split: [d for d in documents if d.split == split] for split in ("train", "test")}
-            vectorizer = self._vectorizer().fit(d.text for d in parts["train"])
+            vectorizer = self._vectorizer(self._adopted or None).fit(d.text for d in parts["train"])
             topics = sorted({topic for d in documents for topic in d.topics})
             column = {topic: k for k, topic in enumerate(topics)}
             groups = rows_as_groups({split: len(part) for split, part in parts.items()})
@@ -142,9 +144,13 @@ class ReutersDataModule(TensorDataModule):
         """Counted words, in the order of the columns; those of a model if adopted."""
         return self._adopted or self._all()[1]
 
-    def adopt(self, hparams: Mapping[str, Any]) -> None:
+    def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
         """Adopt the ``words`` of a model, so that ``read`` does not need the corpus."""
-        self._adopted = list(hparams.get("words") or [])
+        words = list(hparams.get("words") or [])
+        if not words or words == self._adopted or (self._read is not None and words == self._read[1]):
+            return False
+        self._adopted, self._read, self.num_words = words, None, len(words)
+        return True
 
     @property
     def topics(self) -> list[str]:

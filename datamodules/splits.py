@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +81,62 @@ def stratified_split(labels: Tensor, size: int, seed: int, name: str = "val_size
     Raises:
         ValueError: If ``size`` allows less than one row per class on either side, or a class has one row only.
     """
+    _check_size(labels, size, name)
+    from sklearn.model_selection import train_test_split
+
+    rest, taken = train_test_split(np.arange(len(labels)), test_size=size, stratify=labels.numpy(), random_state=seed)
+    return rest, taken
+
+
+def stable_split(
+    keys: Sequence[str], labels: Tensor, share: float, size: int | None, seed: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row indices of the rest and of rows held out, chosen within each class by a checksum of their keys.
+
+    Whether a row is held out depends on its own key alone: rows that are added later move no other row, and no row that
+    was in the rest is held out. So it is without a ``size``, but for a class of which all rows or none would be held
+    out, from which one is chosen. With a ``size`` the rows of the smallest checksums are taken, in proportion to the
+    classes, and a row near the limit may move when rows are added.
+
+    Args:
+        keys: A key of each row, such as its text or its file name.
+        labels: Labels (N,).
+        share: Share of the rows that is held out, approximately.
+        size: Number of rows to hold out in its place; None for the share.
+        seed: Seed of the split.
+        name: Name of the setting ``size`` in error messages.
+
+    Raises:
+        ValueError: As ``stratified_split`` does.
+    """
+    classes = labels.unique(return_counts=True)[1]
+    _check_size(labels, max(len(classes), int(len(labels) * share)) if size is None else size, name)
+    places = np.array([int.from_bytes(hashlib.sha256(f"{seed}\0{key}".encode("utf-8", "replace")).digest()[:6], "big")
+                       for key in keys]) / 2.0**48  # fmt: skip
+    rows = [np.flatnonzero(labels.numpy() == label) for label in labels.unique().tolist()]
+    counts = [int((places[own] < share).sum()) for own in rows]
+    if size is not None:
+        counts = _in_proportion([len(own) for own in rows], size)
+    taken = [
+        own[np.argsort(places[own], kind="stable")[: min(max(count, 1), len(own) - 1)]]
+        for own, count in zip(rows, counts)
+    ]
+    held_out = np.sort(np.concatenate(taken))
+    return np.setdiff1d(np.arange(len(labels)), held_out), held_out
+
+
+def _in_proportion(sizes: Sequence[int], total: int) -> list[int]:
+    """Divide a total among classes in proportion to their sizes, with at least one row on either side of each."""
+    exact = np.array(sizes) * total / sum(sizes)
+    counts = np.clip(np.floor(exact).astype(int), 1, np.array(sizes) - 1)
+    while counts.sum() != total:
+        step = 1 if counts.sum() < total else -1
+        free = (counts + step >= 1) & (counts + step <= np.array(sizes) - 1)
+        counts[np.where(free, step * (exact - counts), -np.inf).argmax()] += step
+    return counts.tolist()
+
+
+def _check_size(labels: Tensor, size: int, name: str) -> None:
     n, (values, counts) = len(labels), labels.unique(return_counts=True)
     classes = len(values)
     if not classes <= size <= n - classes:
@@ -88,10 +145,6 @@ def stratified_split(labels: Tensor, size: int, seed: int, name: str = "val_size
         raise ValueError(
             f"{name}={size}: class {int(values[counts.argmin()])} has one row, two are needed to divide it"
         )
-    from sklearn.model_selection import train_test_split
-
-    rest, taken = train_test_split(np.arange(n), test_size=size, stratify=labels.numpy(), random_state=seed)
-    return rest, taken
 
 
 def rows_as_groups(sizes: Mapping[str, int]) -> dict[str, np.ndarray]:

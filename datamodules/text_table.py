@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from datamodules.registry import register_datamodule
-from datamodules.splits import stratified_split
+from datamodules.splits import stable_split
 from datamodules.tables import read_rows
 from datamodules.text.base import Labelled, TextDataModule
 
@@ -17,19 +17,22 @@ from datamodules.text.base import Labelled, TextDataModule
 class TextTableDataModule(TextDataModule):
     """Labelled texts in a TSV or CSV file with a header line, a column of texts and a column of labels.
 
-    The test split is drawn at random, stratified by label and always the same for the same file. Duplicate rows are
-    dropped, and rows of the same text with different labels are in the same split.
+    Whether a text is in the test split depends on the text alone, by its checksum, regardless of ``seed``: texts that
+    are added to the file later move no other one, see ``datamodules.splits.stable_split``. Duplicate rows are dropped,
+    and rows of the same text with different labels are in the same split.
 
     Args:
         root: Path of the file; required.
         text: Name of the column of texts.
         label: Name of the column of labels.
-        val_size: Number of training texts held out for validation; a tenth if None.
-        test_size: Number of test texts; a fifth if None.
+        val_size: Number of training texts held out for validation; about a tenth if None.
+        test_size: Number of test texts; about a fifth if None.
         batch_size: Rows per update.
         vocab_size: Size of the vocabulary.
         **common: Arguments of ``TextDataModule``.
     """
+
+    from_user = True
 
     def __init__(
         self,
@@ -63,10 +66,7 @@ class TextTableDataModule(TextDataModule):
             if names.index(label) not in rows:
                 rows.append(names.index(label))
         texts, labels = list(found), torch.tensor([rows[0] for rows in found.values()])
-        size = max(len(names), len(texts) // 5) if self.test_size is None else self.test_size
-        rest, taken = stratified_split(labels, size, seed=0, name="test_size")
-        if not self._val_size_given:
-            self.val_size = max(len(names), len(rest) // 10)
+        rest, taken = stable_split(texts, labels, 0.2, self.test_size, 0, "test_size")
         parts = {}
         for part, chosen in (("train", rest), ("test", taken)):
             labelled = [(texts[i], k, int(i)) for i in sorted(chosen) for k in found[texts[i]]]
@@ -76,10 +76,11 @@ class TextTableDataModule(TextDataModule):
     def split_texts(self, train: Labelled) -> tuple[Any, Any]:
         """Hold out texts with all their labels."""
         _, first, group = np.unique(train.groups, return_index=True, return_inverse=True)
-        return tuple(
-            np.flatnonzero(np.isin(group, chosen))
-            for chosen in stratified_split(torch.tensor(train.labels)[first], self.val_size, self.seed)
-        )  # type: ignore[return-value]
+        size = self.val_size if self._val_size_given else None
+        texts, labels = [train.texts[row] for row in first], torch.tensor(train.labels)[first]
+        rest, taken = stable_split(texts, labels, 0.1, size, self.seed + 1, "val_size")
+        self.val_size = len(taken)
+        return tuple(np.flatnonzero(np.isin(group, chosen)) for chosen in (rest, taken))  # type: ignore[return-value]
 
     def _table(self) -> list[tuple[str, str]]:
         path = self.root

@@ -202,7 +202,7 @@ def test_table_keeps_texts_on_one_side_and_reads_csv(tmp_path):
     path.write_text("\n".join([*lines, 'x,b,"text number 0 , again"']) + "\n", encoding="utf-8-sig")
     data = datamodules.create_datamodule("text_table", root=str(path), vocab_size=310)
     parts = data.text_splits()
-    assert {name: len(set(part.texts)) for name, part in parts.items()} == {"train": 44, "val": 4, "test": 12}
+    assert {name: len(set(part.texts)) for name, part in parts.items()} == {"train": 43, "val": 6, "test": 11}
     assert sum(len(part.texts) for part in parts.values()) == 61  # a text with two labels is two rows
     sides = [set(part.texts) for part in parts.values()]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 60

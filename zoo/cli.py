@@ -262,10 +262,8 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
 
 def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     from zoo import pretrained
-    from zoo.pretrained import load_weights
     from zoo.recipes import load_recipe
-    from zoo.registry import find_model
-    from zoo.training.checkpoints import load_checkpoint
+    from zoo.recipes.trained import load_trained
     from zoo.verification import evaluate_recipe
 
     recipe = load_recipe(args.recipe)
@@ -274,11 +272,8 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
             f"--model.{next(iter(overrides['model']))}: the weights fix the model; test another with zoo fit"
         )
     _quiet()
-    if args.ckpt_path:
-        model = load_checkpoint(find_model(recipe.model["name"]).cls, recipe.find_checkpoint(args.ckpt_path))
-    else:
-        model = load_weights(recipe.name)
-    found = evaluate_recipe(recipe, model, recipe.datamodule(**overrides["data"]), overrides["trainer"])
+    model, data = load_trained(recipe, args.ckpt_path, overrides["data"])
+    found = evaluate_recipe(recipe, model, data, overrides["trainer"])
     of = args.ckpt_path or "the shipped weights"
     result = None if args.ckpt_path or recipe.is_file else pretrained.load_result(recipe.name)
     recorded = result["weights"]["metrics"] if result else {}

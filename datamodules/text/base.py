@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from torch import Tensor
 
 from datamodules.base import TensorDataModule
+from datamodules.learned import checksums
 from datamodules.splits import Split, stratified_split
 from datamodules.text.files import read_lines
-from datamodules.text.vocabulary import Vocabulary, pad_sequences
+from datamodules.text.vocabulary import Vocabulary, pad_sequences, vocabulary_from_json
 
 
 class Labelled(NamedTuple):
@@ -41,6 +43,8 @@ class TextDataModule(TensorDataModule):
     """
 
     class_names: list[str]
+    learned = (*TensorDataModule.learned, "tokenizer", "vocab_size", "max_length")
+    fixed_by_model = ("vocab_size", "max_length", "lowercase")
 
     def __init__(
         self, *, vocab_size: int = 8_000, max_length: int = 128, lowercase: bool = True, **common: Any
@@ -86,9 +90,18 @@ class TextDataModule(TensorDataModule):
             self._text_splits["train"] = self.add_synthetic(self._text_splits["train"])
         return self._text_splits
 
+    def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
+        """Adopt the vocabulary and the largest number of tokens of a model that has a tokenizer."""
+        return adopt_tokenizer(self, hparams)
+
+    @property
+    def source_classes(self) -> list[str]:
+        """Classes in the order of the source's labels."""
+        return list(self.class_names)
+
     @property
     def vocabulary(self) -> Vocabulary:
-        """Subword vocabulary, learned from the training split once."""
+        """Subword vocabulary, learned from the training split once; that of a model if adopted."""
         if self._vocabulary is None:
             self._vocabulary = Vocabulary.train(
                 self.text_splits()["train"].texts, self.vocab_size, lowercase=self.lowercase
@@ -122,6 +135,10 @@ class TextDataModule(TensorDataModule):
                 digest.update(f"{name}\t{label}\t{text}\n".encode())
         return digest.hexdigest()
 
+    def row_keys(self, split: str) -> np.ndarray:
+        """Return keys (N,), int64, of the texts of a split; equal texts have equal keys."""
+        return checksums(text.encode("utf-8", "surrogatepass") for text in self.text_splits()[split].texts)
+
     def bucket_keys(self, split: Split) -> Tensor:
         """Return the number of tokens (N,) of each row."""
         return (split.column(0) != 0).sum(1)
@@ -134,3 +151,23 @@ class TextDataModule(TensorDataModule):
     def read(self, source: str) -> list[str]:  # type: ignore[override]
         """Read a text file with one text per line, or return the string itself as a text."""
         return read_lines(source)
+
+
+def adopt_tokenizer(data: Any, hparams: Mapping[str, Any]) -> bool:
+    """Give a datamodule of texts a model's vocabulary and largest number of tokens.
+
+    Args:
+        data: Datamodule with ``max_length`` and ``_vocabulary``, which is None before it is learned.
+        hparams: Hyper-parameters of the model; without a ``tokenizer`` nothing is adopted.
+
+    Returns:
+        Whether texts are encoded otherwise than before.
+    """
+    tokenizer = hparams.get("tokenizer")
+    if tokenizer is None:
+        return False
+    before = data.max_length, getattr(data._vocabulary, "json", None)
+    data.max_length = hparams.get("max_length", data.max_length)
+    if before[1] != tokenizer:
+        data._vocabulary = vocabulary_from_json(tokenizer)
+    return before != (data.max_length, tokenizer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from zoo.errors import in_one_line, unknown
@@ -82,6 +81,8 @@ def _predict_inputs(
         model, data = load_model(os.fspath(model), ckpt_path, data)
     elif ckpt_path is not None:
         raise ValueError("ckpt_path belongs to a recipe: a model has its weights already")
+    elif hasattr(data, "adopt"):
+        data.adopt(model.hparams)
     kind = model.input_kind
     if kind not in PIPELINES:
         raise unknown(f"input_kind of {type(model).__name__}", kind, PIPELINES)
@@ -110,18 +111,7 @@ def load_model(name: str, ckpt_path: str | os.PathLike[str] | None = None, data:
         ckpt_path: A checkpoint, or ``last`` or ``best`` of the recipe's newest run; the shipped weights if None.
         data: The datamodule; the recipe's own if None.
     """
-    from zoo.pretrained import load_weights
     from zoo.recipes import load_recipe
-    from zoo.registry import find_model
-    from zoo.training.checkpoints import load_checkpoint
+    from zoo.recipes.trained import load_trained
 
-    recipe = load_recipe(name)
-    if ckpt_path is None:
-        model = load_weights(recipe.name)
-    else:
-        path: Path = recipe.find_checkpoint(os.fspath(ckpt_path))
-        model = load_checkpoint(find_model(recipe.model["name"]).cls, path)
-    if data is None:
-        data = recipe.datamodule()
-        data.adopt(dict(model.hparams))
-    return model, data
+    return load_trained(load_recipe(name), ckpt_path, data=data)

@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,10 @@ from zoo.recipes.schema import read_recipe
 
 HERE = Path(__file__).parent
 RUNS = Path("runs")
+RESERVED = ("benchmark", "tune", "verify")
+"""Folders of ``RUNS`` that hold other things than the runs of a recipe."""
+HASHED = re.compile(r"-[0-9a-f]{8}$")
+"""End of the title of a recipe that is a file elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,15 @@ class Recipe:
     def title(self) -> str:
         """Name of the folder of runs and results.
 
-        The recipe's name, or the stem of a user's file in the current folder. To the stem of a file elsewhere, or of
-        one whose stem is the name of another recipe, eight hexadecimal digits are appended, a checksum of its path
-        from the current folder: no two files share their runs.
+        The recipe's name, or the stem of a user's file in the current folder. To the stem of a file elsewhere, of one
+        that ends in ``.yml``, or of one whose stem is a name of another use, eight hexadecimal digits are appended, a
+        checksum of its path from the current folder: no two files share their runs.
         """
         if not self.is_file:
             return self.name
         path = Path(os.path.relpath(Path(self.name).resolve(), Path.cwd().resolve()))
-        shared = path.stem in list_recipes() or (path.suffix == ".yml" and path.with_suffix(".yaml").exists())
-        if path.parent == Path() and not shared:
+        taken = path.stem in (*list_recipes(), *RESERVED) or HASHED.search(path.stem) or path.suffix != ".yaml"
+        if path.parent == Path() and not taken:
             return path.stem
         return f"{path.stem}-{hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]}"
 
@@ -172,6 +177,7 @@ class Recipe:
         trainer: dict[str, Any] | None = None,
         seed: int = 0,
         run: str | os.PathLike[str] | None = None,
+        learned: dict[str, Any] | None = None,
     ) -> tuple[Any, Any, Any]:
         """Build model, datamodule and trainer.
 
@@ -181,6 +187,8 @@ class Recipe:
             trainer: Arguments of Lightning's ``Trainer``, likewise.
             seed: Seed of weights, data order and everything else that is random.
             run: Folder of the run's logs and checkpoints; a new one under ``runs/<recipe>/`` if None.
+            learned: Hyper-parameters of a trained model, whose vocabulary, classes and the like are adopted instead of
+                being learned from the data again.
 
         Returns:
             The model, the datamodule and the trainer, ready for ``trainer.fit(model, data)``.
@@ -202,7 +210,11 @@ class Recipe:
             settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
         datamodule = self.datamodule(**{"seed": seed, **(data or {})})
-        module = self.create_model(datamodule.spec, **(model or {}))
+        adopted = {}
+        if learned:
+            datamodule.adopt(learned)
+            adopted = {key: learned[key] for key in datamodule.learned if learned.get(key) is not None}
+        module = self.create_model({**datamodule.spec, **adopted}, **(model or {}))
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
         number = int(version) if version.isdigit() else None  # a number is what the progress bar has room for

@@ -137,12 +137,17 @@ def _build(
     histograms: bool,
 ) -> tuple[Path, Any, Any, Any]:
     """Build and check everything, and make the folder of a new run last, which no other process then has."""
+    from zoo.registry import find_model
+    from zoo.training.checkpoints import read_hparams
     from zoo.training.monitor import check_monitor
     from zoo.training.resuming import check_resume
 
+    learned = None
+    if content is not None:
+        learned = read_hparams(content, find_model(recipe.model["name"]).cls, str(resume))
     while True:
         folder = run or recipe.new_run()
-        model, data, trainer = recipe.build(**overrides, seed=seed, run=folder)
+        model, data, trainer = recipe.build(**overrides, seed=seed, run=folder, learned=learned)
         if getattr(trainer.strategy, "_start_method", None) in ("fork", "forkserver"):
             name = f"{type(trainer.strategy).__name__} with the start method {trainer.strategy._start_method}"
             raise ValueError(f"the trainer's strategy is {name}, which hangs after torch has computed: use ddp_spawn")

@@ -20,6 +20,7 @@ from zoo.arguments import check_arguments, current_names
 from zoo.building import construct
 from zoo.training.callback_states import restrict_callback_states
 from zoo.training.contents import MAX_VALUES, as_plain, check_form, check_kind, count_values, shorten
+from zoo.training.seen import check_rows
 
 LAST = "last"
 """Name of the checkpoint of the last epoch."""
@@ -58,9 +59,14 @@ def add_model_state(checkpoint: dict[str, Any], model: Any, plateau: Any = None)
     if plateau is not None:
         resume["plateau"] = plateau.state_dict()
     checkpoint["zoo"] = {"class": type(model).__name__, "resume": resume}
+    if getattr(model, "rows_seen", None):
+        checkpoint["zoo"]["rows"] = model.rows_seen
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
         checkpoint["zoo"]["trainer"] = trainer_settings(trainer)
+        name = getattr(getattr(trainer, "datamodule", None), "name", None)
+        if isinstance(name, str):
+            checkpoint["zoo"]["data"] = name
     for key in ("hyper_parameters", "datamodule_hyper_parameters"):
         if key in checkpoint:
             checkpoint[key] = as_plain(checkpoint[key])
@@ -93,11 +99,24 @@ def take_model_state(checkpoint: dict[str, Any], model: Any) -> dict[str, Any]:
         raise ValueError(f"the checkpoint is of a {saved['class']}, not of a {type(model).__name__}")
     if whole:
         check_state(checkpoint["state_dict"], model, "the checkpoint")
+    model.rows_seen = saved.get("rows")
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
+        _carry_over(checkpoint["hyper_parameters"], model, trainer)
         restrict_callback_states(checkpoint, trainer)
         _count_updates_alike(checkpoint)
     return saved.get("resume", {})
+
+
+def _carry_over(saved: Mapping[str, Any], model: Any, trainer: Any) -> None:
+    """Let a model carry what the checkpoint's learned about its data, and bring the trainer's datamodule to it."""
+    data: Any = getattr(trainer, "datamodule", None)
+    saved = current_names(type(model), dict(saved))
+    names = [name for name in getattr(data, "learned", ()) if name in model.hparams]
+    other = {name: saved[name] for name in names if saved.get(name) not in (None, model.hparams[name])}
+    if other:
+        model.hparams.update(check_arguments("the checkpoint", type(model), other))
+        data.adopt(model.hparams)
 
 
 def _count_updates_alike(checkpoint: dict[str, Any]) -> None:
@@ -162,8 +181,11 @@ def check_content(content: Any, where: str) -> None:
         version = shorten(content["pytorch-lightning_version"])
         raise ValueError(f"{where}: pytorch-lightning_version is {version}, expected a version") from None
     saved = content.get("zoo", {})
-    check_kind(saved.get("class", ""), str, f"{where}: class")
+    for key in ("class", "data"):
+        check_kind(saved.get(key, ""), str, f"{where}: {key}")
     _check_resume(saved.get("resume", {}), where)
+    if "rows" in saved:
+        check_rows(saved["rows"], where)
 
 
 def _check_resume(resume: Any, where: str) -> None:
@@ -259,6 +281,17 @@ def check_checkpoint(path: str | os.PathLike[str], model: Any) -> None:
     check_state(content["state_dict"], model, os.fspath(path))
 
 
+def read_hparams(content: dict[str, Any], cls: type, where: str) -> dict[str, Any]:
+    """Return the checked hyper-parameters of a checkpoint, under their current names.
+
+    Raises:
+        ValueError: If it is not a checkpoint of this class, or they are not its arguments.
+    """
+    check_class(content, cls, where)
+    args = current_names(cls, dict(content["hyper_parameters"]))
+    return check_arguments(f"{where}: {cls.__name__}", cls, args)
+
+
 def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
     """Build a model from a checkpoint, in evaluation mode.
 
@@ -271,10 +304,8 @@ def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
         ValueError: If it is not a checkpoint of this class.
     """
     content, where = read_checkpoint(path), os.fspath(path)
-    check_class(content, cls, path)
-    owner = f"{where}: {cls.__name__}"
-    args = check_arguments(owner, cls, current_names(cls, dict(content["hyper_parameters"])))
-    model = construct(owner, cls, args)
+    model = construct(f"{where}: {cls.__name__}", cls, read_hparams(content, cls, where))
     check_state(content["state_dict"], model, where)
     load_state(model, content["state_dict"], where)
+    model.rows_seen = content["zoo"].get("rows")
     return model.eval()

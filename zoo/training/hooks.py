@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from zoo.training import optim, updates
 from zoo.training.checkpoints import add_model_state, restore_random_state, take_model_state
 from zoo.training.malloc import keep_freed_memory
+from zoo.training.seen import rows_of, warn_of_other_rows
 from zoo.training.trainer_flags import (
     accumulate_batches,
     chunk_obstacle,
@@ -70,6 +71,8 @@ class ModelHooks(Callback):
         if any(isinstance(callback, ModelPruning) for callback in trainer.callbacks):  # type: ignore[attr-defined]
             for parameter in model.parameters():  # pruning takes views of weights in their usual layout alone
                 parameter.data = parameter.data.contiguous()
+        rows = getattr(self.data, "from_user", False)
+        model.rows_seen = rows_of(self.data, getattr(model, "rows_seen", None)) if rows else None
         model.begin_fit()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -137,6 +140,12 @@ class ModelHooks(Callback):
         """Reset the test metrics."""
         self._begin("test")
 
+    def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say if the test rows are not those of the fit."""
+        data, seen = trainer.test_loop._data_source.instance, getattr(self.model, "rows_seen", None)
+        if seen and hasattr(data, "row_keys"):
+            warn_of_other_rows(seen, data, "test")
+
     on_test_batch_start = on_validation_batch_start
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -149,8 +158,14 @@ class ModelHooks(Callback):
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restrict the states of the callbacks, which read them next, and keep what resuming needs."""
+        before, now = checkpoint.get("zoo", {}).get("rows"), getattr(self.model, "rows_seen", None)
         self.resumed = take_model_state(checkpoint, self.model)
         self.run.plateau_state = self.resumed.get("plateau")
+        if trainer.state.fn == "fit":
+            if before and now:
+                warn_of_other_rows(before, self.data, "val")
+                warn_of_other_rows(before, self.data, "test")
+            self.model.rows_seen = rows_of(self.data, before) if now else None
 
     def _begin(self, stage: str) -> None:
         self.model.metrics[stage].start(self.model.configure_metrics(), self.model.device)

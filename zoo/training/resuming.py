@@ -52,6 +52,9 @@ def check_resume(content: dict[str, Any], where: str, model: Any, data: Any, tra
         ValueError: If it is of another model, of other settings, or lacks what resuming needs.
     """
     check_class(content, type(model), where)
+    trained_on = content["zoo"].get("data", data.name)
+    if trained_on != data.name:
+        raise ValueError(f"{where} does not fit: it was trained on {trained_on}, the data here are {data.name}")
     for section, owner in (("model", model), ("data", data)):
         if SECTIONS[section] in content:
             _check_settings(content[SECTIONS[section]], owner, section, where)
