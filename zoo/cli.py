@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from zoo.errors import unknown
+from zoo.errors import printable, unknown
 from zoo.outcome import DEBUG, end_well
 from zoo.tuning.command import add_arguments
 
@@ -225,6 +225,11 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"zoo: {' '.join(str(message).split())}", file=sys.stderr)
 
 
+def _say(text: str) -> None:
+    """Show lines of text as they are, without what a terminal could take for a command."""
+    print("\n".join(printable(line) for line in text.split("\n")) + "\n", flush=True)
+
+
 def _table(title: str, rows: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -244,7 +249,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     resume = recipe.find_checkpoint(args.ckpt_path) if args.ckpt_path else None
     run = recipe.run_of(resume) if resume else None
     _quiet()
-    options = {"resume": resume, "overrides": overrides, "histograms": args.histograms}
+    options = {"resume": resume, "overrides": overrides, "histograms": args.histograms, "say": _say}
     fit = fit_recipe(recipe, seed=args.seed, run=run, **options)
     rows: dict[str, Any] = {
         f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value

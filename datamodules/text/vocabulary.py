@@ -38,7 +38,7 @@ class Vocabulary:
         self.json = json
 
     @classmethod
-    def train(cls, texts: Iterable[str], size: int, *, lowercase: bool = False) -> Vocabulary:
+    def train(cls, texts: Iterable[str], size: int, *, lowercase: bool = False, at_most: bool = False) -> Vocabulary:
         """Learn a vocabulary by byte-pair encoding (Sennrich, Haddow & Birch, 2016).
 
         Texts are normalised to Unicode NFKC. Subwords include the preceding space, so that decoding restores the
@@ -49,6 +49,7 @@ class Vocabulary:
             texts: Texts of the training split.
             size: Size of the vocabulary, including the special tokens and 256 bytes.
             lowercase: Whether texts are converted to lower case.
+            at_most: Whether the vocabulary is smaller where the texts have fewer subwords, instead of being refused.
 
         Raises:
             ValueError: If ``size`` is too small for any subword, or larger than the texts allow.
@@ -80,7 +81,7 @@ class Vocabulary:
             vocab_size=size, special_tokens=[*SPECIAL, *bytes_], show_progress=False, limit_alphabet=1000
         )
         tokenizer.train_from_iterator(texts, trainer)
-        if tokenizer.get_vocab_size() < size:
+        if tokenizer.get_vocab_size() < size and not at_most:
             raise ValueError(
                 f"vocab_size={size} is larger than the texts allow: they have {tokenizer.get_vocab_size()} subwords"
             )
