@@ -102,9 +102,15 @@ def column_index(table: Table, name: str, path: Path) -> int:
     raise ValueError(f"{path} has no column {name!r}: its header line has {shown} (read as {table.kind}){hint}")
 
 
-def _text(
-    content: bytes, path: Path, columns: Iterable[str], encoding: str | None, delimiter: str | None
-) -> Table:
+def check_width(table: Table, number: int, cells: list[str], last: int, path: Path) -> None:
+    """Raise ``ValueError`` for a row with too few cells to have column ``last``, or more than the header has."""
+    columns = len(table.columns)
+    if len(cells) <= last or any(cells[columns:]):
+        hint = f" (quote texts with {table.delimiter!r} in them)" if len(cells) > columns and table.delimiter else ""
+        raise ValueError(f"{path}, row {number}: {len(cells)} columns, expected {columns}{hint}")
+
+
+def _text(content: bytes, path: Path, columns: Iterable[str], encoding: str | None, delimiter: str | None) -> Table:
     text, encoding = decode_text(content, str(path), encoding, ", or set encoding: {}")
     if text.lstrip()[:1] in ("{", "[") and _is_json(text, path):
         return _json(text, path, encoding)
@@ -146,7 +152,7 @@ def _json(text: str, path: Path, encoding: str) -> Table:
         objects = [(number, load(line, f", line {number}")) for number, line in lines]
     for number, found in objects:
         if not isinstance(found, dict):
-            raise ValueError(f"{path}, row {number}: expected an object such as {{\"text\": ..., \"label\": ...}}")
+            raise ValueError(f'{path}, row {number}: expected an object such as {{"text": ..., "label": ...}}')
     header = list(dict.fromkeys(key for _, found in objects for key in found))
     rows = [(number, [_cell(found.get(key)) for key in header]) for number, found in objects]
     return Table(header, rows, f"JSON, {encoding}")
@@ -201,5 +207,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return without_surrogates(value) if isinstance(value, str) else str(value)
-
-

@@ -81,10 +81,9 @@ class TextTableDataModule(TextDataModule):
                 f"{self.root}: column {self.label!r} has one label, {show_labels(counts)}, in all {len(found.rows)} "
                 "rows: two or more are needed to classify"
             )
-        for group in look_alikes(counts):
-            rank_zero_warn(
-                f"{self.root}: labels that look alike are classes of their own: {show_labels(group, counts)} rows"
-            )
+        groups = [show_labels(group, counts) for group in look_alikes(counts)]
+        if groups:
+            rank_zero_warn(f"{self.root}: labels that look alike are classes of their own (rows): {'; '.join(groups)}")
         return found
 
     def _read(self, path: Path) -> LabelledRows:
@@ -158,8 +157,12 @@ class TextTableDataModule(TextDataModule):
         missing = set(names.values()) - {k for classes in kept.values() for k in classes}
         if missing:
             lost = show_labels(label for label, k in names.items() if k in missing)
-            raise ValueError(f"{self.test_file}: it has all texts with the label {lost}, so that none can be trained on")
-        self._refuse_rare(torch.tensor([classes[0] for classes in kept.values()]), 2, "a validation and a training split")
+            raise ValueError(
+                f"{self.test_file}: it has all texts with the label {lost}, so that none can be trained on"
+            )
+        self._refuse_rare(
+            torch.tensor([classes[0] for classes in kept.values()]), 2, "a validation and a training split"
+        )
         whole = {**kept, **tested}
         rows = np.arange(len(whole))
         return {"train": _take(whole, rows[: len(kept)]), "test": _take(whole, rows[len(kept) :])}

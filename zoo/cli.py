@@ -34,8 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = "--model.X V, --data.X V and --trainer.X V replace a setting of the recipe; `zoo info NAME` lists them"
 
     def add(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
-        return command
+        return commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
 
     command = add("list", "recipes by model: data, claim, measured result")
     command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="wildcard, such as '*.mnist'")
@@ -226,8 +225,7 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _say(text: str) -> None:
-    """Show lines of text as they are, without what a terminal could take for a command."""
-    print("\n".join(printable(line) for line in text.split("\n")) + "\n", flush=True)
+    print("\n".join(map(printable, text.split("\n"))) + "\n", flush=True)
 
 
 def _table(title: str, rows: dict[str, Any]) -> None:
@@ -259,6 +257,8 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
         rows.update(evaluate(fit.model, fit.data))
     rows |= {"epochs": fit.epochs, "time": f"{fit.seconds:.1f} s"}
     _table(f"\n{recipe.name}", {**rows, **({"checkpoint": fit.checkpoint} if fit.checkpoint else {}), "logs": fit.run})
+    if fit.model.report():
+        print(f"\n{fit.model.report()}")
     print(f"\nnext: tensorboard --logdir {recipe.runs.parent}")
     if fit.checkpoint:
         print(f"      zoo test {recipe.name} --ckpt_path {fit.checkpoint.stem}")
@@ -307,13 +307,11 @@ def _predict(args: argparse.Namespace, _: Any) -> int:
     model, data = load_model(args.recipe, args.ckpt_path)
     if model.input_kind == "images" and not args.output:
         raise ValueError("--output is missing: a file for one picture, a folder for several")
-    options = {"annotator": args.annotator, "fs": args.fs}
-    found = predict_inputs(model, args.inputs, args.output, data=data, **options)
+    found = predict_inputs(model, args.inputs, args.output, data=data, annotator=args.annotator, fs=args.fs)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for part in found.display:
         print(part) if isinstance(part, str) else console.print(part)
-    error = found.error()
-    if error:
+    if error := found.error():
         raise error
     return 0
 

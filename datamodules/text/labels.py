@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from datamodules.table_files import Table, column_index, read_table
+from datamodules.table_files import check_width, column_index, read_table
 from datamodules.text.files import is_blank
 
 MISSING = ("nan", "NaN", "NAN", "<NA>")
@@ -78,14 +78,6 @@ def read_labelled(
         lines = f"row {worst.number} of {worst.text.count(chr(10)) + 1} lines: if it is several rows, a quote is open"
         notes.append(f"{len(long):,} texts of many lines, such as {lines}")
     return LabelledRows(rows, table.kind, notes)
-
-
-def check_width(table: Table, number: int, cells: list[str], last: int, path: Path) -> None:
-    """Raise ``ValueError`` for a row with too few cells to have column ``last``, or more than the header has."""
-    columns = len(table.columns)
-    if len(cells) <= last or any(cells[columns:]):
-        hint = f" (quote texts with {table.delimiter!r} in them)" if len(cells) > columns and table.delimiter else ""
-        raise ValueError(f"{path}, row {number}: {len(cells)} columns, expected {columns}{hint}")
 
 
 def _refuse_swallowed(rows: Iterable[LabelledRow], delimiter: str, path: Path) -> None:
