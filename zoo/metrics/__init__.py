@@ -32,8 +32,8 @@ _MODULES = {
 }
 
 __all__ = [
-    "ClassScores",
     "EC57",
+    "ClassScores",
     "EpochMeans",
     "EpochMetrics",
     "SampleMean",
