@@ -167,6 +167,22 @@ class _Bounded(io.RawIOBase):
         return content
 
 
+def unpack_gzip(content: bytes, name: str) -> bytes:
+    """Return what gzipped content unpacks to.
+
+    Raises:
+        ValueError: If it is damaged or too large.
+    """
+    parts = []
+    with unpacking_errors(name), gzip.GzipFile(fileobj=io.BytesIO(content)) as unpacked:
+        size = 0
+        while part := unpacked.read(2**22):
+            size += len(part)
+            check_size(size, len(content), "it", LARGEST_FILE)
+            parts.append(part)
+    return b"".join(parts)
+
+
 def read_gzip(path: Path, size: int) -> bytearray:
     """Return the content of a gzip file, at most ``size`` + 1 bytes of it.
 

@@ -168,6 +168,10 @@ class TensorDataModule(L.LightningDataModule):
         """Read one user input, a file or a string, as a batch in natural units."""
         raise ValueError(f"{self.name} takes no input {source!r}: its model has no files or strings to answer")
 
+    def describe(self) -> str:
+        """Return what a user should know of the data that were read, as text; nothing by default."""
+        return ""
+
     @property
     def augments(self) -> bool:
         """Whether training batches are augmented."""

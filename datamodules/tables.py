@@ -1,10 +1,11 @@
-"""Reading of tables: files of rows whose cells are separated by a delimiter."""
+"""Reading of tables of text: rows whose cells are separated by a delimiter."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from datamodules.text.files import decode_utf8
 
 Row = tuple[int, list[str]]
 """Number of a row in its file, from 1, and its cells."""
+DELIMITERS = (",", "\t", ";", "|")
+"""Delimiters that are tried."""
 
 
 def read_rows(path: Path, delimiter: str | None = None) -> list[Row]:
@@ -20,8 +23,7 @@ def read_rows(path: Path, delimiter: str | None = None) -> list[Row]:
 
     Args:
         path: Path of the file.
-        delimiter: Delimiter of the cells; if None a tab, between which quotes have no meaning, in a file that ends in
-            ``.tsv`` or ``.tab`` or has a tab in its first line, else a comma.
+        delimiter: Delimiter of the cells; if None see ``guess_delimiter``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -30,23 +32,83 @@ def read_rows(path: Path, delimiter: str | None = None) -> list[Row]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a table of rows")
     content = decode_utf8(path.read_bytes(), str(path))
-    first = content.lstrip("\r\n").partition("\n")[0]
-    if delimiter is None:
-        delimiter = "\t" if path.suffix.lower() in (".tsv", ".tab") or "\t" in first else ","
-    quoted = delimiter != "\t"
-    lines = io.StringIO(content, newline="")
-    reader = csv.reader(
-        lines, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=quoted
-    )
+    return parse_rows(content, delimiter or guess_delimiter(content, path.suffix), str(path))
+
+
+def guess_delimiter(content: str, suffix: str = "", columns: Iterable[str] = ()) -> str:
+    """Return the delimiter of a table.
+
+    It is the one that a first line such as ``sep=;`` names; else the one by which the header line holds all
+    ``columns``; else a tab in a file that ends in ``.tsv`` or ``.tab`` or has a tab in its first line; else a comma.
+
+    Args:
+        content: Content of the file.
+        suffix: Ending of its name.
+        columns: Names of columns that are wanted.
+    """
+    first, after = _first_lines(content)
+    if re.fullmatch(r"sep=(.)", first):
+        return first[-1]
+    wanted = set(columns)
+    for delimiter in DELIMITERS:
+        try:
+            header = next(csv.reader([first], delimiter=delimiter), [])
+        except csv.Error:
+            continue
+        if wanted and wanted <= {cell.strip() for cell in header} and (len(header) > 1 or delimiter not in after):
+            return delimiter
+    return "\t" if suffix.lower() in (".tsv", ".tab") or "\t" in first else ","
+
+
+def _first_lines(content: str) -> tuple[str, str]:
+    """Return the first two lines of a text that are not blank."""
+    lines = [line for line in re.split("[\r\n]+", content[:1_000_000].lstrip(), maxsplit=2) if line.strip()]
+    return ([line.strip("\ufeff") for line in lines] + ["", ""])[0], (lines + ["", ""])[1]
+
+
+def parse_rows(content: str, delimiter: str, name: str) -> list[Row]:
+    """Return the rows of a table, except empty ones, and without a first line such as ``sep=;``.
+
+    Cells may be quoted, with quotes doubled inside and with ends of lines. In a table of tabs whose quotes are not
+    balanced, quotes have no meaning. Where lines end in LF or CRLF, a lone CR belongs to a cell.
+
+    Args:
+        content: The table.
+        delimiter: Delimiter of the cells.
+        name: Name of the table in messages.
+
+    Raises:
+        ValueError: If it is no such table; the message gives the row.
+    """
+    stand_in = ""
+    if "\n" in content:  # the csv module takes a lone CR for the end of a row
+        stand_in = next(c for c in map(chr, range(0xE000, 0xF8FF)) if c not in content)
+        content = re.sub("\r(?!\n)", stand_in, content)
+    try:
+        rows = _parse(content, delimiter, name, quoted=True)
+    except ValueError:
+        if delimiter != "\t":
+            raise
+        rows = _parse(content, delimiter, name, quoted=False)
+    if stand_in:
+        rows = [(number, [cell.replace(stand_in, "\r") for cell in cells]) for number, cells in rows]
+    if rows and re.match(r"sep=", rows[0][1][0]) and delimiter.join(rows[0][1]) == f"sep={delimiter}":
+        del rows[0]
+    return rows
+
+
+def _parse(content: str, delimiter: str, name: str, quoted: bool) -> list[Row]:
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, quoting=quoting, strict=quoted)
     rows: list[Row] = []
     number = 0
     try:
         for number, cells in enumerate(reader, 1):
-            if cells not in ([], [""]):
+            if len(cells) > 1 or (cells and cells[0].strip()):
                 rows.append((number, cells))
     except csv.Error as error:
         hint = "; is a quote not closed?" if quoted else ""
-        raise ValueError(f"{path}, row {number + 1}: {' '.join(str(error).split())}{hint}") from None
+        raise ValueError(f"{name}, row {number + 1}: {' '.join(str(error).split())}{hint}") from None
     return rows
 
 

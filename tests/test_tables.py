@@ -48,7 +48,6 @@ def altered(column, cell):
         (b"text,label\na,b\n" + b"x" * 200_000 + b",c\n", "row 3: field larger than field limit"),
         (b"text,label\na,b\n\0,c\n", "line 3: not UTF-8 text (byte 0x00)"),
         (b"text,label\na,b\ncaf\xe9,c\n", "line 3: not UTF-8 text (byte 0xe9)"),
-        ("text,label\na,b\n".encode("utf-16"), "line 1: not UTF-8 text (byte 0xff)"),
         (b'text,label\na,b\n"never closed,c\nd,e\n', "row 3: "),
         (b"", "is empty"),
         (b"\n\n", "is empty"),
@@ -59,7 +58,7 @@ def test_a_table_of_texts_that_cannot_be_read(content, words, name, tmp_path):
     path = tmp_path / name
     if name == "a.tsv" and not content.startswith(b"\xff\xfe"):
         if b'"' in content:
-            pytest.skip("quotes have no meaning between tabs")
+            pytest.skip("quotes that are not balanced have no meaning between tabs")
         content = content.replace(b",", b"\t")
     path.write_bytes(content)
     line = refusal(lambda: create_datamodule("text_table", root=str(path)).setup())

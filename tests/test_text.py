@@ -16,6 +16,7 @@ from datamodules import fra_eng
 from datamodules.loader import BucketSampler
 from datamodules.reviews import NEGATION_WORD, all_phrases, detokenize, longest_phrases
 from datamodules.text.files import read_lines
+from datamodules.text.labels import read_labelled
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, pad_sequences
 
 CORPUS = [
@@ -215,23 +216,23 @@ def test_table_reads_quotes_and_empty_cells(tmp_path):
         (tmp_path / name).write_text(
             "\n".join(["text,label,".replace(",", delimiter)] + [f"{row}{delimiter}b" for row in rows])
         )
-        table = datamodules.create_datamodule("text_table", root=str(tmp_path / name))._table()
+        table = datamodules.create_datamodule("text_table", root=str(tmp_path / name))._read(tmp_path / name).rows
         comma = "," if delimiter == "," else ""
-        assert table == [(f'say "no"{comma} {k}', "b") for k in range(9)]
+        assert [row[1:] for row in table] == [(f'say "no"{comma} {k}', "b") for k in range(9)]
     (tmp_path / "a.csv").write_text("text,label\none,a,,\n")
-    assert datamodules.create_datamodule("text_table", root=str(tmp_path / "a.csv"))._table() == [("one", "a")]
+    assert read_labelled(tmp_path / "a.csv", "text", "label").rows == [(2, "one", "a")]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"text;label\n", "has no column 'text': its header line has text;label"),
+        (b"text;label\n", "has no row below its header line text, label"),
         (b"text\tlabel\na\tb\nc\n", "row 3: 1 columns, expected 2"),
         (b"label,text\na,one\nb,two, three\n", r"row 3: 3 columns, expected 2 \(quote texts"),
         (b"label\ttext\na\tone\nb\ttwo\tthree\n", "row 3: 3 columns, expected 2"),
         (b"text\tlabel\ncaf\xe9\tb\n", "line 2: not UTF-8"),
-        (b"text\tlabel\na\tb\n", "test_size"),
+        (b"text\tlabel\na\tb\n", "has one label, 'b'"),
     ],
 )
 def test_wrong_table_is_named_in_one_line(tmp_path, content, message):

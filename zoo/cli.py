@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from zoo.errors import unknown
+from zoo.errors import printable, unknown
 from zoo.outcome import DEBUG, end_well
 from zoo.tuning.command import add_arguments
 
@@ -34,8 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     settings = "--model.X V, --data.X V and --trainer.X V replace a setting of the recipe; `zoo info NAME` lists them"
 
     def add(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
-        return command
+        return commands.add_parser(name, help=text, description=text, epilog=epilog, allow_abbrev=False)
 
     command = add("list", "recipes by model: data, claim, measured result")
     command.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="wildcard, such as '*.mnist'")
@@ -225,6 +224,10 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"zoo: {' '.join(str(message).split())}", file=sys.stderr)
 
 
+def _say(text: str) -> None:
+    print("\n".join(map(printable, text.split("\n"))) + "\n", flush=True)
+
+
 def _table(title: str, rows: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -244,7 +247,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     resume = recipe.find_checkpoint(args.ckpt_path) if args.ckpt_path else None
     run = recipe.run_of(resume) if resume else None
     _quiet()
-    options = {"resume": resume, "overrides": overrides, "histograms": args.histograms}
+    options = {"resume": resume, "overrides": overrides, "histograms": args.histograms, "say": _say}
     fit = fit_recipe(recipe, seed=args.seed, run=run, **options)
     rows: dict[str, Any] = {
         f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value
@@ -254,6 +257,8 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
         rows.update(evaluate(fit.model, fit.data))
     rows |= {"epochs": fit.epochs, "time": f"{fit.seconds:.1f} s"}
     _table(f"\n{recipe.name}", {**rows, **({"checkpoint": fit.checkpoint} if fit.checkpoint else {}), "logs": fit.run})
+    if fit.model.report():
+        print(f"\n{fit.model.report()}")
     print(f"\nnext: tensorboard --logdir {recipe.runs.parent}")
     if fit.checkpoint:
         print(f"      zoo test {recipe.name} --ckpt_path {fit.checkpoint.stem}")
@@ -297,13 +302,11 @@ def _predict(args: argparse.Namespace, _: Any) -> int:
     model, data = load_model(args.recipe, args.ckpt_path)
     if model.input_kind == "images" and not args.output:
         raise ValueError("--output is missing: a file for one picture, a folder for several")
-    options = {"annotator": args.annotator, "fs": args.fs}
-    found = predict_inputs(model, args.inputs, args.output, data=data, **options)
+    found = predict_inputs(model, args.inputs, args.output, data=data, annotator=args.annotator, fs=args.fs)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for part in found.display:
         print(part) if isinstance(part, str) else console.print(part)
-    error = found.error()
-    if error:
+    if error := found.error():
         raise error
     return 0
 

@@ -39,7 +39,13 @@ class Vocabulary:
 
     @classmethod
     def train(
-        cls, texts: Iterable[str], size: int, *, lowercase: bool = False, symbols: Sequence[str] = ()
+        cls,
+        texts: Iterable[str],
+        size: int,
+        *,
+        lowercase: bool = False,
+        symbols: Sequence[str] = (),
+        at_most: bool = False,
     ) -> Vocabulary:
         """Learn a vocabulary by byte-pair encoding (Sennrich, Haddow & Birch, 2016).
 
@@ -52,6 +58,7 @@ class Vocabulary:
             size: Size of the vocabulary, including the special tokens and 256 bytes.
             lowercase: Whether texts are converted to lower case.
             symbols: Characters that are tokens of their own, which no subword includes.
+            at_most: Whether the vocabulary is smaller where the texts have fewer subwords, instead of being refused.
 
         Raises:
             ValueError: If ``size`` is too small for any subword, or larger than the texts allow.
@@ -88,7 +95,7 @@ class Vocabulary:
             initial_alphabet=list(symbols),
         )
         tokenizer.train_from_iterator(texts, trainer)
-        if tokenizer.get_vocab_size() < size:
+        if tokenizer.get_vocab_size() < size and not at_most:
             raise ValueError(
                 f"vocab_size={size} is larger than the texts allow: they have {tokenizer.get_vocab_size()} subwords"
             )

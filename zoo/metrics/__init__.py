@@ -6,16 +6,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.metrics.classes import ClassScores, class_scores, class_table
     from zoo.metrics.ec57 import EC57, ec57_scores, ec57_table, match_beats, matched_labels
     from zoo.metrics.images import masked_mse, psnr, psnr_from_mse
     from zoo.metrics.means import EpochMeans, EpochMetrics, SampleMean
     from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
 
 _MODULES = {
+    "ClassScores": "classes",
     "EC57": "ec57",
     "EpochMeans": "means",
     "EpochMetrics": "means",
     "SampleMean": "means",
+    "class_scores": "classes",
+    "class_table": "classes",
     "cosine_similarity": "retrieval",
     "ec57_scores": "ec57",
     "ec57_table": "ec57",
@@ -29,9 +33,12 @@ _MODULES = {
 
 __all__ = [
     "EC57",
+    "ClassScores",
     "EpochMeans",
     "EpochMetrics",
     "SampleMean",
+    "class_scores",
+    "class_table",
     "cosine_similarity",
     "ec57_scores",
     "ec57_table",

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def fit_recipe(
     overrides: dict[str, dict[str, Any]] | None = None,
     accept_finished: bool = False,
     histograms: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> Fit:
     """Train a recipe with one seed; the test split stays closed.
 
@@ -65,6 +67,7 @@ def fit_recipe(
         overrides: Arguments by section, ``model``, ``data`` and ``trainer``, that replace the recipe's.
         accept_finished: Whether a run that is over is returned as it is instead of being refused.
         histograms: Whether histograms of weights and gradients are logged to TensorBoard.
+        say: Function that is called with what the datamodule says of its data, if anything.
 
     Raises:
         KeyboardInterrupt: If the training was interrupted; its last checkpoint is kept.
@@ -81,6 +84,9 @@ def fit_recipe(
         seed = (seed_of(content) if content else None) or 0
     new = run is None
     run, model, data, trainer = _build(recipe, seed, run, overrides or {}, content, resume, histograms)
+    about = data.describe() if say and trainer.is_global_zero else ""
+    if say and about:
+        say(about)
     checked = None
     if content is not None:
         ended = reason_of_end(content, trainer)

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics import Metric
 
 from zoo.base import Batch, Values, ZooModule
+from zoo.metrics.classes import ClassScores, class_table
 from zoo.training.batches import check_labels, inputs_of
 
 
@@ -52,10 +54,33 @@ class Classifier(ZooModule):
         return F.cross_entropy(scores, y, label_smoothing=smoothing)
 
     def step(self, batch: Batch) -> Values:
-        """Compute the loss of a batch (x, y), and for each sample whether it is classified correctly."""
+        """Compute the loss of a batch (x, y), and for each sample whether it is classified correctly.
+
+        In a test the predicted and true classes are under ``"classes"``, from which ``test_macro_f1`` is computed.
+        """
         x, y = batch
         scores = self(x)
-        return {"loss": self.loss(scores, y), "accuracy": scores.detach().argmax(1) == y}
+        predicted = scores.detach().argmax(1)
+        values: Values = {"loss": self.loss(scores, y), "accuracy": predicted == y}
+        if "classes" in self.metrics["test"].metrics and self._tests:
+            values["classes"] = (predicted, y)
+        return values
+
+    @property
+    def _tests(self) -> bool:
+        return self._trainer is not None and self._trainer.testing
+
+    def configure_metrics(self) -> dict[str, Metric]:
+        """Return the scores of each class, in a test."""
+        classes = self.hparams.get("num_classes") or 0
+        return {"classes": ClassScores(classes)} if self._tests and classes >= 2 else {}
+
+    def report(self) -> str:
+        """Return precision, recall and F1 of each class in the last test, as text; see ``zoo.metrics.class_table``."""
+        scores = self.metrics["test"].metrics.get("classes")
+        if not isinstance(scores, ClassScores) or not scores.update_called:
+            return ""
+        return class_table(scores.confmat, self.hparams["class_names"] or list(map(str, range(len(scores.confmat)))))
 
     def probabilities(self, scores: Tensor) -> Tensor:
         """Return the class probabilities (N, num_classes) of scores: their softmax."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datamodules.text.files import is_blank, without_surrogates
 from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.tasks.classification import Classification, Classifier
 from zoo.training.batches import check_batch, check_ids, check_labels
@@ -69,3 +70,13 @@ class TextClassifier(Classifier):
             ValueError: If the model has no tokenizer, or a text is not a string.
         """
         return super().classify(x if isinstance(x, Tensor) else self.ids(x))
+
+    def predict_rows(self, x: Any) -> list[dict[str, Any]]:
+        """Return each text with its class and probability, None for a text that is empty; ids have no text."""
+        if isinstance(x, Tensor):
+            return super().predict_rows(x)
+        texts = [without_surrogates(text) for text in x]
+        filled = [text for text in texts if not is_blank(text)]
+        found = iter(super().predict_rows(filled) if filled else [])  # type: ignore[arg-type]
+        none = {"class": None, "probability": None}
+        return [{"text": text, **(none if is_blank(text) else next(found))} for text in texts]
