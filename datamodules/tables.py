@@ -63,7 +63,8 @@ def guess_delimiter(content: str, suffix: str = "", columns: Iterable[str] = ())
 def _first_lines(content: str) -> tuple[str, str]:
     """Return the first two lines of a text that are not blank."""
     lines = [line for line in re.split("[\r\n]+", content[:1_000_000].lstrip(), maxsplit=2) if line.strip()]
-    return ([line.strip("\ufeff") for line in lines] + ["", ""])[0], (lines + ["", ""])[1]
+    first, second, *_ = [*lines, "", ""]
+    return first.strip("\ufeff"), second
 
 
 def parse_rows(content: str, delimiter: str, name: str) -> list[Row]:

@@ -116,10 +116,7 @@ class TextTableDataModule(TextDataModule):
         self._notes += self._table.notes
         self._notes += [f"{twice:,} duplicate rows dropped"] if twice else []
         self._notes += [f"{several:,} texts have several labels and are a row for each"] if several else []
-        if self.test_file is None:
-            parts = self._draw_test(found)
-        else:
-            parts = self._read_test(found, names)
+        parts = self._draw_test(found) if self.test_file is None else self._read_test(found, names)
         return parts
 
     def _group(self, table: LabelledRows, names: dict[str, int]) -> dict[str, list[int]]:

@@ -72,7 +72,7 @@ def test_json_lines_and_lists(tmp_path):
         (b"PK\x03\x04rest", "cannot be unpacked"),
         (b"\xd0\xcf\x11\xe0rest", "old Excel workbook"),
         (b"\x1f\x8b\x08\x00rest", "cannot be unpacked"),
-        (gzip.compress(b" " * 2**27), "unpacks to more than 200 times its size"),
+        pytest.param(gzip.compress(b" " * 2**27), "unpacks to more than 200 times its size", marks=pytest.mark.slow),
         (b"text,label\n", "has no row below its header line"),
         (b"text,text,label\na,b,c\n", "has 2 columns 'text'"),
         (b"txet,label\na,b\n", "did you mean txet?"),
@@ -106,6 +106,7 @@ def sentences(n):
     return [(f"{['good', 'bad'][k % 2]} text number {k}", "ab"[k % 2]) for k in range(n)]
 
 
+@pytest.mark.slow
 def test_what_was_read_is_said_and_a_test_file_is_kept_apart(tmp_path):
     rows = sentences(60)
     (tmp_path / "a.csv").write_text(as_text([*rows, rows[0], ("", "a"), ("x", "")], ";"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -85,13 +86,10 @@ def _refuse_swallowed(rows: Iterable[LabelledRow], delimiter: str, path: Path) -
     if not delimiter:
         return
     rows = list(rows)
-    counts = Counter(row.label for row in rows)
-    known = {label for label, n in counts.items() if n > 1}
+    known = {row.label for row in rows}
     for row in rows:
         lines = row.text.splitlines() if "\n" in row.text or "\r" in row.text else []
-        inside = [line for line in lines if {cell.strip() for cell in line.split(delimiter)[1:]} & known]
-        inside += [line for line in lines if line not in inside and line.split(delimiter)[0].strip() in known]
-        inside = [line for line in inside if delimiter in line]
+        inside = [line for line in lines if delimiter in line and known & {*line.split(delimiter)}]
         if inside:
             raise ValueError(
                 f"{path}, row {row.number}: its text of {len(lines)} lines has {len(inside)} that look like rows, "
@@ -105,10 +103,8 @@ def look_alikes(counts: Mapping[str, int]) -> list[list[str]]:
     for label in counts:
         seen = "".join(c for c in unicodedata.normalize("NFKC", label) if unicodedata.category(c) not in ("Cf", "Cc"))
         key = unicodedata.normalize("NFKC", "".join(seen.split()).casefold())
-        try:
+        with contextlib.suppress(ValueError):
             key = repr(float(key)) if "_" not in key else key
-        except ValueError:
-            pass
         groups.setdefault(key, []).append(label)
     return [group for group in groups.values() if len(group) > 1]
 
