@@ -99,8 +99,11 @@ def parse_rows(content: str, delimiter: str, name: str) -> list[Row]:
 
 
 def _parse(content: str, delimiter: str, name: str, quoted: bool) -> list[Row]:
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, quoting=quoting, strict=quoted)
+    lines = io.StringIO(content, newline="")
+    if quoted:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
     rows: list[Row] = []
     number = 0
     try:

@@ -67,7 +67,9 @@ def test_shipped_weights_score_what_the_result_file_says(recipe):
     assert data.sha256() == result["data_sha256"]
     metrics = evaluate(zoo.create_model(recipe, pretrained=True), data, {"accelerator": "cpu"})
     recorded = result["weights"]["metrics"]
-    for name, value in metrics.items():
+    assert recorded.keys() <= metrics.keys() <= recorded.keys() | {"test_macro_f1"}  # not in every result yet
+    for name in recorded:
+        value = metrics[name]
         tolerance = {"abs": 5e-4} if name.endswith("accuracy") else {"rel": 2e-3, "abs": 5e-4}
         assert value == pytest.approx(recorded[name], **tolerance), name
         # Half precision in the file costs nothing measurable.
