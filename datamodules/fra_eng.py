@@ -21,7 +21,7 @@ from datamodules.splits import Split
 from datamodules.text.alignment import word_pairs
 from datamodules.text.base import adopt_tokenizer
 from datamodules.text.files import decode_utf8, read_lines
-from datamodules.text.placeholders import SYMBOLS, Placeholders
+from datamodules.text.placeholders import SYMBOLS, Placeholders, placeholders_from_json
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 MASKED_PAIRS = 10_000
@@ -63,8 +63,8 @@ class FraEngDataModule(TensorDataModule):
 
     url = "https://www.manythings.org/anki/fra-eng.zip"
     names = ("eng", "fra")
-    learned = ("tokenizer", "vocab_size", "max_length")
-    fixed_by_model = ("vocab_size", "max_length")
+    learned = ("tokenizer", "vocab_size", "max_length", "placeholders")
+    fixed_by_model = ("vocab_size", "max_length", "placeholders")
     test_sources = 2_000
     """Smallest number of sentences of each language in the test split. Set by hand."""
 
@@ -95,8 +95,17 @@ class FraEngDataModule(TensorDataModule):
         self._vocabulary: Vocabulary | None = None
 
     def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
-        """Adopt the vocabulary and the largest number of tokens of a model that has a tokenizer."""
-        return adopt_tokenizer(self, hparams)
+        """Adopt the vocabulary, the largest number of tokens and the placeholders of a model that has a tokenizer."""
+        stale = adopt_tokenizer(self, hparams)
+        json = hparams.get("placeholders")
+        if hparams.get("tokenizer") is not None and json != getattr(self._placeholders, "json", None):
+            stale, self._uses_placeholders = True, json is not None
+            self._placeholders = None if json is None else placeholders_from_json(json)
+            if self._placeholders and self._placeholders.source != self.source:
+                raise ValueError(f"the model translates from {self._placeholders.source}, the data from {self.source}")
+        if stale:
+            self._encoded = {}
+        return stale
 
     def prepare_data(self) -> None:
         """Download the archive if neither it nor its file exists."""

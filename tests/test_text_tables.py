@@ -9,6 +9,7 @@ import torch
 from datamodules import create_datamodule
 from datamodules.table_files import read_table
 from datamodules.text.labels import look_alikes, read_labelled
+from zoo.cli import main
 from zoo.metrics import ClassScores, class_table
 
 TEXTS = ['say "no", twice', "café; naïve", "two\nlines", "a | bar\tand a tab", "line\u2028separator", "שלום", "😀"]
@@ -143,3 +144,76 @@ def test_scores_of_classes_are_those_of_scikit_learn():
     table = class_table(scores.confmat, list("abcde"))
     assert "no test row" in table.splitlines()[-2]
     assert len(class_table(torch.eye(151, dtype=torch.long), [str(k) for k in range(151)]).splitlines()) == 16
+
+
+ODD = [
+    "",
+    " ",
+    "\u200b",
+    "\ufeff\u2060",
+    "a" * 20_000,
+    "word " * 5_000,
+    "漢字かな",
+    "שלום עולם",
+    "مرحبا",
+    "😀👍🏽",
+    "GREAT FILM!",
+    "\r",
+    "\x0c",
+    "\ud83d",
+]
+"""Texts as people have them: empty, long, in other scripts, from right to left, in capitals."""
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """A recipe of a user's own, fitted for an epoch on a table with odd texts, in its folder."""
+    folder = tmp_path_factory.mktemp("odd")
+    odd = [text for text in ODD if text.strip() and "\r" not in text and text != "\ud83d"]
+    rows = [*sentences(40), *[(f"{text}{k}", "ab"[k % 2]) for k, text in enumerate(odd)]]
+    (folder / "a.csv").write_text(as_text(rows, ",", columns=("body", "kind")), encoding="utf-8")
+    (folder / "own.yaml").write_text(
+        "model: {name: lstm_classifier, args: {embedding_dim: 8, hidden_dim: 8}}\n"
+        "data: {name: text_table, args: {root: a.csv, text: body, label: kind, batch_size: 8}}\n"
+        "trainer: {max_epochs: 1, enable_progress_bar: false, enable_model_summary: false}\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["fit", "own.yaml"]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_odd_texts_are_answered_line_by_line(fitted, monkeypatch, capfd):
+    monkeypatch.chdir(fitted)
+    lines = [text for text in ODD if text != "\ud83d" and "\r" not in text] + ["a\rb", "a\u2028b", "a\x85b\x0cc"]
+    (fitted / "in.txt").write_bytes("\n".join(lines).encode() + b"\n")
+    assert main(["predict", "own.yaml", "in.txt", "--ckpt_path", "best", "--output", "out.json"]) == 0
+    answers = json.loads((fitted / "out.json").read_text())
+    assert [row["text"] for row in answers] == lines
+    empty = [row["class"] is None for row in answers]
+    assert empty == [not text.strip(" \u200b\ufeff\u2060\x0c") for text in lines]
+    assert all((row["probability"] is None) == (row["class"] is None) for row in answers)
+    assert main(["predict", "own.yaml", "  ", "good film", "--ckpt_path", "best"]) == 0
+    assert "-  -" in capfd.readouterr().out.splitlines()[-2]
+
+
+@pytest.mark.slow
+def test_the_texts_of_a_table_are_answered(fitted, monkeypatch, capfd):
+    monkeypatch.chdir(fitted)
+    (fitted / "new.csv").write_text('kind;body\na;"one; two"\nb;"three\nfour"\n')
+    assert main(["predict", "own.yaml", "new.csv", "--ckpt_path", "best", "--output", "out.csv"]) == 0
+    rows = read_table(fitted / "out.csv").rows
+    assert [cells[1] for _, cells in rows] == ["one; two", "three\nfour"]
+    (fitted / "other.csv").write_text("id,bdy\n1,x\n")
+    assert main(["predict", "own.yaml", "other.csv", "--ckpt_path", "best"]) == 2
+    assert "has no column 'body'" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_fit_says_what_it_read_and_ends_with_each_class(fitted, monkeypatch, capfd):
+    monkeypatch.chdir(fitted)
+    assert main(["fit", "own.yaml"]) == 0
+    out = capfd.readouterr().out
+    for words in ("a.csv: CSV, comma, UTF-8", "2 classes: 'a'", "vocabulary:", "precision  recall", "macro-F1"):
+        assert words in out

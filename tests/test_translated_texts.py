@@ -280,6 +280,17 @@ def copier(numbered):
     return model.eval()
 
 
+def test_data_are_encoded_with_the_placeholders_of_the_model(numbered, copier):
+    data = small_text("fra_eng", numbered, source="eng", vocab_size=320, seed=3)
+    data.setup()
+    data.adopt(copier.hparams)
+    assert data.spec["placeholders"] == copier.hparams["placeholders"]
+    texts = data.vocabulary.decode(data.splits["test"].column(0).tolist())
+    assert not any(character.isdigit() for text in texts for character in text)
+    with pytest.raises(ValueError, match="the model translates from eng, the data from fra"):
+        small_text("fra_eng", numbered, source="fra").adopt(copier.hparams)
+
+
 def test_unseen_numbers_and_names_survive(copier):
     [found, capitals, lower] = copier.translate(
         ["Zoltan has 4,711.5 dogs.", "WE LIKE OLD CATS.", "we like big books\n\nIris has 2 keys. We like red cars."]

@@ -115,13 +115,13 @@ def _is_plain(value: Any) -> bool:
 
 
 def format_row(row: Mapping[str, Any]) -> str:
-    """Say an answer in a line, without its input; of a long vector the first numbers."""
+    """Say an answer in a line, without its input; of a long vector the first numbers, ``-`` for what is missing."""
     cells = []
     for key, value in row.items():
         if isinstance(value, list):
             cells.append(" ".join(f"{number:.3g}" for number in value[:8]) + (" ..." if len(value) > 8 else ""))
         elif key != "input":
-            cells.append(f"{value:.4f}" if isinstance(value, float) else str(value))
+            cells.append("-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value))
     return "  ".join(cells)
 
 
