@@ -450,7 +450,8 @@ def grid_of_classification(name):
 def texts():
     counts = torch.tensor(np.random.default_rng(0).integers(0, 90, (3, 6, 6)))
     table = metrics.ec57_table(counts, [100, 232])
-    sentences = [f"{text} {label}" for pair in sentiment.negation_sentences().values() for text, label in pair]
+    sets = sentiment.negation_sentences()
+    sentences = [f"{text} {label}" for name in ("negation", "negation_aside") for text, label in sets[name]]
     tidy = [reviews.detokenize("it 's n't `` bad '' -lrb- at all -rrb- , is it ?")]
     phrases = sorted(map(str, reviews.all_phrases(("a", "b", "c"))))
     groups = fra_eng.components([("a", "x"), ("b", "x"), ("c", "y"), ("A!", "z"), ("d", "w")])

@@ -35,7 +35,7 @@ WORDS = {
     "noun": ("film", "movie", "car", "story"),
 }
 
-HELD_OUT_PATTERNS = (
+ASIDE_PATTERNS = (
     ("There is nothing {bad} about this {noun}.", "positive"),
     ("There is nothing {good} about this {noun}.", "negative"),
     ("No one will think that the {noun} is {bad}.", "positive"),
@@ -43,10 +43,24 @@ HELD_OUT_PATTERNS = (
     ("The {noun} was never {bad}.", "positive"),
     ("It is hardly a {good} {noun}.", "negative"),
 )
-HELD_OUT_WORDS = {
+ASIDE_WORDS = {
     "good": ("charming", "clever", "moving", "entertaining"),
     "bad": ("terrible", "tedious", "ridiculous", "weak"),
     "noun": ("book", "show", "song", "script"),
+}
+
+HELD_OUT_PATTERNS = (
+    ("Far from being {bad}, the {noun} kept us awake all night.", "positive"),
+    ("Far from being {good}, the {noun} put us to sleep.", "negative"),
+    ("At no point is the {noun} {bad}.", "positive"),
+    ("Not once does the {noun} become {good}.", "negative"),
+    ("Neither the {noun} nor its ending is {bad}.", "positive"),
+    ("Neither the {noun} nor its ending is {good}.", "negative"),
+)
+HELD_OUT_WORDS = {
+    "good": ("delightful", "touching", "witty", "gripping"),
+    "bad": ("dreary", "pointless", "annoying", "lame"),
+    "noun": ("play", "novel", "concert", "game"),
 }
 
 TOKEN = r"\w+(?:'\w+)?|[^\w\s]"
@@ -64,19 +78,21 @@ def fill_patterns(patterns: Sequence[Sentence], words: Mapping[str, Sequence[str
 
 
 def negation_sentences() -> dict[str, list[Sentence]]:
-    """Return two sets of sentences by name, half of them positive; four in five of the first contain a negation.
+    """Return sets of sentences by name, half of them positive; four in five of the first contain a negation.
 
-    ``negation`` has the three examples and 200 sentences. ``negation_aside`` is a held-out set of 96 sentences with
-    other patterns and other words, which no choice is based on.
+    ``negation`` has the three examples and 200 sentences, ``negation_aside`` 96 sentences with other patterns and other
+    words; choices may be based on both. ``negation_held_out`` has 96 sentences with patterns and words of neither,
+    which no choice is based on.
     """
     return {
         "negation": EXAMPLES + fill_patterns(PATTERNS, WORDS),
-        "negation_aside": fill_patterns(HELD_OUT_PATTERNS, HELD_OUT_WORDS),
+        "negation_aside": fill_patterns(ASIDE_PATTERNS, ASIDE_WORDS),
+        "negation_held_out": fill_patterns(HELD_OUT_PATTERNS, HELD_OUT_WORDS),
     }
 
 
 def _negation_accuracy(classify: Callable[[list[str]], Sequence[str]]) -> dict[str, float]:
-    """Return the accuracy on both sets of ``negation_sentences``."""
+    """Return the accuracy on each set of ``negation_sentences``."""
     accuracies = {}
     for name, sentences in negation_sentences().items():
         predicted = classify([text for text, _ in sentences])
