@@ -79,7 +79,7 @@ class TextTableDataModule(TextDataModule):
     def _table(self) -> LabelledRows:
         found = self._read(self.root)
         counts = Counter(row.label for row in found.rows)
-        if len(counts) < 2:
+        if len(counts) < 2 and self._classes is None:  # a trained model may know others
             raise ValueError(
                 f"{self.root}: column {self.label!r} has one label, {show_labels(counts)}, in all {len(found.rows)} "
                 "rows: two or more are needed to classify"
