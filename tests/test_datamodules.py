@@ -157,7 +157,9 @@ def test_the_base_says_what_a_subclass_lacks():
 # ---- every datamodule ----
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.slow) if each == "cifar10_jpeg" else each for each in NAMES]
+)
 def test_spec_and_batches_agree(name, make):
     data = make(name)
     data.setup()

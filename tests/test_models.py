@@ -52,7 +52,10 @@ class StopOverfitted(L.Callback):
                 trainer.should_stop = self.adapter.has_overfitted(model, trainer.datamodule.splits["train"].tensors)
 
 
-@every_model
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=pytest.mark.slow) if each == "inpainting_autoencoder" else each for each in MODELS],
+)
 def test_overfits_a_batch(name):
     model = zoo.create_model(name)
     data, adapter = tiny_data(model, val_size=0), adapter_of(type(model))

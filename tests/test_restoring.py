@@ -417,6 +417,7 @@ def small(name, channels=1, n_val=400, **args):
     return model, data
 
 
+@pytest.mark.slow
 def test_denoisers_are_measured_on_the_pictures_of_the_model(monkeypatch):
     pytest.importorskip("skimage")
     monkeypatch.setattr(restoration, "TUNING_ROWS", 40)
