@@ -20,12 +20,12 @@ from datamodules.registry import register_datamodule
 from datamodules.splits import Split
 from datamodules.text.alignment import word_pairs
 from datamodules.text.base import adopt_tokenizer
+from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.files import decode_utf8, read_lines
-from datamodules.text.placeholders import SYMBOLS, Placeholders, placeholders_from_json
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 MASKED_PAIRS = 10_000
-"""Largest number of training pairs that are repeated with placeholders for frequent names. Set by hand."""
+"""Largest number of training pairs that are repeated with masks for frequent names. Set by hand."""
 LARGEST_COMPONENT = 100
 """Largest group, in pairs, of the validation and test splits, which a larger one would dominate. Set by hand."""
 
@@ -54,8 +54,8 @@ class FraEngDataModule(TensorDataModule):
         max_length: Largest number of tokens of a sentence, including the start and end tokens. Longer pairs are dropped
             from training; longer sentences of other splits are truncated.
         val_size: Smallest number of pairs held out for validation, which are whole groups.
-        placeholders: Whether placeholders stand for the numbers and rare names that both sentences of a pair have; some
-            training pairs are repeated with placeholders for number words and frequent names too.
+        entity_masks: Whether masks stand for the numbers and rare names that both sentences of a pair have; some
+            training pairs are repeated with masks for number words and frequent names too.
         words: Largest number of pairs of single words, found in the training pairs, that are added to them as
             sentences; the source has nearly no sentence of one word.
         **common: Arguments of ``TensorDataModule``.
@@ -63,8 +63,8 @@ class FraEngDataModule(TensorDataModule):
 
     url = "https://www.manythings.org/anki/fra-eng.zip"
     names = ("eng", "fra")
-    learned = ("tokenizer", "vocab_size", "max_length", "placeholders")
-    fixed_by_model = ("vocab_size", "max_length", "placeholders")
+    learned = ("tokenizer", "vocab_size", "max_length", "entity_masks")
+    fixed_by_model = ("vocab_size", "max_length", "entity_masks")
     test_sources = 2_000
     """Smallest number of sentences of each language in the test split. Set by hand."""
 
@@ -75,7 +75,7 @@ class FraEngDataModule(TensorDataModule):
         vocab_size: int = 8_000,
         max_length: int = 60,
         val_size: int = 2_000,
-        placeholders: bool = False,
+        entity_masks: bool = False,
         words: int = 0,
         **common: Any,
     ) -> None:
@@ -88,21 +88,21 @@ class FraEngDataModule(TensorDataModule):
         if words < 0:
             raise ValueError(f"words must be at least 0, not {words}")
         self.vocab_size, self.max_length, self.words = vocab_size, max_length, words
-        self._uses_placeholders = placeholders
-        self._placeholders: Placeholders | None = None
+        self._uses_masks = entity_masks
+        self._entity_masks: EntityMasks | None = None
         self._encoded: dict[str, tuple[list[Pair], np.ndarray]] = {}
         self._text_splits: dict[str, tuple[list[Pair], np.ndarray]] | None = None
         self._vocabulary: Vocabulary | None = None
 
     def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
-        """Adopt the vocabulary, the largest number of tokens and the placeholders of a model that has a tokenizer."""
+        """Adopt the vocabulary, the largest number of tokens and the masks of a model that has a tokenizer."""
         stale = adopt_tokenizer(self, hparams)
-        json = hparams.get("placeholders")
-        if hparams.get("tokenizer") is not None and json != getattr(self._placeholders, "json", None):
-            stale, self._uses_placeholders = True, json is not None
-            self._placeholders = None if json is None else placeholders_from_json(json)
-            if self._placeholders and self._placeholders.source != self.source:
-                raise ValueError(f"the model translates from {self._placeholders.source}, the data from {self.source}")
+        json = hparams.get("entity_masks")
+        if hparams.get("tokenizer") is not None and json != getattr(self._entity_masks, "json", None):
+            stale, self._uses_masks = True, json is not None
+            self._entity_masks = None if json is None else entity_masks_from_json(json)
+            if self._entity_masks and self._entity_masks.source != self.source:
+                raise ValueError(f"the model translates from {self._entity_masks.source}, the data from {self.source}")
         if stale:
             self._encoded = {}
         return stale
@@ -182,11 +182,11 @@ class FraEngDataModule(TensorDataModule):
         return list(zip(*self.sentences(part)))
 
     @property
-    def placeholders(self) -> Placeholders | None:
-        """Placeholders of names and numbers, learned from the training split once; None without them."""
-        if self._uses_placeholders and self._placeholders is None:
-            self._placeholders = Placeholders.learn(self._pairs("train"), self.source, self.target)
-        return self._placeholders
+    def entity_masks(self) -> EntityMasks | None:
+        """Masks of names and numbers, learned from the training split once; None without them."""
+        if self._uses_masks and self._entity_masks is None:
+            self._entity_masks = EntityMasks.learn(self._pairs("train"), self.source, self.target)
+        return self._entity_masks
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -194,22 +194,22 @@ class FraEngDataModule(TensorDataModule):
         if self._vocabulary is None:
             pairs, _ = self._encoded_pairs("train")
             texts = [sentence for pair in pairs for sentence in (pair if self.source == "eng" else pair[::-1])]
-            symbols = SYMBOLS if self._uses_placeholders else ()
+            symbols = SYMBOLS if self._uses_masks else ()
             self._vocabulary = Vocabulary.train(texts, self.vocab_size, symbols=symbols)
         return self._vocabulary
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Vocabulary as JSON, its size, the largest number of tokens, and the placeholders as JSON if there are any."""
+        """Vocabulary as JSON, its size, the largest number of tokens, and the entity masks as JSON if there are any."""
         return {
             "tokenizer": self.vocabulary.json,
             "vocab_size": len(self.vocabulary),
             "max_length": self.max_length,
-            **({"placeholders": self.placeholders.json} if self.placeholders else {}),
+            **({"entity_masks": self.entity_masks.json} if self.entity_masks else {}),
         }
 
     def _encoded_pairs(self, part: str) -> tuple[list[Pair], np.ndarray]:
-        """Return the pairs (source, target) of a split with placeholders and synthetic rows, and their groups."""
+        """Return the pairs (source, target) of a split with masks and synthetic rows, and their groups."""
         if part not in self._encoded:
             self._encoded[part] = self._encode_pairs(part)
         return self._encoded[part]
@@ -217,11 +217,11 @@ class FraEngDataModule(TensorDataModule):
     def _encode_pairs(self, part: str) -> tuple[list[Pair], np.ndarray]:
         pairs, groups = self._pairs(part), self.text_splits()[part][1]
         rng = np.random.default_rng(self.seed)
-        if self.placeholders:
+        if self.entity_masks:
             original, order = pairs, rng.permutation if part == "train" else iter
-            pairs = [self.placeholders.mask_pair(*pair, order) for pair in original]
+            pairs = [self.entity_masks.mask_pair(*pair, order) for pair in original]
             if part == "train":
-                more = [self.placeholders.mask_pair(*pair, order, all_names=True) for pair in original]
+                more = [self.entity_masks.mask_pair(*pair, order, all_names=True) for pair in original]
                 rows = [row for row, (one, other) in enumerate(zip(pairs, more)) if one != other]
                 rows = sorted(rng.permutation(rows)[:MASKED_PAIRS].tolist())
                 pairs, groups = pairs + [more[row] for row in rows], np.concatenate([groups, groups[rows]])

@@ -10,7 +10,7 @@ from small_texts import small_text
 
 import zoo
 from datamodules.text.alignment import word_pairs
-from datamodules.text.placeholders import NAMES, NUMBERS, SYMBOLS, Placeholders, localize_number
+from datamodules.text.entity_masks import NAMES, NUMBERS, SYMBOLS, EntityMasks, localize_number
 from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary
 from zoo.baselines.everyday import has_repeats
@@ -20,7 +20,7 @@ from zoo.nn.decoding_constraints import CopiedSymbols, forbid_repeats
 from zoo.tasks.sources import SourceText
 
 WORDS = "I Monday have dogs a dog is here need help old man sea the and in met Tom Paris NATO TV left my name left at"
-ENGLISH = Placeholders(json.dumps({"source": "eng", "target": "fra", "words": WORDS}))
+ENGLISH = EntityMasks(json.dumps({"source": "eng", "target": "fra", "words": WORDS}))
 
 
 def knows(word):
@@ -104,7 +104,7 @@ def test_numbers_and_names_are_replaced_and_put_back(text, masked):
     found, values = ENGLISH.mask(text)
     shown = "".join("#" if c in NUMBERS else "@" if c in NAMES else c for c in found)
     assert shown == masked
-    same = Placeholders(json.dumps({"source": "eng", "target": "eng", "words": WORDS}))
+    same = EntityMasks(json.dumps({"source": "eng", "target": "eng", "words": WORDS}))
     assert same.unmask(found, values) == text
 
 
@@ -127,18 +127,18 @@ def test_numbers_are_written_as_the_language_does(number, french):
 
 def test_names_are_learned_from_what_is_copied():
     pairs = [("Ann is here.", "Ann est ici."), ("I met Ann.", "J'ai rencontré Ann."), ("On Monday.", "Lundi.")]
-    found = Placeholders.learn([*pairs, ("We met on Monday.", "On s'est rencontré lundi.")], "eng", "fra")
+    found = EntityMasks.learn([*pairs, ("We met on Monday.", "On s'est rencontré lundi.")], "eng", "fra")
     assert "Monday" in found.words
     assert not {"Ann", "ann"} & found.words
-    many = Placeholders.learn([("I met Ann.", "J'ai rencontré Ann.")] * 20, "eng", "fra")
+    many = EntityMasks.learn([("I met Ann.", "J'ai rencontré Ann.")] * 20, "eng", "fra")
     assert "Ann" in many.words  # the network learns a frequent name itself
     assert found.mask("Bea met Ann on Monday.").text == f"{NAMES[0]} met {NAMES[1]} on Monday."
-    assert Placeholders(found.json).words == found.words
-    with pytest.raises(ValueError, match="not serialised placeholders"):
-        Placeholders("[]")
+    assert EntityMasks(found.json).words == found.words
+    with pytest.raises(ValueError, match="not serialised entity masks"):
+        EntityMasks("[]")
 
 
-def test_pairs_have_the_same_placeholders_on_both_sides():
+def test_pairs_have_the_same_masks_on_both_sides():
     one, two = NUMBERS[:2]
     assert ENGLISH.mask_pair("I have 2 and 1,500.", "J'ai 1 500 et 2.") == (
         f"I have {one} and {two}.",
@@ -158,7 +158,7 @@ def test_french_words_lose_their_vowel_before_a_name():
     )
 
 
-def test_no_placeholder_reaches_the_reader():
+def test_no_mask_reaches_the_reader():
     assert ENGLISH.unmask(f"un {NAMES[0]} deux {NUMBERS[3]}", {}) == "un  deux "
 
 
@@ -250,9 +250,9 @@ def numbered(tmp_path_factory):
     return root
 
 
-def test_placeholders_and_words_are_added_to_training_alone(numbered):
+def test_masks_and_words_are_added_to_training_alone(numbered):
     plain = small_text("fra_eng", numbered, source="eng", vocab_size=350)
-    data = small_text("fra_eng", numbered, source="eng", vocab_size=350, placeholders=True, words=4)
+    data = small_text("fra_eng", numbered, source="eng", vocab_size=350, entity_masks=True, words=4)
     plain.setup()
     data.setup()
     for name in ("val", "test"):
@@ -263,28 +263,28 @@ def test_placeholders_and_words_are_added_to_training_alone(numbered):
     assert not any(character.isdigit() for text in texts for character in text)
     groups = [set(split.groups.tolist()) for split in data.splits.values()]
     assert not groups[0] & (groups[1] | groups[2])
-    assert {"tokenizer", "placeholders"} <= set(data.spec)
-    assert "placeholders" not in plain.spec
+    assert {"tokenizer", "entity_masks"} <= set(data.spec)
+    assert "entity_masks" not in plain.spec
     with pytest.raises(ValueError, match="words must be at least 0, not -1"):
         small_text("fra_eng", numbered, words=-1)
 
 
 @pytest.fixture(scope="module")
 def copier(numbered):
-    """A translator that has learned to copy placeholders."""
+    """A translator that has learned to copy masks."""
     torch.manual_seed(0)
-    data = small_text("fra_eng", numbered, source="eng", vocab_size=350, placeholders=True, batch_size=16)
+    data = small_text("fra_eng", numbered, source="eng", vocab_size=350, entity_masks=True, batch_size=16)
     sizes = {"embedding_dim": 32, "hidden_dim": 48, "layers": 1}
     model = zoo.create_model("lstm_seq2seq", **sizes, **data.spec, lr=1e-2, schedule="onecycle", clip_norm=1.0)
     quiet_trainer(max_epochs=10).fit(model, data)
     return model.eval()
 
 
-def test_data_are_encoded_with_the_placeholders_of_the_model(numbered, copier):
+def test_data_are_encoded_with_the_masks_of_the_model(numbered, copier):
     data = small_text("fra_eng", numbered, source="eng", vocab_size=320, seed=3)
     data.setup()
     data.adopt(copier.hparams)
-    assert data.spec["placeholders"] == copier.hparams["placeholders"]
+    assert data.spec["entity_masks"] == copier.hparams["entity_masks"]
     texts = data.vocabulary.decode(data.splits["test"].column(0).tolist())
     assert not any(character.isdigit() for text in texts for character in text)
     with pytest.raises(ValueError, match="the model translates from eng, the data from fra"):
@@ -335,7 +335,7 @@ def test_what_is_not_seen_is_left_out(copier, text):
 
 def test_long_sentences_are_divided_and_not_cut(copier):
     text = ", ".join(f"We have {k} red cats" for k in range(2, 40))
-    parts = SourceText(text, copier.vocabulary, 20, copier.placeholders).parts
+    parts = SourceText(text, copier.vocabulary, 20, copier.entity_masks).parts
     assert "".join(part.source + part.space for part in parts) == text
     assert all(len(copier.vocabulary.encode([part.ready])[0]) <= 18 for part in parts)
     assert len(copier.translate_with_confidence([text])[0].sentences) > 4

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from datamodules.text.placeholders import Placeholders
+from datamodules.text.entity_masks import EntityMasks
 from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.vocabulary import Vocabulary
 
@@ -70,11 +70,11 @@ class SourceText:
         text: The text.
         vocabulary: The vocabulary of the translator.
         max_length: Largest number of tokens of a sentence; a longer one is divided into clauses.
-        placeholders: Placeholders of numbers and names; None for a translator without them.
+        entity_masks: Masks of numbers and names; None for a translator without them.
     """
 
-    def __init__(self, text: str, vocabulary: Vocabulary, max_length: int, placeholders: Placeholders | None) -> None:
-        self._vocabulary, self._max_length, self._placeholders = vocabulary, max_length, placeholders
+    def __init__(self, text: str, vocabulary: Vocabulary, max_length: int, entity_masks: EntityMasks | None) -> None:
+        self._vocabulary, self._max_length, self._entity_masks = vocabulary, max_length, entity_masks
         self.parts: list[Part] = []
         for sentence, space in split_sentences(_visible(text)):
             clauses = split_long(sentence, self._fits)
@@ -95,16 +95,16 @@ class SourceText:
         return len(self._vocabulary.encode([sentence])[0]) <= self._max_length - 4  # both ends, a full stop, a space
 
     def _knows(self, word: str) -> bool:
-        return self._placeholders is None or word in self._placeholders.words
+        return self._entity_masks is None or word in self._entity_masks.words
 
     def _part(self, source: str, space: str) -> Part:
         if not any(character.isalpha() for character in source):
             return Part(source, space, None, str)
         text, restore = edited(source, self._knows)
-        if self._placeholders is None:
+        if self._entity_masks is None:
             return Part(source, space, text, restore)
-        placeholders, (text, values) = self._placeholders, self._placeholders.mask(text)
-        return Part(source, space, text, lambda answer: restore(placeholders.unmask(answer, values)))
+        masks, (text, values) = self._entity_masks, self._entity_masks.mask(text)
+        return Part(source, space, text, lambda answer: restore(masks.unmask(answer, values)))
 
     @staticmethod
     def is_foreign(ids: Sequence[int]) -> bool:
@@ -113,7 +113,7 @@ class SourceText:
 
 
 def _visible(text: str) -> str:
-    """Return a text without characters that are not seen, lone surrogates and placeholders."""
+    """Return a text without characters that are not seen, lone surrogates and entity masks."""
     kept = "".join("" if unicodedata.category(character) in ("Cf", "Co", "Cs") else character for character in text)
     return re.sub(r"[^\S\r\n]", " ", kept) if any(map(_is_rare_space, kept)) else kept
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from datamodules.text.placeholders import SYMBOLS, Placeholders, placeholders_from_json
+from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
@@ -47,7 +47,7 @@ class Translator(ZooModule):
         vocab_size: Number of tokens, which both languages share; token 0 is padding.
         max_length: Largest number of tokens of a sentence with start and end; longer sources are truncated.
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
-        placeholders: Placeholders of numbers and names as JSON, see ``datamodules.text.placeholders``; None for none.
+        entity_masks: Masks of numbers and names as JSON, see ``datamodules.text.entity_masks``; None for none.
         label_smoothing: Label smoothing; evaluation uses none.
         teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
         **optimisation: Arguments of ``ZooModule``.
@@ -57,7 +57,7 @@ class Translator(ZooModule):
     default_monitor = "val_nats"
     batch_parts = ("src", "src_len", "tgt", "tgt_len")
     outside_net = (
-        "Division into sentences, placeholders, tokenization and decoding (beam search, greedy or nucleus sampling)."
+        "Division into sentences, entity masks, tokenization and decoding (beam search, greedy or nucleus sampling)."
     )
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
 
@@ -67,7 +67,7 @@ class Translator(ZooModule):
         vocab_size: int = 5_000,
         max_length: int = 60,
         tokenizer: str | None = None,
-        placeholders: str | None = None,
+        entity_masks: str | None = None,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
         **optimisation: Any,
@@ -151,7 +151,7 @@ class Translator(ZooModule):
     ) -> Tensor:
         """Decode the targets of sources (N, S) of token ids: token ids (N, T), each up to ``END``.
 
-        A target has at most twice as many tokens as the longest source of the batch, plus ten, and the placeholders of
+        A target has at most twice as many tokens as the longest source of the batch, plus ten, and the masks of
         its source. The arguments are those of ``translate``.
 
         Raises:
@@ -195,20 +195,20 @@ class Translator(ZooModule):
         return vocabulary_from_json(self.hparams["tokenizer"])
 
     @property
-    def placeholders(self) -> Placeholders | None:
-        """The placeholders of numbers and names, None without them."""
-        json = self.hparams["placeholders"]
-        return None if json is None else placeholders_from_json(json)
+    def entity_masks(self) -> EntityMasks | None:
+        """The masks of numbers and names, None without them."""
+        json = self.hparams["entity_masks"]
+        return None if json is None else entity_masks_from_json(json)
 
     def _copied_symbols(self, src: Tensor) -> CopiedSymbols | None:
-        if self.placeholders is None or self.hparams["tokenizer"] is None:
+        if self.entity_masks is None or self.hparams["tokenizer"] is None:
             return None
         return CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)
 
     def translate(self, texts: Sequence[str], **decoding: Any) -> list[str]:
         """Translate texts: sentences, or several sentences and lines, whose white space is kept.
 
-        Each sentence is translated by itself. Numbers and names are copied where the model has placeholders, a text in
+        Each sentence is translated by itself. Numbers and names are copied where the model has entity masks, a text in
         capitals gives one in capitals, and a sentence that is longer than ``max_length`` tokens is divided into
         clauses. What has no letters stays as it is, as does a sentence in an alphabet that the model does not know. A
         progress bar is shown where there is much to do.
@@ -232,7 +232,7 @@ class Translator(ZooModule):
         if not listed or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{type(texts).__name__}: expected a list of strings")
         longest = self.hparams["max_length"]
-        found = [SourceText(text, self.vocabulary, longest, self.placeholders) for text in texts]
+        found = [SourceText(text, self.vocabulary, longest, self.entity_masks) for text in texts]
         parts = [part for text in found for part in text.parts]
         answers: list[tuple[str, float | None]] = [(part.source, None) for part in parts]
         given = [row for row, part in enumerate(parts) if part.ready is not None]

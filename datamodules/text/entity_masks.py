@@ -1,4 +1,4 @@
-"""Placeholders: symbols that stand for the numbers and names of a sentence while it is translated."""
+"""Entity masks: symbols that stand for the numbers and names of a sentence while it is translated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 NUMBERS = tuple(map(chr, range(0xE000, 0xE00A)))
-"""Placeholders of numbers, characters of Unicode's private use area."""
+"""Masks of numbers, characters of Unicode's private use area."""
 NAMES = tuple(map(chr, range(0xE010, 0xE01A)))
-"""Placeholders of names."""
+"""Masks of names."""
 SYMBOLS = (*NUMBERS, *NAMES)
-"""All placeholders."""
+"""All masks."""
 FREQUENT = 20
 """Occurrences in the training split from which on a network learns a name itself. Set by hand."""
 WORD = re.compile(r"(?:O['\u2019])?[^\W\d_]+(?:-[^\W\d_]+)*")
@@ -71,29 +71,29 @@ NUMERALS = {
 
 
 class Masked(NamedTuple):
-    """A sentence in which placeholders stand for numbers and names.
+    """A sentence in which masks stand for numbers and names.
 
     Args:
-        text: The sentence with placeholders.
-        values: The string that each placeholder stands for.
+        text: The sentence with masks.
+        values: The string that each mask stands for.
     """
 
     text: str
     values: dict[str, str]
 
 
-class Placeholders:
-    """Replacement of the numbers and rare names of a sentence by placeholders (Luong et al., 2015, rare words).
+class EntityMasks:
+    """Replacement of the numbers and rare names of a sentence by masks (Luong et al., 2015, rare words).
 
     A number is replaced always. A word with a capital letter is a name, and replaced, if it is not among the ``words``
     that a network has seen and has to translate, such as ``Monday``; the first word of a sentence also must not be
     among them in lower case. The object is serialised in the attribute ``json``.
 
     Args:
-        json: Serialised placeholders, such as ``Placeholders.json``.
+        json: Serialised masks, such as ``EntityMasks.json``.
 
     Raises:
-        ValueError: If the string is not serialised placeholders.
+        ValueError: If the string is not serialised entity masks.
     """
 
     def __init__(self, json_: str) -> None:
@@ -102,11 +102,11 @@ class Placeholders:
             self.source, self.target = str(content["source"]), str(content["target"])
             self.words = frozenset(content["words"].split())
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise ValueError("not serialised placeholders: expected JSON with source, target and words") from None
+            raise ValueError("not serialised entity masks: expected JSON with source, target and words") from None
         self.json = json_
 
     @classmethod
-    def learn(cls, pairs: Sequence[tuple[str, str]], source: str, target: str) -> Placeholders:
+    def learn(cls, pairs: Sequence[tuple[str, str]], source: str, target: str) -> EntityMasks:
         """Learn which words of the source language are translated, from the pairs of the training split.
 
         A word with a capital letter is a name if less than ``FREQUENT`` times in the source, and in half of the cases
@@ -139,7 +139,7 @@ class Placeholders:
         return cls(json.dumps({"source": source, "target": target, "words": " ".join(sorted(words))}))
 
     def mask(self, sentence: str) -> Masked:
-        """Replace the numbers and names of a source sentence, in their order, as far as there are placeholders."""
+        """Replace the numbers and names of a source sentence, in their order, as far as there are masks."""
         spans = [*_numbers(sentence, self.source), *self._names(sentence)]
         return _replace(sentence, sorted(spans), iter(NUMBERS), iter(NAMES))
 
@@ -155,7 +155,7 @@ class Placeholders:
         Args:
             sentence: The source sentence.
             translation: The target sentence.
-            order: Function that gives placeholders in the order in which they are taken.
+            order: Function that gives masks in the order in which they are taken.
             all_names: Whether names that the network learns itself, and number words, are replaced too.
         """
         numbers, names = iter(order(NUMBERS)), iter(order(NAMES))
@@ -182,7 +182,7 @@ class Placeholders:
         return sentence, translation
 
     def unmask(self, translation: str, values: Mapping[str, str]) -> str:
-        """Put numbers, in the target language's form, and names back in place of their placeholders."""
+        """Put numbers, in the target language's form, and names back in place of their masks."""
         for symbol, value in values.items():
             if symbol in NUMBERS:
                 value = localize_number(value, self.source, self.target)
@@ -218,9 +218,9 @@ class Placeholders:
 
 
 @functools.lru_cache(maxsize=16)
-def placeholders_from_json(json_: str) -> Placeholders:
-    """Return the placeholders of a JSON string, parsed once."""
-    return Placeholders(json_)
+def entity_masks_from_json(json_: str) -> EntityMasks:
+    """Return the masks of a JSON string, parsed once."""
+    return EntityMasks(json_)
 
 
 def localize_number(number: str, source: str, target: str) -> str:
