@@ -15,7 +15,6 @@ from datamodules.registry import register_datamodule
 from datamodules.splits import stable_split
 from datamodules.text.base import Labelled, TextDataModule
 from datamodules.text.labels import LabelledRows, look_alikes, read_labelled, show_labels
-from datamodules.text.vocabulary import Vocabulary
 
 VOCAB_SIZE = 2_000
 """Size of the vocabulary where none is given, if the texts have as many subwords."""
@@ -97,16 +96,6 @@ class TextTableDataModule(TextDataModule):
         """Labels in sorted order."""
         return sorted({row.label for row in self._table.rows})
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Subword vocabulary, learned from the training split once."""
-        if self._vocabulary is None:
-            texts = self.text_splits()["train"].texts
-            self._vocabulary = Vocabulary.train(
-                texts, self.vocab_size, lowercase=self.lowercase, at_most=self._fits_vocabulary
-            )
-        return self._vocabulary
-
     def read_all(self) -> dict[str, Labelled]:
         """Read the files, and draw the test split if there is no test file."""
         names = {label: k for k, label in enumerate(self.class_names)}
@@ -116,8 +105,7 @@ class TextTableDataModule(TextDataModule):
         self._notes += self._table.notes
         self._notes += [f"{twice:,} duplicate rows dropped"] if twice else []
         self._notes += [f"{several:,} texts have several labels and are a row for each"] if several else []
-        parts = self._draw_test(found) if self.test_file is None else self._read_test(found, names)
-        return parts
+        return self._draw_test(found) if self.test_file is None else self._read_test(found, names)
 
     def _group(self, table: LabelledRows, names: dict[str, int]) -> dict[str, list[int]]:
         """Return the classes of each text."""

@@ -13,7 +13,7 @@ from datamodules.text.alignment import word_pairs
 from datamodules.text.entity_masks import NAMES, NUMBERS, SYMBOLS, EntityMasks, localize_number
 from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary
-from zoo.baselines.everyday import has_repeats
+from zoo.baselines.everyday import everyday_translation, has_repeats
 from zoo.baselines.everyday_sentences import EVERYDAY
 from zoo.nn.decoding import beam_search, greedy, nucleus
 from zoo.nn.decoding_constraints import CopiedSymbols, forbid_repeats
@@ -341,6 +341,11 @@ def test_long_sentences_are_divided_and_not_cut(copier):
     assert len(copier.translate_with_confidence([text])[0].sentences) > 4
 
 
+def test_masks_of_token_ids_are_shown_by_name(copier):
+    ids = copier.vocabulary.encode_padded([copier.entity_masks.mask("Iris has 2 keys.").text], 20, ends=True)
+    assert copier.predict_step((ids,), 0).tolist() == ["<name 1> a <number 1> clés."]
+
+
 def test_wrong_settings_are_refused(copier):
     with pytest.raises(ValueError, match="no_repeat must be 0, for none, or at least 2, not 1"):
         copier.translate(["We like cats."], no_repeat=1)
@@ -358,3 +363,28 @@ def test_everyday_sentences_hold_what_their_kind_says():
     assert len(set(sides)) == 200
     assert has_repeats("a b c a b d a b")
     assert not has_repeats("a b c a b d")
+
+
+@pytest.mark.parametrize("source", ["eng", "fra"])
+def test_everyday_translations_are_measured_by_kind(source):
+    class Data:
+        pass
+
+    class Echo:
+        def translate(self, texts):
+            return list(texts)
+
+    class Oracle:
+        def translate(self, texts):
+            pairs = [pair if source == "eng" else pair[::-1] for kind in EVERYDAY.values() for pair in kind]
+            return [dict(pairs)[text] for text in texts]
+
+    Data.source = source
+    echo, oracle = everyday_translation(Echo(), Data), everyday_translation(Oracle(), Data)
+    for name in ("numbers", "names"):
+        assert echo.metrics[f"test_everyday_{name}"] == 1.0  # the text itself has them all
+    assert echo.metrics["test_everyday_words"] == echo.metrics["test_everyday_capitals"] == 0.0
+    assert echo.metrics["test_everyday_bleu"] < 30
+    perfect = {f"test_everyday_{name}": 1.0 for name in ("numbers", "names", "capitals", "words")}
+    assert oracle.metrics == pytest.approx(perfect | {"test_everyday_repeats": 0.0, "test_everyday_bleu": 100.0})
+    assert len(oracle.report.splitlines()) == 200

@@ -52,6 +52,8 @@ class TextDataModule(TensorDataModule):
     """Name of the column of texts in a table that ``read`` reads."""
     encoding: str | None = None
     delimiter: str | None = None
+    _fits_vocabulary = False
+    """Whether the vocabulary is smaller where the texts have fewer subwords."""
 
     def __init__(
         self, *, vocab_size: int = 8_000, max_length: int = 128, lowercase: bool = True, **common: Any
@@ -110,8 +112,9 @@ class TextDataModule(TensorDataModule):
     def vocabulary(self) -> Vocabulary:
         """Subword vocabulary, learned from the training split once; that of a model if adopted."""
         if self._vocabulary is None:
+            texts = self.text_splits()["train"].texts
             self._vocabulary = Vocabulary.train(
-                self.text_splits()["train"].texts, self.vocab_size, lowercase=self.lowercase
+                texts, self.vocab_size, lowercase=self.lowercase, at_most=self._fits_vocabulary
             )
         return self._vocabulary
 

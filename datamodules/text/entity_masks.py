@@ -43,19 +43,17 @@ class Numerals(NamedTuple):
         decimal: Decimal separator.
         thousands: Separator of groups of three digits.
         time: Separator of hours and minutes.
-        verb: Regular expression of verbs; the first word of a sentence that matches is not taken for a name.
     """
 
     pattern: re.Pattern[str]
     decimal: str
     thousands: str
     time: str
-    verb: re.Pattern[str]
 
 
 _NOT_IN_WORD = r"(?<![\w.,])"
 NUMERALS = {
-    "eng": Numerals(re.compile(_NOT_IN_WORD + r"\d+(?:[.,:/-]\d+)*"), ".", ",", ":", re.compile(r"(?!)")),
+    "eng": Numerals(re.compile(_NOT_IN_WORD + r"\d+(?:[.,:/-]\d+)*"), ".", ",", ":"),
     "fra": Numerals(
         re.compile(
             _NOT_IN_WORD
@@ -64,10 +62,15 @@ NUMERALS = {
         ",",
         " ",
         " h ",
-        re.compile(r".*(?:ez|ons|-(?:en|y|je|tu|il|elle|on|nous|vous|ils|elles|moi|toi|lui|leur|le|la|les))"),
     ),
 }
 """Numerals by ISO 639-3 code."""
+VERBS = {"fra": re.compile(r".*(?:ez|ons|-(?:en|y|je|tu|il|elle|on|nous|vous|ils|elles|moi|toi|lui|leur|le|la|les))")}
+"""Verbs by language; the first word of a sentence that matches is not taken for a name."""
+SHOWN = {ord(symbol): f"<number {k}>" for k, symbol in enumerate(NUMBERS, 1)} | {
+    ord(symbol): f"<name {k}>" for k, symbol in enumerate(NAMES, 1)
+}
+"""What a reader is shown where nothing is known of what a mask stands for."""
 
 
 class Masked(NamedTuple):
@@ -208,13 +211,10 @@ class EntityMasks:
 
     def _is_translated(self, word: str, is_first: bool, all_names: bool) -> bool:
         """Return whether a word with a capital letter is translated by the network instead of being copied."""
-        if is_first and (word.lower() in self.words or self._verb.fullmatch(word)):
+        verb = VERBS.get(self.source)
+        if is_first and (word.lower() in self.words or (verb and verb.fullmatch(word))):
             return True
         return word in self.words and not (all_names and word.lower() not in self.words)
-
-    @property
-    def _verb(self) -> re.Pattern[str]:
-        return NUMERALS[self.source if self.source in NUMERALS else "eng"].verb
 
 
 @functools.lru_cache(maxsize=16)

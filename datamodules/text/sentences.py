@@ -118,10 +118,8 @@ def edited(sentence: str, knows: Callable[[str], bool]) -> tuple[str, Callable[[
         lower, capital = head.lower(), head.capitalize()
         loud = len(head) > 1 and head.isupper() and not knows(head)
         if shouted or loud or (title and head.istitle()) or head.islower():
-            known = next((form for form in (lower, capital, head.upper()) if knows(form)), None)
-            if known is None and (not knows(word.lower()) or shouted):
-                known = capital if shouted else head
-            return (known or head) + (tail.lower() if shouted or loud else tail)
+            forms = (form for form in (lower, capital, head.upper()) if knows(form))
+            return next(forms, capital if shouted else head) + (tail.lower() if shouted or loud else tail)
         return word
 
     text = re.sub(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?", in_text, sentence)

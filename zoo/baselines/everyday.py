@@ -13,7 +13,7 @@ from zoo.baselines.everyday_sentences import EVERYDAY
 from zoo.baselines.measurement import Measurement
 from zoo.baselines.translation import score_translations
 
-NAME = re.compile(r"[A-ZÀ-Þ][\w'-]*[\w]")
+NAME = re.compile(r"[A-ZÀ-Þ][\w-]*\w")
 
 
 def everyday_translation(model: Any, data: Any) -> Measurement:

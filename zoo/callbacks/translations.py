@@ -8,6 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from datamodules.text.entity_masks import SHOWN
 from datamodules.text.vocabulary import END, PAD, START
 from zoo.callbacks.tensorboard import TensorBoardCallback
 from zoo.errors import needs
@@ -51,7 +52,8 @@ class Translations(TensorBoardCallback):
             return
         src, tgt = self._pairs
         written = model.translated(src, decoding="greedy")
-        texts = [model.vocabulary.decode(ids.tolist()) for ids in (src, written, tgt)]
+        decoded = [model.vocabulary.decode(ids.tolist()) for ids in (src, written, tgt)]
+        texts = [[text.translate(SHOWN) for text in column] for column in decoded]
         if self.counted:
             bleu = needs("sacrebleu", "text").corpus_bleu(texts[1], [texts[2]])
             writer.add_scalar("val_bleu", bleu.score, step)

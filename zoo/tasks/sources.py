@@ -115,8 +115,4 @@ class SourceText:
 def _visible(text: str) -> str:
     """Return a text without characters that are not seen, lone surrogates and entity masks."""
     kept = "".join("" if unicodedata.category(character) in ("Cf", "Co", "Cs") else character for character in text)
-    return re.sub(r"[^\S\r\n]", " ", kept) if any(map(_is_rare_space, kept)) else kept
-
-
-def _is_rare_space(character: str) -> bool:
-    return character.isspace() and character not in " \t\r\n"
+    return re.sub(r"[^\S \t\r\n]", " ", kept)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
+from datamodules.text.entity_masks import SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
@@ -98,12 +98,15 @@ class Translator(ZooModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Any:
         """Return the translations of a batch src or (src, ...) of token ids, an array (N,) of strings.
 
-        Without a tokenizer they are token ids (N, T).
+        Without a tokenizer they are token ids (N, T). Masks are shown as ``<number 1>`` or ``<name 1>``: token ids
+        do not say what they stand for; ``translate`` takes texts and gives them.
         """
         src = inputs_of(batch)
         check_ids(src, self.hparams["vocab_size"], "src")
         ids = self.translated(src)
-        return np.array(self.vocabulary.decode(ids.tolist())) if self.hparams["tokenizer"] is not None else ids
+        if self.hparams["tokenizer"] is None:
+            return ids
+        return np.array([text.translate(SHOWN) for text in self.vocabulary.decode(ids.tolist())])
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:  # type: ignore[override]
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size) of the tokens that follow ``tgt[:, t]``."""

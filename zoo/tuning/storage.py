@@ -231,18 +231,17 @@ def _open_database(place: str) -> Any:
 
 def _with_tables(url: str, options: dict[str, Any]) -> Any:
     """Return Optuna's storage, which makes its tables in a new database; another process may make them just now."""
-    for attempt in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS):
         try:
             return optuna.storages.RDBStorage(url, engine_kwargs=options)
         except (ImportError, sqlalchemy.exc.NoSuchModuleError):
             raise
         except Exception as error:
             # An error without a statement is one of the connection, which another attempt would meet again.
-            connected = not isinstance(error, sqlalchemy.exc.DBAPIError) or error.statement is not None
-            if not connected or attempt == ATTEMPTS - 1:
+            if isinstance(error, sqlalchemy.exc.DBAPIError) and error.statement is None:
                 raise
-            time.sleep(random.uniform(0.1, 0.3) * (attempt + 1))
-    raise AssertionError("unreachable")
+            time.sleep(random.uniform(0.1, 0.3) * attempt)
+    return optuna.storages.RDBStorage(url, engine_kwargs=options)
 
 
 def _check_sqlite(url: Any, shown: str) -> None:
