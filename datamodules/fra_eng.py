@@ -22,6 +22,7 @@ from datamodules.text.alignment import word_pairs
 from datamodules.text.base import adopt_tokenizer
 from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.files import decode_utf8, read_lines
+from datamodules.text.lexicon import Lexicon, lexicon_from_json
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 MASKED_PAIRS = 10_000
@@ -57,13 +58,13 @@ class FraEngDataModule(TensorDataModule):
         entity_masks: Whether masks stand for the numbers and rare names that both sentences of a pair have; some
             training pairs are repeated with masks for number words and frequent names too.
         words: Largest number of pairs of single words, found in the training pairs, that are added to them as
-            sentences; the source has nearly no sentence of one word.
+            sentences and are the lexicon of the model; the source has nearly no sentence of one word.
         **common: Arguments of ``TensorDataModule``.
     """
 
     url = "https://www.manythings.org/anki/fra-eng.zip"
     names = ("eng", "fra")
-    learned = ("tokenizer", "vocab_size", "max_length", "entity_masks")
+    learned = ("tokenizer", "vocab_size", "max_length", "entity_masks", "lexicon")
     fixed_by_model = ("vocab_size", "max_length", "entity_masks")
     test_sources = 2_000
     """Smallest number of sentences of each language in the test split. Set by hand."""
@@ -90,6 +91,7 @@ class FraEngDataModule(TensorDataModule):
         self.vocab_size, self.max_length, self.words = vocab_size, max_length, words
         self._uses_masks = entity_masks
         self._entity_masks: EntityMasks | None = None
+        self._lexicon: Lexicon | None = None
         self._encoded: dict[str, tuple[list[Pair], np.ndarray]] = {}
         self._text_splits: dict[str, tuple[list[Pair], np.ndarray]] | None = None
         self._vocabulary: Vocabulary | None = None
@@ -103,6 +105,8 @@ class FraEngDataModule(TensorDataModule):
             self._entity_masks = None if json is None else entity_masks_from_json(json)
             if self._entity_masks and self._entity_masks.source != self.source:
                 raise ValueError(f"the model translates from {self._entity_masks.source}, the data from {self.source}")
+        if hparams.get("lexicon") is not None:
+            self._lexicon = lexicon_from_json(hparams["lexicon"])
         if stale:
             self._encoded = {}
         return stale
@@ -189,6 +193,18 @@ class FraEngDataModule(TensorDataModule):
         return self._entity_masks
 
     @property
+    def lexicon(self) -> Lexicon | None:
+        """Words and their translations, learned from the training split once; none is a sentence of another split."""
+        if self._lexicon is None and self.words:
+            other = {normalize_sentence(s) for part in ("val", "test") for pair in self._pairs(part) for s in pair}
+            found = word_pairs(self._pairs("train"))
+            kept = [
+                pair for pair in found if not other & {normalize_sentence(pair.source), normalize_sentence(pair.target)}
+            ]
+            self._lexicon = Lexicon.of_pairs(kept[: self.words], self.source, self.target)
+        return self._lexicon
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """Subword vocabulary of both languages, learned from the training split once."""
         if self._vocabulary is None:
@@ -200,12 +216,13 @@ class FraEngDataModule(TensorDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Vocabulary as JSON, its size, the largest number of tokens, and the entity masks as JSON if there are any."""
+        """Vocabulary, entity masks and lexicon as JSON, size of the vocabulary, largest number of tokens."""
         return {
             "tokenizer": self.vocabulary.json,
             "vocab_size": len(self.vocabulary),
             "max_length": self.max_length,
             **({"entity_masks": self.entity_masks.json} if self.entity_masks else {}),
+            **({"lexicon": self.lexicon.json} if self.lexicon else {}),
         }
 
     def _encoded_pairs(self, part: str) -> tuple[list[Pair], np.ndarray]:
@@ -225,8 +242,8 @@ class FraEngDataModule(TensorDataModule):
                 rows = [row for row, (one, other) in enumerate(zip(pairs, more)) if one != other]
                 rows = sorted(rng.permutation(rows)[:MASKED_PAIRS].tolist())
                 pairs, groups = pairs + [more[row] for row in rows], np.concatenate([groups, groups[rows]])
-        if self.words and part == "train":
-            added = self._one_word_pairs()
+        if self.lexicon and part == "train":
+            added = self.lexicon.sentences
             groups = np.concatenate([groups, np.arange(len(added)) + self._largest_group + 1])
             pairs = pairs + added
         return pairs, groups
@@ -234,12 +251,6 @@ class FraEngDataModule(TensorDataModule):
     @property
     def _largest_group(self) -> int:
         return max(int(groups.max()) for _, groups in self.text_splits().values())
-
-    def _one_word_pairs(self) -> list[Pair]:
-        """Return sentences of one word with their translations, none of which is in another split."""
-        other = {normalize_sentence(s) for part in ("val", "test") for pair in self._pairs(part) for s in pair}
-        found = [pair for pair in word_pairs(self._pairs("train")) if not other & set(map(normalize_sentence, pair))]
-        return [(f"{a[0].upper()}{a[1:]}.", f"{b[0].upper()}{b[1:]}.") for a, b in found[: self.words]]
 
     def load(self) -> dict[str, Split]:
         """Encode the pairs as token ids."""

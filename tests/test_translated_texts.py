@@ -9,8 +9,9 @@ from conftest import quiet_trainer
 from small_texts import small_text
 
 import zoo
-from datamodules.text.alignment import word_pairs
-from datamodules.text.entity_masks import NAMES, NUMBERS, SYMBOLS, EntityMasks, localize_number
+from datamodules.text.alignment import WordPair, word_pairs
+from datamodules.text.entity_masks import NAMES, NUMBERS, SHOWN, SYMBOLS, EntityMasks, localize_number
+from datamodules.text.lexicon import Lexicon
 from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary
 from zoo.baselines.everyday import everyday_translation, has_repeats
@@ -158,6 +159,34 @@ def test_french_words_lose_their_vowel_before_a_name():
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "masked", "translated"),
+    [
+        ("eng", "Have you met Mrs. Okafor?", "Have you met <name 1>?", "Have you met Mme Okafor?"),
+        ("eng", "Mr Okafor-Reed's dog", "<name 1>'s dog", "M. Okafor-Reed's dog"),
+        (
+            "eng",
+            "I met Dr. Tom Zwick and Miss Eva.",
+            "I met <name 1> and <name 2>.",
+            "I met Dr Tom Zwick and Mlle Eva.",
+        ),
+        ("eng", "Mr. J. Ford is here.", "<name 1> is here.", "M. J. Ford is here."),
+        ("fra", "M. Petrov et Mme Roy en 2 ans", "<name 1> et <name 2> en <number 1> ans", None),
+    ],
+)
+def test_titles_are_those_of_the_language(source, text, masked, translated):
+    masks = EntityMasks(json.dumps({"source": source, "target": "fra" if source == "eng" else "eng", "words": WORDS}))
+    found = masks.mask(text)
+    assert found.text.translate(SHOWN) == masked
+    assert masks.unmask(found.text, found.values) == (translated or "Mr. Petrov et Mrs. Roy en 2 ans")
+
+
+def test_full_hours_alone_are_followed_by_the_word():
+    assert ENGLISH.unmask(f"à {NUMBERS[0]} heures.", {NUMBERS[0]: "17:45"}) == "à 17 h 45."
+    assert ENGLISH.unmask(f"à {NUMBERS[0]} heures.", {NUMBERS[0]: "17"}) == "à 17 heures."
+    assert ENGLISH.unmask(f"en {NUMBERS[0]} heures.", {NUMBERS[0]: "1,500"}) == "en 1 500 heures."
+
+
 def test_no_mask_reaches_the_reader():
     assert ENGLISH.unmask(f"un {NAMES[0]} deux {NUMBERS[3]}", {}) == "un  deux "
 
@@ -183,9 +212,43 @@ def test_words_are_aligned_by_what_they_occur_with():
     for _ in range(200):
         chosen = draw.sample(sorted(words), 2)
         pairs.append((f"The {chosen[0]} and the {chosen[1]}.", f"Le {words[chosen[0]]} et le {words[chosen[1]]}."))
-    found = dict(word_pairs(pairs))
-    assert {key: found.get(key) for key in words} == words
+    found = {pair.source: pair for pair in word_pairs(pairs)}
+    assert {key: found[key].target for key in words} == words
+    assert all(0.3 <= pair.probability <= 1 + 1e-9 for pair in found.values())
     assert word_pairs([]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "translation"),
+    [
+        ("house", "maison"),
+        ("House.", "Maison."),
+        ("HOUSE!", "MAISON !"),
+        ("why?", "pourquoi ?"),
+        ("Why?!", "Pourquoi ?!"),
+        ("Why...", "Pourquoi..."),
+        ("monday", "lundi"),
+        ("Monday", "Lundi"),
+        ("I", "Je"),
+        ("the house", None),
+        ("garden", None),
+        ("", None),
+        ("?", None),
+    ],
+)
+def test_a_single_word_is_looked_up(text, translation):
+    pairs = [("house", "maison"), ("why", "pourquoi"), ("Monday", "lundi"), ("I", "je")]
+    lexicon = Lexicon.of_pairs([WordPair(*pair, 0.75) for pair in pairs], "eng", "fra")
+    found = Lexicon(lexicon.json).look_up(text)
+    assert (found and found.translation) == translation
+    assert found is None or found.probability == 0.75
+    assert ("Monday.", "Lundi.") in lexicon.sentences
+
+
+@pytest.mark.parametrize("json_", ["", "[]", "{}", '{"source": "eng", "target": "fra", "words": {"a": 1}}'])
+def test_what_is_no_lexicon_is_refused(json_):
+    with pytest.raises(ValueError, match="not a serialised lexicon"):
+        Lexicon(json_)
 
 
 # ---- decoding ----
@@ -263,8 +326,19 @@ def test_masks_and_words_are_added_to_training_alone(numbered):
     assert not any(character.isdigit() for text in texts for character in text)
     groups = [set(split.groups.tolist()) for split in data.splits.values()]
     assert not groups[0] & (groups[1] | groups[2])
-    assert {"tokenizer", "entity_masks"} <= set(data.spec)
-    assert "entity_masks" not in plain.spec
+    assert {"tokenizer", "entity_masks", "lexicon"} <= set(data.spec)
+    assert not {"entity_masks", "lexicon"} & set(plain.spec)
+    assert len(data.lexicon.entries) == 4
+    assert data.lexicon.entries["dogs"].translation == "chiens"
+    heard = {text.strip(" .") for part in ("val", "test") for side in data.sentences(part) for text in side}
+    assert not heard & set(data.lexicon.entries)
+    model = zoo.create_model("lstm_seq2seq", embedding_dim=4, hidden_dim=4, layers=1, **data.spec)
+    [found] = model.translate_with_confidence(["dogs\nCats!"])
+    assert found.text == "chiens\nChats !"
+    assert found.confidence == min(data.lexicon.look_up(word).probability for word in ("dogs", "cats"))
+    other = small_text("fra_eng", numbered, source="eng", vocab_size=350)
+    other.adopt(model.hparams)
+    assert other.spec["lexicon"] == data.spec["lexicon"]
     with pytest.raises(ValueError, match="words must be at least 0, not -1"):
         small_text("fra_eng", numbered, words=-1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,21 @@ ITERATIONS, FEWEST, SHARE = 5, 5, 0.3
 both directions. Set by hand."""
 
 
-def word_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+class WordPair(NamedTuple):
+    """A word and its translation.
+
+    Args:
+        source: The word.
+        target: Its translation.
+        probability: Probability of the translation given the word.
+    """
+
+    source: str
+    target: str
+    probability: float
+
+
+def word_pairs(pairs: Sequence[tuple[str, str]]) -> list[WordPair]:
     """Return the pairs of words that are each other's most probable translation.
 
     The probability t(f | e) of a word f of the target given a word e of the source is estimated by IBM model 1 (Brown
@@ -51,8 +66,8 @@ def word_pairs(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     chosen = (forth >= SHARE) & (back >= SHARE) & (count[source] >= FEWEST)
     chosen &= _is_largest(forth, source, sizes[0]) & _is_largest(back, target, sizes[1])
     order = np.flatnonzero(chosen)[np.argsort(-count[source[chosen]], kind="stable")]
-    found = [(words[0][source[i]], words[1][target[i]]) for i in order]
-    return [pair for pair in found if not any(word[-1] in "'\u2019" for word in pair)]
+    found = [WordPair(words[0][source[i]], words[1][target[i]], float(forth[i])) for i in order]
+    return [pair for pair in found if not any(word[-1] in "'\u2019" for word in pair[:2])]
 
 
 def _in_lower_case(row: list[str], inside: set[str]) -> list[str]:

@@ -18,6 +18,8 @@ SYMBOLS = (*NUMBERS, *NAMES)
 FREQUENT = 20
 """Occurrences in the training split from which on a network learns a name itself. Set by hand."""
 WORD = re.compile(r"(?:O['\u2019])?[^\W\d_]+(?:-[^\W\d_]+)*")
+TITLED = r"(?:[^\W\d_a-zß-öø-ÿ]\.|(?:O['\u2019])?[^\W\d_a-zß-öø-ÿ][^\W\d_]+(?:-[^\W\d_]+)*)"
+"""A word with a capital letter, or an initial, after a title."""
 MIXED = re.compile(
     r"https?://\S*\w|[\w.+-]+@[\w-]+(?:\.[\w-]+)+|www\.[\w./-]*\w|[^\W\d_]+-?\d[\w-]*"
     "|[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]+"
@@ -65,6 +67,15 @@ NUMERALS = {
     ),
 }
 """Numerals by ISO 639-3 code."""
+TITLES = (
+    {"eng": ("Mr.", "Mr", "mr."), "fra": ("M.", "Mr")},
+    {"eng": ("Mrs.", "Mrs", "Ms.", "Ms"), "fra": ("Mme", "Mme.")},
+    {"eng": ("Dr.", "Dr"), "fra": ("Dr", "Dr.")},
+    {"eng": ("Miss",), "fra": ("Mlle", "Mlle.")},
+)
+"""Titles before names with the same meaning by language, the usual form first."""
+HOURS = {"eng": " o'clock", "fra": " heures?"}
+"""What a language writes after full hours alone."""
 VERBS = {"fra": re.compile(r".*(?:ez|ons|-(?:en|y|je|tu|il|elle|on|nous|vous|ils|elles|moi|toi|lui|leur|le|la|les))")}
 """Verbs by language; the first word of a sentence that matches is not taken for a name."""
 SHOWN = {ord(symbol): f"<number {k}>" for k, symbol in enumerate(NUMBERS, 1)} | {
@@ -143,7 +154,7 @@ class EntityMasks:
 
     def mask(self, sentence: str) -> Masked:
         """Replace the numbers and names of a source sentence, in their order, as far as there are masks."""
-        spans = [*_numbers(sentence, self.source), *self._names(sentence)]
+        spans = [*_numbers(sentence, self.source), *self._titled(sentence, self._names(sentence))]
         return _replace(sentence, sorted(spans), iter(NUMBERS), iter(NAMES))
 
     def mask_pair(
@@ -189,8 +200,12 @@ class EntityMasks:
         for symbol, value in values.items():
             if symbol in NUMBERS:
                 value = localize_number(value, self.source, self.target)
-            elif self.target == "fra" and re.match(r"[aeiouâàéèêëîïôöûüœ]", value.lower()):
-                translation = re.sub(rf"\b([dD]|[qQ]u)e {symbol}", rf"\1'{symbol}", translation)
+                if self.target in HOURS and not re.fullmatch(r"[\d.,\s]+", value):
+                    translation = re.sub(rf"{symbol}{HOURS[self.target]}\b", symbol, translation)
+            else:
+                value = self._localize_title(value)
+                if self.target == "fra" and re.match(r"[aeiouâàéèêëîïôöûüœ]", value.lower()):
+                    translation = re.sub(rf"\b([dD]|[qQ]u)e {symbol}", rf"\1'{symbol}", translation)
             translation = translation.replace(symbol, value)
         return "".join(character for character in translation if character not in SYMBOLS)
 
@@ -208,6 +223,20 @@ class EntityMasks:
             else:
                 spans.append((start, end))
         return [(a, b, sentence[a:b], "name") for a, b in sorted(spans)]
+
+    def _titled(self, sentence: str, names: list[tuple[int, int, str, str]]) -> list[tuple[int, int, str, str]]:
+        """Return the places of names with those that follow a title, which is part of the name."""
+        for start, name_start, end in _titled_names(sentence, self.source):
+            if sentence[name_start:end].split()[0].lower() not in self.words:
+                names = [place for place in names if place[1] <= start or place[0] >= end]
+                names.append((start, end, sentence[start:end], "name"))
+        return names
+
+    def _localize_title(self, name: str) -> str:
+        """Return a name with its title in the target language."""
+        title, _, rest = name.partition(" ")
+        forms = next((forms for forms in TITLES if rest and title in forms.get(self.source, ())), {})
+        return f"{forms[self.target][0]} {rest}" if self.target in forms else name
 
     def _is_translated(self, word: str, is_first: bool, all_names: bool) -> bool:
         """Return whether a word with a capital letter is translated by the network instead of being copied."""
@@ -249,6 +278,16 @@ def _numbers(text: str, language: str) -> Iterator[tuple[int, int, str, str]]:
     for match in pattern.finditer(text):
         if not any(a < match.end() and match.start() < b for a, b in mixed):
             yield match.start(), match.end(), match.group(), "number"
+
+
+def _titled_names(text: str, language: str) -> Iterator[tuple[int, int, int]]:
+    """Yield the start of a title, the start of the name that follows it, and its end."""
+    titles = [title for forms in TITLES for title in forms.get(language, ())]
+    if not titles:
+        return
+    choice = "|".join(map(re.escape, sorted(titles, key=len, reverse=True)))
+    for match in re.finditer(rf"(?<!\w)(?:{choice}) ({TITLED}(?: {TITLED})*)", text):
+        yield match.start(), match.start(1), match.end()
 
 
 def _number_words(text: str, language: str) -> Iterator[tuple[int, int, str, str]]:

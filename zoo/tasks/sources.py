@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from datamodules.text.entity_masks import EntityMasks
+from datamodules.text.lexicon import Entry, Lexicon
 from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.vocabulary import Vocabulary
 
@@ -38,8 +39,9 @@ class SentenceTranslation(NamedTuple):
     Args:
         source: The sentence.
         translation: Its translation.
-        confidence: Geometric mean of the probabilities of the translation's tokens, in [0, 1]; 0 for a sentence that is
-            left as it is since its characters are not those of the language, None if it has no letters.
+        confidence: Geometric mean of the probabilities of the translation's tokens, in [0, 1], or for a single word of
+            the lexicon the probability of its translation; 0 for a sentence that is left as it is since its characters
+            are not those of the language, None if it has no letters.
     """
 
     source: str
@@ -53,14 +55,16 @@ class Part(NamedTuple):
     Args:
         source: The sentence as it is written.
         space: White space that follows it.
-        ready: What the translator is given; None for what stays as it is.
+        ready: What the translator is given; None for what it is not given.
         finish: Function from the translator's answer to the translation.
+        known: Translation of a single word by the lexicon; None for what the translator is given or stays as it is.
     """
 
     source: str
     space: str
     ready: str | None
     finish: Callable[[str], str]
+    known: Entry | None = None
 
 
 class SourceText:
@@ -71,10 +75,19 @@ class SourceText:
         vocabulary: The vocabulary of the translator.
         max_length: Largest number of tokens of a sentence; a longer one is divided into clauses.
         entity_masks: Masks of numbers and names; None for a translator without them.
+        lexicon: Translations of single words; None for a translator without them.
     """
 
-    def __init__(self, text: str, vocabulary: Vocabulary, max_length: int, entity_masks: EntityMasks | None) -> None:
-        self._vocabulary, self._max_length, self._entity_masks = vocabulary, max_length, entity_masks
+    def __init__(
+        self,
+        text: str,
+        vocabulary: Vocabulary,
+        max_length: int,
+        entity_masks: EntityMasks | None,
+        lexicon: Lexicon | None = None,
+    ) -> None:
+        self._vocabulary, self._max_length = vocabulary, max_length
+        self._entity_masks, self._lexicon = entity_masks, lexicon
         self.parts: list[Part] = []
         for sentence, space in split_sentences(_visible(text)):
             clauses = split_long(sentence, self._fits)
@@ -100,6 +113,9 @@ class SourceText:
     def _part(self, source: str, space: str) -> Part:
         if not any(character.isalpha() for character in source):
             return Part(source, space, None, str)
+        known = self._lexicon.look_up(source) if self._lexicon else None
+        if known:
+            return Part(source, space, None, str, known)
         text, restore = edited(source, self._knows)
         if self._entity_masks is None:
             return Part(source, space, text, restore)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from datamodules.text.entity_masks import SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
+from datamodules.text.lexicon import Lexicon, lexicon_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
@@ -48,6 +49,7 @@ class Translator(ZooModule):
         max_length: Largest number of tokens of a sentence with start and end; longer sources are truncated.
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
         entity_masks: Masks of numbers and names as JSON, see ``datamodules.text.entity_masks``; None for none.
+        lexicon: Translations of single words as JSON, see ``datamodules.text.lexicon``; None for none.
         label_smoothing: Label smoothing; evaluation uses none.
         teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
         **optimisation: Arguments of ``ZooModule``.
@@ -68,6 +70,7 @@ class Translator(ZooModule):
         max_length: int = 60,
         tokenizer: str | None = None,
         entity_masks: str | None = None,
+        lexicon: str | None = None,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
         **optimisation: Any,
@@ -203,6 +206,12 @@ class Translator(ZooModule):
         json = self.hparams["entity_masks"]
         return None if json is None else entity_masks_from_json(json)
 
+    @property
+    def lexicon(self) -> Lexicon | None:
+        """The translations of single words, None without them."""
+        json = self.hparams["lexicon"]
+        return None if json is None else lexicon_from_json(json)
+
     def _copied_symbols(self, src: Tensor) -> CopiedSymbols | None:
         if self.entity_masks is None or self.hparams["tokenizer"] is None:
             return None
@@ -213,8 +222,8 @@ class Translator(ZooModule):
 
         Each sentence is translated by itself. Numbers and names are copied where the model has entity masks, a text in
         capitals gives one in capitals, and a sentence that is longer than ``max_length`` tokens is divided into
-        clauses. What has no letters stays as it is, as does a sentence in an alphabet that the model does not know. A
-        progress bar is shown where there is much to do.
+        clauses. A single word of the lexicon is translated by it. What has no letters stays as it is, as does a
+        sentence in an alphabet that the model does not know. A progress bar is shown where there is much to do.
 
         Args:
             texts: The texts.
@@ -235,9 +244,9 @@ class Translator(ZooModule):
         if not listed or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{type(texts).__name__}: expected a list of strings")
         longest = self.hparams["max_length"]
-        found = [SourceText(text, self.vocabulary, longest, self.entity_masks) for text in texts]
+        found = [SourceText(text, self.vocabulary, longest, self.entity_masks, self.lexicon) for text in texts]
         parts = [part for text in found for part in text.parts]
-        answers: list[tuple[str, float | None]] = [(part.source, None) for part in parts]
+        answers: list[tuple[str, float | None]] = [part.known or (part.source, None) for part in parts]
         given = [row for row, part in enumerate(parts) if part.ready is not None]
         rows = self.vocabulary.encode([str(parts[row].ready) for row in given])
         known = {}
