@@ -194,7 +194,7 @@ def _library(module: str, path: Path, what: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f"{path} is {what}, which {package} reads: pip install {package}, or save it as CSV or JSON lines"
+            f"{path} is {what}, which {package} reads: pip install lightning-zoo[tables], or save it as CSV"
         ) from None
 
 

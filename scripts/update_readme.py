@@ -52,12 +52,48 @@ def ecg_table() -> str:
     return "\n".join(lines)
 
 
+TRANSLATION_COLUMNS = {
+    "bleu": "BLEU",
+    "chrf": "chrF2",
+    "nats": "nats a sentence",
+    "everyday_numbers": "numbers kept",
+    "everyday_names": "names kept",
+    "everyday_capitals": "capitals right",
+    "everyday_words": "words right",
+    "everyday_repeats": "phrases in a loop",
+}
+TRANSLATORS = ("eng_fra", "fra_eng", "fra_eng_plain")
+
+
+def translation_table() -> str:
+    """Return the scores of the translators on the test split and on everyday sentences, and of their baseline."""
+    lines = [f"| | {' | '.join(TRANSLATION_COLUMNS.values())} |", "|---" * (len(TRANSLATION_COLUMNS) + 1) + "|"]
+    for name in TRANSLATORS:
+        result = load_result(f"lstm_seq2seq.{name}")
+        if result is None:
+            continue
+        rows = {
+            f"`lstm_seq2seq.{name}`": result["metrics"],
+            "its translation memory": result["baselines"]["translation_memory"],
+        }
+        for title, values in rows.items():
+            known = [values.get(f"test_{column}") for column in TRANSLATION_COLUMNS]
+            cells = [f"{value['mean']:.{1 if value['mean'] >= 5 else 2}f}" if value else "" for value in known]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def speed_table() -> str:
     """Return the report of the benchmark from the committed measurements."""
     return report(json.loads((HERE / "figures" / "benchmark.json").read_text(encoding="utf-8"))).strip()
 
 
-TABLES = {"results": (README, markdown_table), "ecg": (METHODS, ecg_table), "speed": (METHODS, speed_table)}
+TABLES = {
+    "results": (README, markdown_table),
+    "ecg": (METHODS, ecg_table),
+    "translation": (METHODS, translation_table),
+    "speed": (METHODS, speed_table),
+}
 """The file and the function of each table."""
 
 

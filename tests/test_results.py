@@ -57,7 +57,7 @@ def scored(recipe: str) -> object:
     return pytest.param(recipe, marks=pytest.mark.slow) if long else recipe
 
 
-@pytest.mark.parametrize("recipe", map(scored, SHIPPED))
+@pytest.mark.parametrize("recipe", [scored(name) for name in SHIPPED])
 def test_shipped_weights_score_what_the_result_file_says(recipe):
     result = pretrained.load_result(recipe)
     content = pretrained.weights_path(recipe).read_bytes()

@@ -65,6 +65,34 @@ def test_json_lines_and_lists(tmp_path):
     assert "line 2: not JSON" in refusal(lambda: read_table(tmp_path / "a.jsonl"))
 
 
+def test_workbooks_and_parquet_files(tmp_path):
+    openpyxl, pyarrow = pytest.importorskip("openpyxl"), pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    book = openpyxl.Workbook()
+    book.active.append(["text", "label", "n"])
+    for row, (text, _) in enumerate(ROWS):
+        book.active.append([text, row % 2, 1.5])
+    book.active.append([None, None, None])
+    book.active.append([12, True, None])
+    book.create_sheet("notes").append(["nothing"])
+    book.save(tmp_path / "a.xlsx")
+    columns = {"text": [*TEXTS, "12"], "label": [*(row % 2 for row in range(len(TEXTS))), None]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+    expected = [(text, str(row % 2)) for row, text in enumerate(TEXTS)]
+    found = read_labelled(tmp_path / "a.xlsx", "text", "label")
+    assert [row[1:] for row in found.rows] == [*expected, ("12", "true")]
+    assert read_table(tmp_path / "a.xlsx").kind == "Excel, sheet Sheet, the first of 2 sheets"
+    assert [row[1:] for row in read_labelled(tmp_path / "a.parquet", "text", "label").rows] == expected
+    for name in ("a.xlsx", "a.parquet"):
+        content = (tmp_path / name).read_bytes()
+        for cut in (len(content) // 2, len(content) - 30):
+            (tmp_path / f"cut-{name}").write_bytes(content[:cut])
+            assert name in refusal(lambda name=name: read_table(tmp_path / f"cut-{name}"))
+        disguised = tmp_path / f"{name}.csv"
+        disguised.write_bytes(content)
+        assert read_table(disguised).rows == read_table(tmp_path / name).rows
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
