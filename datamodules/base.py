@@ -164,7 +164,7 @@ class TensorDataModule(L.LightningDataModule):
     def _class_order(self, known: list[str] | None) -> list[int] | None:
         return class_order(self._source_classes, known, self.title, self.from_user)
 
-    def read(self, source: str) -> Tensor:
+    def read(self, source: str) -> Any:
         """Read one user input, a file or a string, as a batch in natural units."""
         raise ValueError(f"{self.name} takes no input {source!r}: its model has no files or strings to answer")
 

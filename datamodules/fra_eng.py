@@ -21,8 +21,9 @@ from datamodules.splits import Split
 from datamodules.text.alignment import word_pairs
 from datamodules.text.base import adopt_tokenizer
 from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
-from datamodules.text.files import decode_utf8, read_lines
+from datamodules.text.files import decode_utf8
 from datamodules.text.lexicon import Lexicon, lexicon_from_json
+from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 MASKED_PAIRS = 10_000
@@ -37,7 +38,7 @@ Pair = tuple[str, str]
 
 
 @register_datamodule("fra_eng")
-class FraEngDataModule(TensorDataModule):
+class FraEngDataModule(TextReader, TensorDataModule):
     """English-French sentence pairs of Tatoeba in the edition of ManyThings.org.
 
     The file has one pair per line: English, tab, French, and in recent editions a third column, which is ignored. Since
@@ -278,10 +279,6 @@ class FraEngDataModule(TensorDataModule):
         """Truncate ids to the longest row and convert them to int64."""
         src, src_len, tgt, tgt_len = batch
         return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len
-
-    def read(self, source: str) -> list[str]:  # type: ignore[override]
-        """Read a text file with one sentence per line, or return the string itself as a sentence."""
-        return read_lines(source)
 
 
 def parse_pairs(content: bytes, name: str) -> list[Pair]:

@@ -315,6 +315,6 @@ class MITBIHDataModule(TensorDataModule):
             self._tables[device] = tuple(torch.from_numpy(array).to(device) for array in arrays)
         return self._tables[device]
 
-    def read(self, source: str) -> Record:  # type: ignore[override]
+    def read(self, source: str) -> Record:
         """Read a WFDB record of any sampling rate and leads."""
         return read_record(source)

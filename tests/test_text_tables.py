@@ -6,9 +6,11 @@ import json
 import pytest
 import torch
 
+import zoo
 from datamodules import create_datamodule
 from datamodules.table_files import read_table
 from datamodules.text.labels import look_alikes, read_labelled
+from datamodules.text.reading import TextReader
 from zoo.cli import main
 from zoo.metrics import ClassScores, class_table
 
@@ -235,7 +237,30 @@ def test_the_texts_of_a_table_are_answered(fitted, monkeypatch, capfd):
     assert [cells[1] for _, cells in rows] == ["one; two", "three\nfour"]
     (fitted / "other.csv").write_text("id,bdy\n1,x\n")
     assert main(["predict", "own.yaml", "other.csv", "--ckpt_path", "best"]) == 2
-    assert "has no column 'body'" in capfd.readouterr().err
+    line = capfd.readouterr().err
+    assert "has no column 'body'" in line
+    assert "--column" in line
+    options = ["--ckpt_path", "best", "--output", "other.json"]
+    assert main(["predict", "own.yaml", "other.csv", "--column", "bdy", *options]) == 0
+    assert [row["text"] for row in json.loads((fitted / "other.json").read_text())] == ["x"]
+    (fitted / "other.json").unlink()
+    for column, source, words in (
+        ("id2", "other.csv", "has no column 'id2'"),
+        ("bdy", "a text", "is no file of a table"),
+    ):
+        assert main(["predict", "own.yaml", source, "--column", column, *options]) == 2
+        assert words in capfd.readouterr().err
+        assert not (fitted / "other.json").exists()
+
+
+def test_a_column_is_for_tables_of_texts(tmp_path):
+    (tmp_path / "a.csv").write_text("said;by\nWe like dogs.;Ann\n")
+    reader = TextReader()
+    assert reader.read(str(tmp_path / "a.csv"), "said") == ["We like dogs."]
+    with pytest.raises(ValueError, match="column is for tables of texts, which MLP does not take"):
+        zoo.predict(zoo.create_model("mlp"), torch.zeros(1, 784), column="a")
+    with pytest.raises(ValueError, match="fs is for recordings, which MLP does not take"):
+        zoo.predict(zoo.create_model("mlp"), torch.zeros(1, 784), fs=1.0)
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
     command.add_argument("--annotator", metavar="ENDING", help="annotator whose R peaks are used, such as atr")
+    command.add_argument("--column", metavar="NAME", help="column of texts in a table")
     command.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a recording in a CSV file")
 
     command = add("verify", "train from scratch, measure, compare with the claim; exit status 1 if it is not met")
@@ -295,14 +296,15 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
 def _predict(args: argparse.Namespace, _: Any) -> int:
     from rich.console import Console
 
-    from zoo.prediction import load_model, predict_inputs, refuse_overwriting
+    from zoo.prediction import OPTIONS, load_model, predict_inputs, refuse_overwriting
 
     _quiet()
     refuse_overwriting(args.output, [args.recipe, args.ckpt_path])
     model, data = load_model(args.recipe, args.ckpt_path)
     if model.input_kind == "images" and not args.output:
         raise ValueError("--output is missing: a file for one picture, a folder for several")
-    found = predict_inputs(model, args.inputs, args.output, data=data, annotator=args.annotator, fs=args.fs)
+    options = {name: getattr(args, name) for name in OPTIONS}
+    found = predict_inputs(model, args.inputs, args.output, data=data, **options)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for part in found.display:
         print(part) if isinstance(part, str) else console.print(part)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +13,7 @@ from torch import Tensor
 from datamodules.base import TensorDataModule
 from datamodules.learned import checksums
 from datamodules.splits import Split, stratified_split
-from datamodules.table_files import check_width, column_index, is_table_file, read_table
-from datamodules.text.files import read_lines
+from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import Vocabulary, pad_sequences, vocabulary_from_json
 
 
@@ -32,7 +29,7 @@ class Labelled(NamedTuple):
         return Labelled(*([column[i] for i in rows] for column in self))
 
 
-class TextDataModule(TensorDataModule):
+class TextDataModule(TextReader, TensorDataModule):
     """Base class of the datamodules of labelled texts.
 
     A row is the token ids (T,) of a text, padded with 0, and its class. The subword vocabulary is learned from the
@@ -48,10 +45,6 @@ class TextDataModule(TensorDataModule):
     class_names: list[str]
     learned = (*TensorDataModule.learned, "tokenizer", "vocab_size", "max_length")
     fixed_by_model = ("vocab_size", "max_length", "lowercase")
-    text = "text"
-    """Name of the column of texts in a table that ``read`` reads."""
-    encoding: str | None = None
-    delimiter: str | None = None
     _fits_vocabulary = False
     """Whether the vocabulary is smaller where the texts have fewer subwords."""
 
@@ -157,17 +150,6 @@ class TextDataModule(TensorDataModule):
         """Truncate ids (N, T) to the longest row and convert them to int64."""
         used = (x != 0).any(0).nonzero()
         return x[:, : int(used[-1]) + 1 if len(used) else 1].long()
-
-    def read(self, source: str) -> list[str]:  # type: ignore[override]
-        """Read a text file with one text per line, the column of texts of a table, or the string itself as a text."""
-        path = Path(source)
-        if not is_table_file(source) or not os.path.isfile(source):
-            return read_lines(source)
-        table = read_table(path, (self.text,), self.encoding, self.delimiter)
-        column = column_index(table, self.text, path)
-        for number, cells in table.rows:
-            check_width(table, number, cells, column, path)
-        return [cells[column] for _, cells in table.rows]
 
 
 def adopt_tokenizer(data: Any, hparams: Mapping[str, Any]) -> bool:

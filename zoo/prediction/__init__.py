@@ -17,6 +17,13 @@ PIPELINES: dict[str, Callable[..., Predictions]] = {
 }
 """How inputs of each kind are answered; a task says of which kind its inputs are, see ``ZooModule.input_kind``."""
 
+OPTIONS = {
+    "annotator": ("recordings", "recordings"),
+    "fs": ("recordings", "recordings"),
+    "column": ("rows", "tables of texts"),
+}
+"""The kind of inputs that an option belongs to, and what a user calls them."""
+
 
 def predict(
     model: Any, inputs: Any, output: str | os.PathLike[str] | None = None, **options: Any
@@ -29,7 +36,8 @@ def predict(
             bytes of a file, or arrays and tensors in natural units.
         output: File or folder to which the answers are written too.
         **options: ``ckpt_path``, a checkpoint in place of a recipe's shipped weights; ``data``, the datamodule that
-            reads the inputs of a model; ``fs`` and ``annotator`` of recordings, see ``zoo.prediction.ecg.predict``.
+            reads the inputs of a model; ``fs`` and ``annotator`` of recordings, see ``zoo.prediction.ecg.predict``;
+            ``column``, the name of the column of texts in tables.
 
     Returns:
         A dictionary for each sample: its input under ``"input"``, and what the model answers.
@@ -88,10 +96,10 @@ def _predict_inputs(
         raise unknown(f"input_kind of {type(model).__name__}", kind, PIPELINES)
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
-        if name not in ecg.OPTIONS:
-            raise unknown("option of predict", name, ("ckpt_path", "data", *ecg.OPTIONS))
-        if kind != "recordings":
-            raise ValueError(f"{name} is for recordings, which {type(model).__name__} does not take")
+        if name not in OPTIONS:
+            raise unknown("option of predict", name, ("ckpt_path", "data", *OPTIONS))
+        if kind != OPTIONS[name][0]:
+            raise ValueError(f"{name} is for {OPTIONS[name][1]}, which {type(model).__name__} does not take")
     return PIPELINES[kind](model, data, sources, os.fspath(output) if output is not None else None, **given)
 
 

@@ -25,7 +25,6 @@ ANNOTATOR = "zoo"
 """Ending of the annotation files written."""
 
 
-OPTIONS = ("annotator", "fs")
 """Options of ``predict`` for recordings."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from datamodules.text.reading import TextReader
 from zoo.errors import printable
 from zoo.files import check_outputs, expand, write_atomically
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
@@ -23,7 +24,9 @@ ESCAPED = "backslashreplace"
 """How bytes that are not UTF-8, such as in the name of a file, are written."""
 
 
-def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = None) -> Predictions:
+def predict(
+    model: Any, data: Any, inputs: Sequence[Any], output: str | None = None, column: str | None = None
+) -> Predictions:
     """Predict for inputs that become rows of a batch: images, texts, tables, arrays.
 
     Args:
@@ -31,17 +34,20 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
         data: The datamodule that reads files and strings; not needed for arrays and tensors.
         inputs: Files, folders, strings, bytes of files, arrays or tensors.
         output: File to which the answers are written: ``.csv``, ``.json`` or one of the model's ``output_formats``.
+        column: Name of the column of texts in tables; the datamodule's if None.
 
     Raises:
-        ValueError, OSError: If no input can be answered.
+        ValueError, OSError: If no input can be answered, or a column is given to a model of other inputs.
     """
+    if column is not None and not isinstance(data, TextReader):
+        raise ValueError(f"column is for tables of texts, which {type(model).__name__} does not take")
     sources = list(expand(inputs, getattr(data, "endings", ())))
     if output is not None:
         check_output(output, model.output_formats, [source for source in sources if isinstance(source, str)])
 
     def one(job: tuple[str, Any]) -> list[dict[str, Any]]:
         name, source = job
-        x = read_input(source, model, data)
+        x = read_input(source, model, data, column)
         refuse_nonfinite(x, name)
         answers = model.predict_rows(x)
         names = [name] if len(answers) == 1 else [f"{name}:{number}" for number in range(1, len(answers) + 1)]
@@ -60,7 +66,7 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     return Predictions(answers, failures, len(sources), display)
 
 
-def read_input(source: Any, model: Any, data: Any) -> Any:
+def read_input(source: Any, model: Any, data: Any, column: str | None = None) -> Any:
     """Read one input into what the model's ``predict_rows`` takes.
 
     Raises:
@@ -73,12 +79,13 @@ def read_input(source: Any, model: Any, data: Any) -> Any:
         raise ValueError(
             f"input {source[:60]!r}: a file or a string needs data, the datamodule that reads it, or a recipe's name"
         )
+    named = {} if column is None else {"column": column}
     if isinstance(source, bytes):
         with as_file(source, ".txt") as path:
-            return data.read(path)
+            return data.read(path, **named)
     if not os.path.exists(source) and not _is_text(source):
         raise ValueError(f"{printable(source[:60])}: no such file, and not UTF-8 text")
-    return data.read(source)
+    return data.read(source, **named)
 
 
 def _is_text(source: str) -> bool:
