@@ -8,37 +8,30 @@ import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import platformdirs
 import torch
+from rich.progress import track
 from torch import Tensor
 
 from datamodules.archives import ZipReader
-from datamodules.errors import unknown
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import IMAGE_ENDINGS, read_image, resize_center_crop
+from datamodules.images.folders import ImageFile, ImageFiles, group_by_split, inside_class, list_images
+from datamodules.images.reading import read_image, resize_center_crop
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups, stable_split
+from datamodules.text.labels import show_labels
 
-SPLITS = ("train", "val", "test")
+SHOWN = 20
+"""Number of damaged images that an error names."""
 STATISTICS_ROWS = 256
 """Number of images per step of ``channel_statistics``, which bounds its memory. Set by hand."""
-
-
-class ImageFile(NamedTuple):
-    """An image file of the data set."""
-
-    name: str
-    """Path inside the folder or zip file."""
-    size: int
-    """Size in bytes."""
-    stamp: int
-    """Time of modification in nanoseconds, or in a zip file the CRC."""
 
 
 def machine_memory() -> int:
@@ -49,84 +42,16 @@ def machine_memory() -> int:
         return 8 * 2**30
 
 
-def list_images(root: Path) -> list[ImageFile]:
-    """Return the image files in a folder or zip file, sorted by name; hidden and other files are ignored.
-
-    Raises:
-        FileNotFoundError: If the folder or file does not exist.
-        ValueError: If it is a file but not a zip file, or holds no images.
-    """
-    if not root.exists():
-        raise FileNotFoundError(f"{root}: no such folder or zip file; expected pictures in one folder a class")
-    if root.is_dir():
-        stats = [(path.relative_to(root).as_posix(), path.stat()) for path in root.rglob("*") if path.is_file()]
-        found = [ImageFile(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    else:
-        with ZipReader(root) as archive:
-            found = [ImageFile(info.filename, info.file_size, info.CRC) for info in archive.members]
-    files = [
-        file
-        for file in sorted(found)
-        if file.name.lower().endswith(IMAGE_ENDINGS)
-        and not any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(file.name).parts)
-    ]
-    if not files:
-        raise ValueError(f"{root} holds no pictures: expected files ending in {', '.join(IMAGE_ENDINGS)}")
-    return files
-
-
-def group_by_split(root: Path, files: list[ImageFile]) -> dict[str, list[tuple[ImageFile, str]]]:
-    """Group image files by the split in their path and label them by their class folder.
-
-    Returns:
-        Image files with class names for ``train``, ``test`` and optionally ``val``; for ``all`` if there are no folders
-        of splits.
-
-    Raises:
-        ValueError: If the folders are not laid out as ``ImageFolderDataModule`` expects.
-    """
-    paths = [PurePosixPath(file.name).parts for file in files]
-    tops = {path[0] for path in paths}
-    if len(tops) == 1 and not tops & set(SPLITS) and min(map(len, paths)) > 2:
-        paths = [path[1:] for path in paths]
-        tops = {path[0] for path in paths}
-    divided = bool(tops & set(SPLITS))
-    parts: dict[str, list[tuple[ImageFile, str]]] = {}
-    for file, path in zip(files, paths, strict=True):
-        part = path[0] if divided else "all"
-        if divided and part not in SPLITS:
-            raise unknown(f"folder in {root}", part, SPLITS)
-        if len(path) < (3 if divided else 2):
-            raise ValueError(f"{root}: {file.name} lies in no class folder: expected one folder a class")
-        parts.setdefault(part, []).append((file, path[1] if divided else path[0]))
-    if divided and not {"train", "test"} <= set(parts):
-        missing = "train" if "train" not in parts else "test"
-        raise ValueError(f"{root}: no pictures in {missing}/, expected train/ and test/, or one folder a class alone")
-    classes = {part: {name for _, name in labelled} for part, labelled in parts.items()}
-    known = classes["train" if divided else "all"]
-    if len(known) < 2:
-        raise ValueError(f"{root}: only one class, {next(iter(known))!r}: expected at least two folders of pictures")
-    for part, names in classes.items():
-        if names - known:
-            raise ValueError(f"{root}: class {min(names - known)!r} is in {part}/ but not in train/")
-    return parts
-
-
-def inside_class(file: ImageFile, class_name: str) -> str:
-    """Return the path of an image from the folder of its class on."""
-    parts = PurePosixPath(file.name).parts
-    return "/".join(parts[parts.index(class_name) :])
-
-
 @register_datamodule("image_folder")
 class ImageFolderDataModule(ImageDataModule):
     """Images in a folder or zip file with one folder per class.
 
-    The layout is either ``train/<class>/...`` and ``test/<class>/...``, optionally with ``val/<class>/...``, or
-    ``<class>/...`` alone. In the latter case whether an image is in the test split depends on its class and file name
-    alone, by their checksum, regardless of ``seed``: images that are added later move no other one, see
-    ``datamodules.splits.stable_split``. Without ``val/`` training images are held out for validation likewise, by
-    ``seed``. A single enclosing folder is skipped, and folders without images are ignored.
+    The layout is either ``train/<class>/...`` with ``test/<class>/...`` or ``val/<class>/...`` or both, or
+    ``<class>/...`` alone; ``Training``, ``validation`` and the like are understood. Without ``test/`` whether an image
+    is in the test split depends on its class and file name alone, by their checksum, regardless of ``seed``: images
+    that are added later move no other one, see ``datamodules.splits.stable_split``. Without ``val/`` training images
+    are held out for validation likewise, by ``seed``. A single enclosing folder is skipped, links are followed, and
+    files that are no images are left out; ``describe`` counts them.
 
     The shorter side of each image is resized to ``image_size`` and the centre is cropped. Images are decoded once and
     stored as bytes. A data set larger than ``memory_limit`` is decoded into a memory-mapped file in the per-user cache
@@ -173,6 +98,8 @@ class ImageFolderDataModule(ImageDataModule):
         self.test_size, self.memory_limit = test_size, memory_limit
         self._val_size_given = val_size is not None
         self._loaded: tuple[dict[str, Split], list[str]] | None = None
+        self._found: ImageFiles | None = None
+        self._draws_test = False
         self._train_keys: list[str] = []
         self._statistics: tuple[list[float], list[float]] | None = None
         self.check_root()
@@ -201,6 +128,22 @@ class ImageFolderDataModule(ImageDataModule):
         """Return the splits, decoded or from the cache file."""
         return self._load_once()[0]
 
+    def describe(self) -> str:
+        """Return what was read and left out, and how many images of each class are in each split."""
+        self.setup()
+        names = self.source_classes
+        counts = {part: torch.bincount(self.strata(split), minlength=len(names)) for part, split in self.splits.items()}
+        total = sum(counts.values(), torch.zeros(len(names), dtype=torch.long)).tolist()
+        sizes = ", ".join(f"{int(count.sum()):,} {part}" for part, count in counts.items())
+        side, mode = self.image_size, "grey" if self.grey else "RGB"
+        lines = [
+            f"{self.root}: {sum(total):,} pictures, read as {mode}, {side} x {side}",
+            self._found.describe_left_out() if self._found else "",
+            f"split: {sizes}" + (" (test drawn from the pictures)" if self._draws_test else ""),
+            f"{len(names)} classes: {show_labels(names, dict(zip(names, total)))}",
+        ]
+        return "\n".join(line for line in lines if line)
+
     def read(self, source: str) -> Tensor:
         """Read an image in the format of the data set: (1, C, image_size, image_size)."""
         return self.to_natural_units(self._decode(source, source)[None])
@@ -224,18 +167,20 @@ class ImageFolderDataModule(ImageDataModule):
 
     def _images_by_split(self) -> dict[str, list[tuple[ImageFile, str]]]:
         """Return the image files and class names of each split; draw a test split if there is none."""
-        parts = group_by_split(self.root, list_images(self.root))
+        self._found = list_images(self.root)
+        parts = group_by_split(self.root, self._found.files)
         for given, part in ((self._val_size_given, "val"), (self.test_size is not None, "test")):
             if given and part in parts:
                 raise ValueError(f"{part}_size has no use: {self.root} has {part}/")
-        if "all" in parts:
-            everything = parts["all"]
+        self._draws_test = "test" not in parts
+        if self._draws_test:
+            everything = parts["train"]
             names = sorted({name for _, name in everything})
             labels = torch.tensor([names.index(name) for _, name in everything])
             keys = [inside_class(file, name) for file, name in everything]
             rest, taken = stable_split(keys, labels, 0.2, self.test_size, 0, "test_size")
-            parts = {part: [everything[i] for i in sorted(rows)] for part, rows in (("train", rest), ("test", taken))}
-        return {part: parts[part] for part in SPLITS if part in parts}
+            parts |= {part: [everything[i] for i in sorted(rows)] for part, rows in (("train", rest), ("test", taken))}
+        return parts
 
     def split_validation(self, train: Split) -> tuple[np.ndarray, np.ndarray]:
         """Return the indices of the rows that are not held out for validation and of those that are."""
@@ -274,9 +219,21 @@ class ImageFolderDataModule(ImageDataModule):
                 place = f"{self.root / name}" if archive is None else f"{self.root}: {name}"
                 x[row] = self._decode(content, place).numpy()
 
+            def try_to_decode(row: int) -> str:
+                try:
+                    decode(row)
+                except ValueError as error:
+                    return str(error)
+                return ""
+
+            quiet = len(files) < 200 or not sys.stderr.isatty()
             with ThreadPoolExecutor(os.cpu_count()) as threads:
-                for _ in threads.map(decode, range(len(files))):
-                    pass
+                tried = threads.map(try_to_decode, range(len(files)))
+                failures = [line for line in track(tried, "reading pictures", len(files), disable=quiet) if line]
+        if failures:
+            more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
+            what = f"{len(failures)} of {len(files)} pictures are damaged: " if len(failures) > 1 else ""
+            raise ValueError(f"{what}{'; '.join(failures[:SHOWN])}{more}")
 
     def _cache_path(self, files: list[ImageFile]) -> Path:
         """Return the path of the cache file, named by hashes of the settings and of the list of image files."""

@@ -14,6 +14,7 @@ from datamodules.download import find_source, read_source
 from datamodules.registry import register_datamodule
 from datamodules.splits import rows_as_groups, stratified_split
 from datamodules.text.base import Labelled, TextDataModule
+from datamodules.text.negations import negated_and_affirmed
 
 TREEBANK_RULES = [
     (re.compile(pattern), whole)
@@ -37,17 +38,6 @@ def detokenize(text: str) -> str:
     return text
 
 
-SHORT_PHRASE = re.compile(r"\w+(?: \w+){0,2}")
-"""Phrases of at most three words."""
-NEGATION_WORD = re.compile(r"\b(?:no|not|never|nothing|nor|without|hardly|barely)\b|n't")
-"""Words that mark a phrase as negated."""
-NEGATION_TEMPLATES = (
-    *("not {}", "is not {}", "isn't {}", "wasn't {}", "not really {}", "not at all {}", "is not {} at all"),
-    *("not a {} film", "it is not {}", "i don't think it is {}"),
-)
-"""Templates that negate a phrase. Set by hand."""
-
-
 @register_datamodule("sst2")
 class SST2DataModule(TextDataModule):
     """SST-2: sentiment of phrases of film reviews (Socher et al., 2013) in the two classes of GLUE (Wang et al., 2018).
@@ -59,9 +49,9 @@ class SST2DataModule(TextDataModule):
 
     Args:
         val_size: Number of training sentences held out for validation.
-        negated: Number of synthetic training rows to add: negated phrases of at most three words with the opposite
-            class. In the source nearly all negated phrases are negative, so that "not bad" can only be learned from
-            such rows.
+        negated: Number of synthetic training rows to add: phrases of at most three words in sentences that negate them,
+            with the opposite class, and, a third, in sentences that affirm them. In the source nearly all negated
+            phrases are negative, so that "not bad" can only be learned from such rows.
         **common: Arguments of ``TextDataModule``.
     """
 
@@ -109,22 +99,11 @@ class SST2DataModule(TextDataModule):
         return detokenize(text)
 
     def add_synthetic(self, train: Labelled) -> Labelled:
-        """Add negated phrases, half of them per class; phrases and templates are drawn by the seed."""
-        rng = np.random.default_rng(self.seed)
-        added = Labelled([], [], [])
-        for label in range(2):
-            rows = [
-                row
-                for row, (text, own) in enumerate(zip(train.texts, train.labels))
-                if own == label and SHORT_PHRASE.fullmatch(text) and not NEGATION_WORD.search(text)
-            ]
-            if not rows:
-                continue
-            for row in rng.choice(rows, self.negated // 2).tolist():
-                added.texts.append(NEGATION_TEMPLATES[rng.integers(len(NEGATION_TEMPLATES))].format(train.texts[row]))
-                added.labels.append(1 - label)
-                added.groups.append(train.groups[row])
-        return Labelled(train.texts + added.texts, train.labels + added.labels, train.groups + added.groups)
+        """Add sentences that negate or affirm short phrases; phrases and templates are drawn by the seed."""
+        added = negated_and_affirmed(train.texts, train.labels, self.negated, np.random.default_rng(self.seed))
+        texts, labels, rows = zip(*added) if added else ((), (), ())
+        groups = [train.groups[row] for row in rows]
+        return Labelled([*train.texts, *texts], [*train.labels, *labels], [*train.groups, *groups])
 
     def _file(self, name: str) -> list[list[str]]:
         source = self._source()

@@ -609,7 +609,6 @@ def test_folders_that_are_laid_out_otherwise_are_named_in_one_line(tmp_path):
         "1.png lies in no class folder": files("1.png", "cat/2.png", "dog/3.png"),
         "train/1.png lies in no class folder": files("train/1.png", *pair, "test/cat/3.png"),
         "class 'eel' is in test/ but not in train/": files(*pair, "test/eel/3.png"),
-        "no pictures in test/": files(*pair),
         "no pictures in train/": files("test/cat/1.png", "test/dog/2.png"),
         "'tests': did you mean test?": files(*pair, "test/cat/3.png", "tests/dog/4.png"),
         "test_size=2: class 1 has one row": files("cat/1.png", "cat/2.png", "cat/3.png", "dog/4.png"),
@@ -621,6 +620,74 @@ def test_folders_that_are_laid_out_otherwise_are_named_in_one_line(tmp_path):
             ImageFolderDataModule(root=str(root)).setup()
         assert words in str(error.value)
         assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing"), ("TRAIN", "test"), ("train", "Testing")])
+@pytest.mark.parametrize("enclosed", [False, True])
+def test_folders_of_splits_are_known_by_any_name(names, enclosed, tmp_path):
+    top = tmp_path / "set" / "pics" if enclosed else tmp_path / "set"
+    for k in range(12):
+        write_picture(top / names[0] / ("cat", "dog")[k % 2] / f"{k}.png", 0)
+    for k in range(4):
+        write_picture(top / names[1] / ("cat", "dog")[k % 2] / f"{k}.png", 0)
+    data = ImageFolderDataModule(root=str(tmp_path / "set"), batch_size=2, val_size=2)
+    data.setup()
+    assert data.source_classes == ["cat", "dog"]
+    assert {part: len(split.groups) for part, split in data.splits.items()} == {"train": 10, "val": 2, "test": 4}
+    assert "drawn" not in data.describe()
+
+
+def test_training_and_validation_folders_alone_leave_the_test_split_to_be_drawn(tmp_path):
+    for part, count in (("train", 20), ("Validation", 6)):
+        for k in range(count):
+            write_picture(tmp_path / "set" / part / ("cat", "dog")[k % 2] / f"{k}.png", 0)
+    data = ImageFolderDataModule(root=str(tmp_path / "set"), batch_size=2)
+    data.setup()
+    sizes = {part: len(split.groups) for part, split in data.splits.items()}
+    assert sizes["val"] == 6
+    assert sizes["train"] + sizes["test"] == 20
+    assert "(test drawn from the pictures)" in data.describe()
+
+
+def test_folders_of_pictures_are_classes_whatever_their_names(tmp_path):
+    for k in range(12):
+        write_picture(tmp_path / "set" / ("train", "bus")[k % 2] / f"{k}.png", 0)
+    data = ImageFolderDataModule(root=str(tmp_path / "set"), batch_size=2)
+    data.setup()
+    assert data.source_classes == ["bus", "train"]
+
+
+def test_links_are_followed_and_what_is_left_out_is_said(tmp_path):
+    for k in range(10):
+        write_picture(tmp_path / "else" / f"{k}.png", 0)
+        write_picture(tmp_path / "set" / "dog" / f"{k}.png", 0)
+    (tmp_path / "set" / "cat").symlink_to(tmp_path / "else")
+    (tmp_path / "set" / "dog" / "self").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "dog" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "set" / "dog" / "notes.txt").write_text("x")
+    (tmp_path / "set" / "dog" / ".hidden.txt").write_text("x")
+    (tmp_path / "set" / "dog" / "a.JFIF").write_bytes((tmp_path / "set" / "dog" / "0.png").read_bytes())
+    (tmp_path / "set" / "cat" / "raw.dng").write_bytes(b"x")
+    data = ImageFolderDataModule(root=str(tmp_path / "set"), batch_size=2)
+    about = data.describe()
+    assert "set: 21 pictures, read as RGB, 32 x 32" in about
+    assert "left out as no pictures: 1 .dng, 1 .txt" in about
+    assert "2 classes: 'cat' (10), 'dog' (11)" in about
+
+
+def test_all_damaged_pictures_are_named(tmp_path):
+    for k in range(60):
+        write_picture(tmp_path / "set" / ("cat", "dog")[k % 2] / f"{k}.png", 0)
+    for k in range(3, 60, 2):
+        (tmp_path / "set" / "dog" / f"{k}.png").write_bytes(b"none")
+    (tmp_path / "set" / "cat" / "0.png").write_bytes(b"")
+    with pytest.raises(ValueError) as error:
+        ImageFolderDataModule(root=str(tmp_path / "set")).setup()
+    line = str(error.value)
+    assert line.startswith("30 of 60 pictures are damaged: ")
+    assert line.endswith("; and 10 more")
+    assert "\n" not in line
+    assert line.count(" is not a picture that can be read") == 20
 
 
 def test_a_root_that_is_missing_or_no_zip_is_named(tmp_path, monkeypatch):

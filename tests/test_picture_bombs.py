@@ -147,7 +147,8 @@ def test_every_ending_is_of_a_format_that_is_read(tmp_path):
     Image.init()
     assert {Image.registered_extensions()[ending] for ending in IMAGE_ENDINGS} <= set(IMAGE_FORMATS)
     for ending in IMAGE_ENDINGS:
-        Image.fromarray(np.full((5, 6), 128, np.uint8)).save(tmp_path / f"x{ending}")
+        level = np.float32(0.5) if ending == ".pfm" else np.uint8(128)
+        Image.fromarray(np.full((5, 6), level)).convert("1" if ending == ".pbm" else None).save(tmp_path / f"x{ending}")
         assert read_image(tmp_path / f"x{ending}").shape == (1, 5, 6)
 
 

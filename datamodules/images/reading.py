@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import threading
 import warnings
@@ -18,10 +20,23 @@ from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH
 from scipy import ndimage
 from torch import Tensor
 
-IMAGE_ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-"""Endings of the image files that are read from folders."""
-IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+IMAGE_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 """Formats of image files that are read. Pillow would give a PostScript file, whatever its name, to an interpreter."""
+HEIF_ENDINGS = (".heic", ".heif", ".hif")
+"""Endings of the image files that are read where pillow-heif is installed."""
+
+
+def _image_endings() -> tuple[str, ...]:
+    """Return the endings of the files of ``IMAGE_FORMATS`` that Pillow can read here."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    Image.init()
+    endings = Image.registered_extensions().items()
+    return tuple(sorted(ending for ending, name in endings if name in IMAGE_FORMATS and name in Image.OPEN))
+
+
+IMAGE_ENDINGS = _image_endings()
+"""Endings of the image files that are read from folders."""
 LARGEST_PIXELS = 100_000_000
 """Largest number of pixels of an image, whose restoration takes gigabytes. Set by hand."""
 TOO_LARGE = f"has more than {LARGEST_PIXELS:,} pixels, the most that are read; reduce it first"
@@ -82,7 +97,6 @@ def open_image(source: str | Path | IO[bytes]) -> Iterator[Image.Image]:
     """
     if isinstance(source, (str, Path)) and os.path.exists(source) and not os.path.isfile(source):
         raise IsADirectoryError if os.path.isdir(source) else OSError("not a regular file")
-    Image.init()
     formats = [name for name in IMAGE_FORMATS if name in Image.OPEN]
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's limit is another
@@ -164,6 +178,8 @@ def _pixels(image: Image.Image, mode: str, paper: str) -> Tensor:
             light = float((np.asarray(image.convert("L")) * opacity).sum()) > 127.5 * float(opacity.sum())
             colour = "black" if light and opacity.min() < 128 else "white"
         image = Image.alpha_composite(Image.new("RGBA", image.size, colour), image)
+    if image.mode == "LAB":
+        image = image.convert("RGB")  # Pillow converts it to nothing else
     pixels = torch.from_numpy(np.array(image.convert(mode)))
     return (pixels[None] if mode == "L" else pixels.permute(2, 0, 1)).float() / 255
 
