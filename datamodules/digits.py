@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import centred_digit, read_image
+from datamodules.images.pages import digits_on_page
+from datamodules.images.reading import read_image
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, with_test_split
 
@@ -47,4 +48,4 @@ class DigitsDataModule(ImageDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read an image of a digit of any size, mode and polarity as (1, 1, 8, 8)."""
-        return centred_digit(read_image(source, paper="contrast"), size=8, box=8)
+        return digits_on_page(read_image(source, paper="contrast"), source, size=8, box=8)

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from datamodules.archives import read_gzip
 from datamodules.download import fetch
+from datamodules.errors import NothingFoundError
 from datamodules.images.base import ImageDataModule, spec_of_images
-from datamodules.images.reading import centred_digit, read_image, upright_garment
+from datamodules.images.foreground import upright_garment
+from datamodules.images.pages import digits_on_page
+from datamodules.images.reading import read_image
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups
 
@@ -142,8 +145,8 @@ class MNISTDataModule(_IdxDataModule):
         return spec_of_images((1, 28, 28), [str(k) for k in range(10)], 0.1307, 0.3081)
 
     def read(self, source: str) -> Tensor:
-        """Read an image of a digit of any size, mode and polarity, normalised as in MNIST: (1, 1, 28, 28)."""
-        return centred_digit(read_image(source, paper="contrast"))
+        """Read the digits on an image of any size, mode and polarity, normalised as in MNIST: (N, 1, 28, 28)."""
+        return digits_on_page(read_image(source, paper="contrast"), source)
 
 
 @register_datamodule("fashion_mnist")
@@ -181,4 +184,7 @@ class FashionMNISTDataModule(_IdxDataModule):
 
     def read(self, source: str) -> Tensor:
         """Read an image of a garment of any size, mode and polarity as (1, 1, 28, 28), light on black."""
-        return upright_garment(read_image(source, paper="contrast"))
+        found = upright_garment(read_image(source, paper="contrast"))
+        if not found.any():
+            raise NothingFoundError(source)
+        return found

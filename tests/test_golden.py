@@ -17,7 +17,7 @@ import datamodules
 import zoo
 from datamodules import fra_eng, reviews
 from datamodules.ecg import beats, records, rhythm_simulation, rr_intervals, synthetic_beats
-from datamodules.images import augment, reading
+from datamodules.images import augment, foreground, reading
 from datamodules.loader import BucketSampler, EpochSampler
 from datamodules.splits import stratified_split
 from zoo import metrics
@@ -139,7 +139,7 @@ def augmentation(name):
 def preprocessing(name):
     y, x = torch.meshgrid(torch.linspace(-1, 1, 70), torch.linspace(-1, 1, 50), indexing="ij")
     drawing = 0.9 - 0.7 * (((x - 0.2) ** 2 + (y + 0.1) ** 2 - 0.2).abs() < 0.06).float() + 0.05 * x
-    return getattr(reading, name)((drawing + 0.002 * randn(70, 50))[None].clamp(0, 1))
+    return getattr(foreground, name)((drawing + 0.002 * randn(70, 50))[None].clamp(0, 1))
 
 
 @case("20", "40")

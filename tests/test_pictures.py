@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.ndimage import center_of_mass as centre_of_mass
 
 from datamodules import DigitsDataModule
-from datamodules.images.reading import centred_digit, extract_ink, read_image, resize_center_crop, upright_garment
+from datamodules.images.foreground import centred_digit, extract_ink, upright_garment
+from datamodules.images.reading import read_image, resize_center_crop
 
 
 def stroke():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from datamodules.errors import NothingFoundError
 from datamodules.text.reading import TextReader
 from zoo.errors import printable
 from zoo.files import check_outputs, expand, write_atomically
@@ -47,7 +48,12 @@ def predict(
 
     def one(job: tuple[str, Any]) -> list[dict[str, Any]]:
         name, source = job
-        x = read_input(source, model, data, column)
+        try:
+            x = read_input(source, model, data, column)
+        except NothingFoundError as error:
+            if not hasattr(model, "no_answer"):
+                raise
+            return [{"input": name, **model.no_answer, "note": error.reason}]
         refuse_nonfinite(x, name)
         answers = model.predict_rows(x)
         names = [name] if len(answers) == 1 else [f"{name}:{number}" for number in range(1, len(answers) + 1)]
@@ -178,7 +184,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         flat.append({key: value for key, value in row.items() if not isinstance(value, list)})
         for key, value in row.items():
             flat[-1].update({f"{key}_{k}": number for k, number in enumerate(value)} if isinstance(value, list) else {})
-    writer = csv.DictWriter(buffer, fieldnames=list(flat[0]))
+    writer = csv.DictWriter(buffer, fieldnames=list(dict.fromkeys(key for row in flat for key in row)))
     writer.writeheader()
     writer.writerows(flat)
     return buffer.getvalue()

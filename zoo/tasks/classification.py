@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from datamodules.errors import NOTHING
 from zoo.base import Batch, Values, ZooModule
 from zoo.metrics.classes import ClassScores, class_table
 from zoo.training.batches import check_labels, inputs_of
@@ -38,6 +39,8 @@ class Classifier(ZooModule):
     fewest_classes: ClassVar[int] = 2
     """Smallest number of classes that the task has a meaning for."""
     outside_net = "The softmax over the scores."
+    no_answer: ClassVar[dict[str, Any]] = {"class": None, "probability": None}
+    """Answer to an input that shows nothing."""
 
     def __init__(
         self, *, class_names: list[str] | None = None, label_smoothing: float = 0.0, **optimisation: Any
@@ -113,5 +116,11 @@ class Classifier(ZooModule):
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
 
     def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
-        """Return the class of each sample of a batch and its probability."""
-        return [{"class": found.label, "probability": found.probability} for found in self.classify(x)]
+        """Return the class of each sample of a batch and its probability, None for an image of one grey level."""
+        rows = [{"class": found.label, "probability": found.probability} for found in self.classify(x)]
+        if isinstance(x, Tensor) and x.ndim == 4:
+            from datamodules.images.foreground import MIN_CONTRAST
+
+            blank = (x.flatten(1).amax(1) - x.flatten(1).amin(1) < MIN_CONTRAST).tolist()
+            rows = [{**self.no_answer, "note": NOTHING} if empty else row for empty, row in zip(blank, rows)]
+        return rows

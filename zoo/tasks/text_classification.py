@@ -78,5 +78,4 @@ class TextClassifier(Classifier):
         texts = [without_surrogates(text) for text in x]
         filled = [text for text in texts if not is_blank(text)]
         found = iter(super().predict_rows(filled) if filled else [])  # type: ignore[arg-type]
-        none = {"class": None, "probability": None}
-        return [{"text": text, **(none if is_blank(text) else next(found))} for text in texts]
+        return [{"text": text, **(self.no_answer if is_blank(text) else next(found))} for text in texts]
