@@ -35,19 +35,3 @@ def needs(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"{module} is not installed: pip install 'lightning-zoo[{extra}]'") from error
-
-
-NOTHING = "nothing stands out"
-"""What is said of a picture without a foreground."""
-
-
-class NothingFoundError(ValueError):
-    """Error of a picture on which nothing stands out from the background.
-
-    Args:
-        name: Name of the picture.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.reason = NOTHING
-        super().__init__(f"{name}: {NOTHING} from the background")

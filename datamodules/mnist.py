@@ -13,8 +13,8 @@ from torch import Tensor
 
 from datamodules.archives import read_gzip
 from datamodules.download import fetch
-from datamodules.errors import NothingFoundError
 from datamodules.images.base import ImageDataModule, spec_of_images
+from datamodules.images.blank import NothingFoundError
 from datamodules.images.foreground import upright_garment
 from datamodules.images.pages import digits_on_page
 from datamodules.images.reading import read_image

@@ -184,7 +184,7 @@ def test_a_damaged_file_costs_no_other_its_answer(capfd):
     assert [row["input"] for row in json.loads(Path("answers.json").read_text())] == ["white.png"]
     assert out == "1 answers in answers.json\n"
     left, failed = err.splitlines()
-    assert left.startswith(".: 1 of 3 files left out, not .bmp")
+    assert left.startswith(".: 1 of 3 files left out, not .")
     assert failed.startswith("zoo: error: 1 of 2 inputs have no answer: text.png is not a picture")
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter
 
 import zoo
-from datamodules.errors import NothingFoundError
+from datamodules.images.blank import NothingFoundError
 from datamodules.images.foreground import centred_digit
 from datamodules.images.pages import digits_on_page
 from zoo.cli import main

@@ -7,6 +7,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from datamodules.images.blank import MIN_CONTRAST
 from datamodules.images.reading import resize
 
 WORKING_SIZE = 512
@@ -23,8 +24,6 @@ NOISE_STDS = 4
 """Standard deviations of the noise below which a pixel is background. Set by hand."""
 MIN_NOISE = 0.004
 """Standard deviation below which noise is ignored, about one grey level of 255. Set by hand."""
-MIN_CONTRAST = 0.02
-"""Contrast below which an image has no foreground, about five grey levels of 255. Set by hand."""
 FOREGROUND_THRESHOLD = 0.1
 """Strength above which a pixel is part of a connected component or of the bounding box. Set by hand."""
 DUST_FRACTION = 0.01

@@ -9,12 +9,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from datamodules.errors import NothingFoundError
+from datamodules.images.blank import MIN_CONTRAST, NothingFoundError
 from datamodules.images.foreground import (
     DUST_FRACTION,
     FOREGROUND_THRESHOLD,
     MAD_TO_STD,
-    MIN_CONTRAST,
     MIN_NOISE,
     NOISE_STDS,
     extract_ink,
@@ -25,7 +24,7 @@ from datamodules.images.foreground import (
 SMOOTHED_FROM, SMOOTHING = 100, 0.8
 """Longer side in pixels above which a page is smoothed, and the standard deviation in pixels. Set by hand."""
 BORDER_SHARE = 0.05
-"""Share of the border that the foreground covers from which on the background is no plane. Set by hand."""
+"""Share of the border that the foreground covers from which on the background may be no plane. Set by hand."""
 STROKE_SHARE = 1 / 6
 """Width of the thickest stroke that is found beside shadows, relative to the shorter side. Set by hand."""
 POLARITY_RATIO = 1.5
@@ -104,8 +103,9 @@ def digits_on_page(grey: Tensor, name: str, size: int = 28, box: int = 20) -> Te
     if tuple(grey.shape[1:]) == (size, size):
         found = [ink] if ink.any() else []
     else:
-        if _touches_border(ink[0].numpy() > FOREGROUND_THRESHOLD):
-            ink = ink_beside_shadows(grey)
+        if _border_share(ink) > BORDER_SHARE:
+            other = ink_beside_shadows(grey)  # what fills the page up to its border is no shadow
+            ink = other if other.any() and _border_share(other) <= BORDER_SHARE else ink
         labels, boxes = find_digits(ink[0].numpy())
         found = [ink * torch.from_numpy(np.isin(labels, box.labels)) for box in boxes]
     if not found:
@@ -150,9 +150,10 @@ def _contrast(ink: np.ndarray) -> float:
     return float(ink.max(initial=0)) / (_noise(ink) + MIN_NOISE)
 
 
-def _touches_border(mask: np.ndarray) -> bool:
-    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
-    return bool(border.mean() > BORDER_SHARE)
+def _border_share(ink: Tensor) -> float:
+    """Return the share of the border of ink (1, H, W) that the foreground covers."""
+    mask = ink[0] > FOREGROUND_THRESHOLD
+    return float(torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).float().mean())
 
 
 def find_digits(ink: np.ndarray) -> tuple[np.ndarray, list[Box]]:

@@ -66,6 +66,8 @@ class Perceptron(LinearClassifier):
     converge (Minsky & Papert, 1969).
     """
 
+    calibrates = False
+
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Return the mean perceptron criterion of a batch, a scalar."""
         # argmax takes the first of equal scores, so the loss is that of the class predicted.

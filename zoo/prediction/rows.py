@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from datamodules.errors import NothingFoundError
+from datamodules.images.blank import NothingFoundError
 from datamodules.text.reading import TextReader
 from zoo.errors import printable
 from zoo.files import check_outputs, expand, write_atomically

@@ -8,11 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.classification import MulticlassCalibrationError
 
-from datamodules.errors import NOTHING
+from datamodules.images.blank import NOTHING, is_of_one_level
 from zoo.base import Batch, Values, ZooModule
+from zoo.metrics.calibration import Temperature
 from zoo.metrics.classes import ClassScores, class_table
 from zoo.training.batches import check_labels, inputs_of
+
+ERROR_BINS = 15
+"""Number of bins of the expected calibration error, as in Guo et al. (2017)."""
 
 
 class Classification(NamedTuple):
@@ -25,12 +30,15 @@ class Classification(NamedTuple):
 class Classifier(ZooModule):
     """Classifier: a network from samples to scores (N, num_classes), trained by cross-entropy.
 
-    With p = softmax(scores), the loss is the mean over the batch of -log p[y]. With label smoothing e (Szegedy et al.,
-    2016) the target distribution is (1 - e) one_hot(y) + e / num_classes.
+    The class probabilities are softmax(scores / T). The temperature T is chosen in each validation of a fit, so that
+    the probabilities of validation rows are right on average (Guo et al., 2017); it changes neither the loss nor the
+    class. With p = softmax(scores), the loss is the mean over the batch of -log p[y]. With label smoothing e (Szegedy
+    et al., 2016) the target distribution is (1 - e) one_hot(y) + e / num_classes.
 
     Args:
         class_names: Names of the classes in the order of the scores; their numbers if None.
         label_smoothing: Label smoothing e; evaluation uses none.
+        temperature: Temperature T of the probabilities; a fit chooses it anew.
         **optimisation: Arguments of ``ZooModule``.
     """
 
@@ -38,18 +46,28 @@ class Classifier(ZooModule):
     batch_parts: ClassVar[tuple[str, ...]] = ("x", "y")
     fewest_classes: ClassVar[int] = 2
     """Smallest number of classes that the task has a meaning for."""
-    outside_net = "The softmax over the scores."
+    chosen_in_validation: ClassVar[tuple[str, ...]] = ("temperature",)
+    calibrates: ClassVar[bool] = True
+    """Whether a fit chooses the temperature."""
+    outside_net = "The softmax over the scores, divided by the temperature."
     no_answer: ClassVar[dict[str, Any]] = {"class": None, "probability": None}
     """Answer to an input that shows nothing."""
 
     def __init__(
-        self, *, class_names: list[str] | None = None, label_smoothing: float = 0.0, **optimisation: Any
+        self,
+        *,
+        class_names: list[str] | None = None,
+        label_smoothing: float = 0.0,
+        temperature: float = 1.0,
+        **optimisation: Any,
     ) -> None:
         super().__init__(**optimisation)
         if self.hparams.get("num_classes", 2) < self.fewest_classes:
             raise ValueError(f"num_classes must be at least 2, not {self.hparams['num_classes']}")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
+        if not 0 < temperature < float("inf"):
+            raise ValueError(f"temperature must be positive, not {temperature}")
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar, from scores (N, num_classes) and labels (N,) of dtype int64."""
@@ -67,16 +85,36 @@ class Classifier(ZooModule):
         values: Values = {"loss": self.loss(scores, y), "accuracy": predicted == y}
         if "classes" in self.metrics["test"].metrics and self._tests:
             values["classes"] = (predicted, y)
+            values["ece"] = (self.probabilities(scores.detach().float()), y)
+        if "temperature" in self.metrics["val"].metrics and self._validates:
+            values["temperature"] = (scores.detach(), y)
         return values
+
+    def end_epoch(self, stage: str) -> None:
+        """Keep the temperature that a validation found."""
+        found = self.metrics["val"].metrics.get("temperature") if stage == "val" else None
+        if isinstance(found, Temperature) and found.update_called:
+            self.hparams["temperature"] = found.temperature
+
+    @property
+    def _validates(self) -> bool:
+        """Whether a fit validates rows that it is not trained on."""
+        trainer = self._trainer
+        if trainer is None or trainer.state.fn != "fit" or not trainer.validating:
+            return False
+        return self.calibrates and not getattr(getattr(trainer, "datamodule", None), "train_on_all", False)
 
     @property
     def _tests(self) -> bool:
         return self._trainer is not None and self._trainer.testing
 
     def configure_metrics(self) -> dict[str, Metric]:
-        """Return the scores of each class, in a test."""
+        """Return the scores of each class and the calibration error in a test, the temperature in a validation."""
         classes = self.hparams.get("num_classes") or 0
-        return {"classes": ClassScores(classes)} if self._tests and classes >= 2 else {}
+        if self._tests and classes >= 2:
+            error = MulticlassCalibrationError(classes, n_bins=ERROR_BINS, norm="l1")
+            return {"classes": ClassScores(classes), "ece": error}
+        return {"temperature": Temperature()} if self._validates and classes >= 2 else {}
 
     def report(self) -> str:
         """Return precision, recall and F1 of each class in the last test, as text; see ``zoo.metrics.class_table``."""
@@ -86,8 +124,8 @@ class Classifier(ZooModule):
         return class_table(scores.confmat, self.hparams["class_names"] or list(map(str, range(len(scores.confmat)))))
 
     def probabilities(self, scores: Tensor) -> Tensor:
-        """Return the class probabilities (N, num_classes) of scores: their softmax."""
-        return scores.softmax(1)
+        """Return the class probabilities (N, num_classes) of scores: softmax(scores / temperature)."""
+        return (scores / self.hparams["temperature"]).softmax(1)
 
     def check_batch(self, batch: Any) -> None:
         """Raise ``ValueError`` unless a batch is samples and class indices (N,) of dtype int64."""
@@ -119,8 +157,6 @@ class Classifier(ZooModule):
         """Return the class of each sample of a batch and its probability, None for an image of one grey level."""
         rows = [{"class": found.label, "probability": found.probability} for found in self.classify(x)]
         if isinstance(x, Tensor) and x.ndim == 4:
-            from datamodules.images.foreground import MIN_CONTRAST
-
-            blank = (x.flatten(1).amax(1) - x.flatten(1).amin(1) < MIN_CONTRAST).tolist()
+            blank = is_of_one_level(x).tolist()
             rows = [{**self.no_answer, "note": NOTHING} if empty else row for empty, row in zip(blank, rows)]
         return rows

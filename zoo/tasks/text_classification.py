@@ -24,7 +24,7 @@ class TextClassifier(Classifier):
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
 
-    outside_net = "Tokenization, and the softmax over the scores."
+    outside_net = "Tokenization, and the softmax over the scores, divided by the temperature."
 
     def __init__(
         self, *, vocab_size: int = 8_000, max_length: int = 128, tokenizer: str | None = None, **training: Any

@@ -90,6 +90,8 @@ def _check_settings(saved: Mapping[str, Any], owner: Any, section: str, where: s
     for name, value in as_plain(saved).items():
         if name in FREE or (section == "data" and name not in given):
             continue
+        if name in getattr(owner, "chosen_in_validation", ()):
+            continue
         if name not in given:
             raise ValueError(f"{where} does not fit: {type(owner).__name__} has no argument {name}")
         if value != given[name]:
