@@ -181,6 +181,15 @@ def test_titles_are_those_of_the_language(source, text, masked, translated):
     assert masks.unmask(found.text, found.values) == (translated or "Mr. Petrov et Mrs. Roy en 2 ans")
 
 
+def test_masks_stand_apart_from_words():
+    assert ENGLISH.unmask(f"a book of{NAMES[0]}and{NUMBERS[0]}.", {NAMES[0]: "Roy", NUMBERS[0]: "2"}) == (
+        "a book of Roy and 2."
+    )
+    assert ENGLISH.unmask(f"un livre d'{NAMES[0]}, {NUMBERS[0]}%", {NAMES[0]: "Achebe", NUMBERS[0]: "2"}) == (
+        "un livre d'Achebe, 2%"
+    )
+
+
 def test_full_hours_alone_are_followed_by_the_word():
     assert ENGLISH.unmask(f"à {NUMBERS[0]} heures.", {NUMBERS[0]: "17:45"}) == "à 17 h 45."
     assert ENGLISH.unmask(f"à {NUMBERS[0]} heures.", {NUMBERS[0]: "17"}) == "à 17 heures."

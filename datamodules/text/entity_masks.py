@@ -197,6 +197,8 @@ class EntityMasks:
 
     def unmask(self, translation: str, values: Mapping[str, str]) -> str:
         """Put numbers, in the target language's form, and names back in place of their masks."""
+        any_symbol = f"[{''.join(SYMBOLS)}]"
+        translation = re.sub(rf"(?<=[^\W_])(?={any_symbol})|(?<={any_symbol})(?=[^\W_])", " ", translation)
         for symbol, value in values.items():
             if symbol in NUMBERS:
                 value = localize_number(value, self.source, self.target)
