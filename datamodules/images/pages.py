@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from datamodules.images.blank import MIN_CONTRAST, NothingFoundError
+from datamodules.images.blank import MIN_CONTRAST, NothingFoundError, is_of_one_level
 from datamodules.images.foreground import (
     DUST_FRACTION,
     FOREGROUND_THRESHOLD,
@@ -21,8 +21,10 @@ from datamodules.images.foreground import (
     reduce,
 )
 
-SMOOTHED_FROM, SMOOTHING = 100, 0.8
-"""Longer side in pixels above which a page is smoothed, and the standard deviation in pixels. Set by hand."""
+PHOTOGRAPH = 100
+"""Longer side in pixels above which a page may be a photograph, with noise and shadows. Set by hand."""
+SMOOTHING = 0.8
+"""Standard deviation in pixels of the smoothing of photographs. Set by hand."""
 BORDER_SHARE = 0.05
 """Share of the border that the foreground covers from which on the background may be no plane. Set by hand."""
 STROKE_SHARE = 1 / 6
@@ -31,6 +33,8 @@ POLARITY_RATIO = 1.5
 """Ratio of contrast to noise by which strokes of the less likely polarity have to stand out more. Set by hand."""
 FRAME_FILL = 0.35
 """Largest share of its bounding box that a frame fills. Set by hand."""
+LONG_SHARE = 0.6
+"""Share of a side of the page from which on a part that touches it is no digit. Set by hand."""
 LINE_ASPECT = 6
 """Ratio of width to height from which on a part is a line, not a stroke. Set by hand."""
 SMALLEST = 0.03
@@ -96,14 +100,15 @@ def digits_on_page(grey: Tensor, name: str, size: int = 28, box: int = 20) -> Te
         NothingFoundError: If nothing stands out from the background.
     """
     grey = reduce(grey)
-    if max(grey.shape[1:]) > SMOOTHED_FROM:
+    is_photograph = max(grey.shape[1:]) > PHOTOGRAPH
+    if is_photograph:
         # The noise of black or white paper is cut off on one side, and its level not seen in single pixels.
         grey = torch.from_numpy(ndimage.gaussian_filter(grey[0].numpy(), SMOOTHING))[None]
     ink = extract_ink(grey)
     if tuple(grey.shape[1:]) == (size, size):
-        found = [ink] if ink.any() else []
+        found = [] if bool(is_of_one_level(grey[None]).all()) else [ink]
     else:
-        if _border_share(ink) > BORDER_SHARE:
+        if is_photograph and _border_share(ink) > BORDER_SHARE:
             other = ink_beside_shadows(grey)  # what fills the page up to its border is no shadow
             ink = other if other.any() and _border_share(other) <= BORDER_SHARE else ink
         labels, boxes = find_digits(ink[0].numpy())
@@ -186,7 +191,9 @@ def _without_surroundings(parts: list[Box], labels: np.ndarray) -> list[Box]:
         return part.width > LINE_ASPECT * part.height and part.width > width / 3
 
     def is_at_border(part: Box) -> bool:
-        return part.top == 0 or part.left == 0 or part.bottom == height or part.right == width
+        across, down = part.top == 0 or part.bottom == height, part.left == 0 or part.right == width
+        is_long = (across and part.width > width * LONG_SHARE) or (down and part.height > height * LONG_SHARE)
+        return is_long or (across and down)  # a digit that fills the picture touches its sides shortly
 
     for is_outside in (is_frame, is_line, is_at_border):
         parts = [part for part in parts if not is_outside(part)] or parts

@@ -100,12 +100,20 @@ def take_model_state(checkpoint: dict[str, Any], model: Any) -> dict[str, Any]:
     if whole:
         check_state(checkpoint["state_dict"], model, "the checkpoint")
     model.rows_seen = saved.get("rows")
+    _take_chosen(checkpoint.get("hyper_parameters", {}), model)
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
         _carry_over(checkpoint["hyper_parameters"], model, trainer)
         restrict_callback_states(checkpoint, trainer)
         _count_updates_alike(checkpoint)
     return saved.get("resume", {})
+
+
+def _take_chosen(saved: Mapping[str, Any], model: Any) -> None:
+    """Give a model the hyper-parameters that validation chose for the weights of a checkpoint."""
+    chosen = {name: saved[name] for name in getattr(model, "chosen_in_validation", ()) if name in saved}
+    if chosen:
+        model.hparams.update(check_arguments("the checkpoint", type(model), chosen))
 
 
 def _carry_over(saved: Mapping[str, Any], model: Any, trainer: Any) -> None:
