@@ -254,7 +254,7 @@ def test_a_single_word_is_looked_up(text, translation):
     assert ("Monday.", "Lundi.") in lexicon.sentences
 
 
-@pytest.mark.parametrize("json_", ["", "[]", "{}", '{"source": "eng", "target": "fra", "words": {"a": 1}}'])
+@pytest.mark.parametrize("json_", ["", "[]", "{}", '{"source": "eng", "target": "fra", "words": "a b 0.5 c"}'])
 def test_what_is_no_lexicon_is_refused(json_):
     with pytest.raises(ValueError, match="not a serialised lexicon"):
         Lexicon(json_)

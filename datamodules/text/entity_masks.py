@@ -150,7 +150,8 @@ class EntityMasks:
             if count < FREQUENT and 2 * copied[word] >= count:
                 continue
             words.add(word if inside[word] else word.lower())
-        return cls(json.dumps({"source": source, "target": target, "words": " ".join(sorted(words))}))
+        content = {"source": source, "target": target, "words": " ".join(sorted(words))}
+        return cls(json.dumps(content, ensure_ascii=False))
 
     def mask(self, sentence: str) -> Masked:
         """Replace the numbers and names of a source sentence, in their order, as far as there are masks."""

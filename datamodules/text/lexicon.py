@@ -40,7 +40,9 @@ class Lexicon:
         try:
             content = json.loads(json_)
             self.source, self.target = str(content["source"]), str(content["target"])
-            self.entries = {str(word): Entry(str(a), float(p)) for word, (a, p) in content["words"].items()}
+            fields = content["words"].split()
+            triples = zip(fields[::3], fields[1::3], fields[2::3], strict=True)
+            self.entries = {word: Entry(translation, float(p)) for word, translation, p in triples}
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ValueError("not a serialised lexicon: expected JSON with source, target and words") from None
         self.json = json_
@@ -48,7 +50,7 @@ class Lexicon:
     @classmethod
     def of_pairs(cls, pairs: Iterable[WordPair], source: str, target: str) -> Lexicon:
         """Return the lexicon of pairs of words between two languages, given by their ISO 639-3 codes."""
-        words = {pair.source: (pair.target, round(pair.probability, 3)) for pair in pairs}
+        words = " ".join(f"{pair.source} {pair.target} {pair.probability:.2f}" for pair in pairs)
         return cls(json.dumps({"source": source, "target": target, "words": words}, ensure_ascii=False))
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from pathlib import Path
@@ -79,10 +80,27 @@ def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE) -> str
         return half if bool(torch.isfinite(half).all()) else tensor
 
     state = {key: compact(value.detach().cpu()).contiguous() for key, value in model.net.state_dict().items()}
-    hparams = json.dumps(dict(model.hparams))
+    hparams = json.dumps({name: _unpacked(value) for name, value in model.hparams.items()}, ensure_ascii=False)
     content = _with_sorted_metadata(save(state, {"model": name, "recipe": recipe, "hparams": hparams}))
     write_atomically(weights_path(recipe, folder), content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _unpacked(value: Any) -> Any:
+    """Return a hyper-parameter, compact JSON as ``{"json": its content}``, whose quotes are then escaped once less."""
+    if isinstance(value, str) and value.startswith("{"):
+        with contextlib.suppress(ValueError):
+            content = json.loads(value)
+            if _packed({"json": content}) == value:
+                return {"json": content}
+    return value
+
+
+def _packed(value: Any) -> Any:
+    """Return a hyper-parameter that ``_unpacked`` may have changed as it was."""
+    if isinstance(value, dict) and list(value) == ["json"]:
+        return json.dumps(value["json"], separators=(",", ":"), ensure_ascii=False)
+    return value
 
 
 def _with_sorted_metadata(content: bytes) -> bytes:
@@ -129,6 +147,7 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
         name, hparams = metadata["model"], json.loads(metadata["hparams"])
         if not isinstance(hparams, dict):
             raise TypeError("its hyper-parameters are no dictionary")
+        hparams = {key: _packed(value) for key, value in hparams.items()}
     except Exception as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
         raise ValueError(f"{path} is damaged ({reason}): {_remedy(path)}") from error
