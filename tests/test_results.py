@@ -14,6 +14,7 @@ from conftest import need_files
 import zoo
 from datamodules.base import data_root
 from zoo import pretrained
+from zoo.baselines import measure
 from zoo.files import write_atomically
 from zoo.recipes import load_recipe
 from zoo.recipes.claims import Claim, format_claim, judge, mean_std, select_metric
@@ -76,6 +77,18 @@ def test_shipped_weights_score_what_the_result_file_says(recipe):
         assert value == pytest.approx(recorded[name], **tolerance), name
         # Half precision in the file costs nothing measurable.
         assert recorded[name] == pytest.approx(result["metrics"][name]["values"][0], **tolerance), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [name for name in SHIPPED if name.startswith("lstm_")])
+def test_what_shipped_models_make_of_texts_is_what_the_result_file_says(recipe):
+    data = need_files(load_recipe(recipe).datamodule())
+    model = zoo.create_model(recipe, pretrained=True)
+    for name in load_recipe(recipe).measures:
+        for metric, value in measure("measure", name, model, data).metrics.items():
+            recorded = pretrained.load_result(recipe)["metrics"][metric]["values"][0]
+            # Weights of half precision may translate a sentence otherwise.
+            assert value == pytest.approx(recorded, abs=0.5 if "bleu" in metric or "chrf" in metric else 0.02), metric
 
 
 @pytest.mark.parametrize("recipe", zoo.list_recipes())
