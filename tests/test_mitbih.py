@@ -401,7 +401,7 @@ def test_rows_are_the_records_beats(small, written):
     assert small(neighbours=0).decode_batch(split.take(np.arange(3)).tensors)[6].shape == (3, 0, 2, BEFORE + AFTER)
 
 
-def test_made_up_hearts_are_trained_on_alone(small):
+def test_synthetic_hearts_are_trained_on_alone(small):
     plain, data = small(fold=0), small(fold=0, synthetic_hearts=3)
     for name in ("val", "test"):
         for old, new in zip(plain.splits[name].tensors, data.splits[name].tensors, strict=True):

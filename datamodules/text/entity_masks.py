@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+from datamodules.text.word_lists import WordList
 
 NUMBERS = tuple(map(chr, range(0xE000, 0xE00A)))
 """Masks of numbers, characters of Unicode's private use area."""
@@ -111,12 +112,8 @@ class EntityMasks:
     """
 
     def __init__(self, json_: str) -> None:
-        try:
-            content = json.loads(json_)
-            self.source, self.target = str(content["source"]), str(content["target"])
-            self.words = frozenset(content["words"].split())
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise ValueError("not serialised entity masks: expected JSON with source, target and words") from None
+        self.source, self.target, words = WordList.from_json(json_, "serialised entity masks")
+        self.words = frozenset(words)
         self.json = json_
 
     @classmethod
@@ -150,8 +147,7 @@ class EntityMasks:
             if count < FREQUENT and 2 * copied[word] >= count:
                 continue
             words.add(word if inside[word] else word.lower())
-        content = {"source": source, "target": target, "words": " ".join(sorted(words))}
-        return cls(json.dumps(content, ensure_ascii=False))
+        return cls(WordList(source, target, sorted(words)).json)
 
     def mask(self, sentence: str) -> Masked:
         """Replace the numbers and names of a source sentence, in their order, as far as there are masks."""

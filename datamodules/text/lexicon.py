@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from datamodules.text.alignment import WordPair
+from datamodules.text.word_lists import WordList
 
 ONE_WORD = re.compile(r"([^\W\d_]+(?:['\u2019-][^\W\d_]+)*)\s?([.!?…]*)")
 """A sentence of one word, and its punctuation."""
@@ -37,21 +37,21 @@ class Lexicon:
     """
 
     def __init__(self, json_: str) -> None:
+        self.source, self.target, fields = WordList.from_json(json_, "a serialised lexicon")
         try:
-            content = json.loads(json_)
-            self.source, self.target = str(content["source"]), str(content["target"])
-            fields = content["words"].split()
             triples = zip(fields[::3], fields[1::3], fields[2::3], strict=True)
             self.entries = {word: Entry(translation, float(p)) for word, translation, p in triples}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            raise ValueError("not a serialised lexicon: expected JSON with source, target and words") from None
+        except ValueError:
+            raise ValueError(
+                "not a serialised lexicon: expected words, each with a translation and a number"
+            ) from None
         self.json = json_
 
     @classmethod
     def of_pairs(cls, pairs: Iterable[WordPair], source: str, target: str) -> Lexicon:
         """Return the lexicon of pairs of words between two languages, given by their ISO 639-3 codes."""
-        words = " ".join(f"{pair.source} {pair.target} {pair.probability:.2f}" for pair in pairs)
-        return cls(json.dumps({"source": source, "target": target, "words": words}, ensure_ascii=False))
+        fields = [field for pair in pairs for field in (pair.source, pair.target, f"{pair.probability:.2f}")]
+        return cls(WordList(source, target, fields).json)
 
     @property
     def sentences(self) -> list[tuple[str, str]]:
