@@ -42,9 +42,7 @@ class Lexicon:
             triples = zip(fields[::3], fields[1::3], fields[2::3], strict=True)
             self.entries = {word: Entry(translation, float(p)) for word, translation, p in triples}
         except ValueError:
-            raise ValueError(
-                "not a serialised lexicon: expected words, each with a translation and a number"
-            ) from None
+            raise ValueError("not a serialised lexicon: expected words, each with a translation and a number") from None
         self.json = json_
 
     @classmethod
