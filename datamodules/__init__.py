@@ -15,6 +15,7 @@ _MODULES = {
     "CIFAR10JPEGDataModule": "datamodules.cifar",
     "DigitsDataModule": "datamodules.digits",
     "FashionMNISTDataModule": "datamodules.mnist",
+    "Flickr8kDataModule": "datamodules.flickr8k",
     "FraEngDataModule": "datamodules.fra_eng",
     "ImageFolderDataModule": "datamodules.image_folder",
     "ImageDataModule": "datamodules.images.base",

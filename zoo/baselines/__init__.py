@@ -17,6 +17,7 @@ from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
 from zoo.baselines.everyday import everyday_translation
 from zoo.baselines.measurement import Measure, Measurement
+from zoo.baselines.noise_levels import denoised_levels, noisy_input, nonlocal_means_of_level, wavelet_of_level
 from zoo.baselines.restoration import (
     biharmonic,
     colour_scores,
@@ -45,7 +46,9 @@ BASELINES: dict[str, Measure] = {
     "naive_bayes": naive_bayes,
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
+    "noisy_input": noisy_input,
     "nonlocal_means": nonlocal_means,
+    "nonlocal_means_of_level": nonlocal_means_of_level,
     "pca": pca,
     "pca_64": partial(pca, components=64),
     "pca_100": partial(pca, components=100),
@@ -58,12 +61,14 @@ BASELINES: dict[str, Measure] = {
     "total_variation": total_variation,
     "template_distance": template_distance,
     "wavelet": wavelet,
+    "wavelet_of_level": wavelet_of_level,
 }
 """The baselines by name."""
 
 MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
     "colours": colour_scores,
+    "denoised_levels": denoised_levels,
     "detected_beats": detected_beats,
     "everyday": everyday_translation,
     "filled": filled,

@@ -31,6 +31,7 @@ HIGHER_IS_BETTER = {
     "exact": True,
     "extra_beats": False,
     "f1": True,
+    "gain": True,
     "false_positive_rate": False,
     "iou": True,
     "j_index": True,

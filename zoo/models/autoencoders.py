@@ -38,6 +38,9 @@ NETWORKS = {
     "conv": Network(conv_codec, (16, 32)),
     "dense": Network(dense_codec, options=("batch_norm", "codec")),
     "fully_convolutional": Network(_fully_convolutional, (32, 48), ("blocks",), {"unit_variance": True}),
+    "residual_unet": Network(
+        _fully_convolutional, (32, 64), ("blocks",), {"skip": True, "residual": True, "padding_mode": "replicate"}
+    ),
 }
 """The network architectures of an autoencoder by name."""
 
@@ -94,8 +97,9 @@ class CodecAutoencoder(Autoencoder):
     manifold.
 
     Args:
-        network: ``dense`` for fully connected layers, ``conv`` for convolutions of stride 2 with a dense code, or
-            ``fully_convolutional`` for a code of feature maps and images of any size.
+        network: ``dense`` for fully connected layers, ``conv`` for convolutions of stride 2 with a dense code,
+            ``fully_convolutional`` for a code of feature maps and images of any size, or ``residual_unet`` for the same
+            with skip connections and an output that is the change of the input; its ``output`` is ``identity``.
         in_features: Number of features of a sample.
         hidden_dims: Widths of the encoder's hidden layers, or channels of its stages; the decoder has them in reverse
             order. The network's own default if empty.
@@ -106,7 +110,7 @@ class CodecAutoencoder(Autoencoder):
         output: Output activation of the decoder: ``sigmoid``, ``identity``, or ``softmax`` for shares that sum to 1.
         dropout: Dropout probability of the hidden layers.
         batch_norm: Whether to apply batch normalisation in ``dense``; convolutional networks always have it.
-        blocks: Number of residual blocks on each side of the code of ``fully_convolutional``.
+        blocks: Number of residual blocks on each side of the code of a network for images of any size.
         input_shape: Shape of a sample that is not a vector; 1x28x28 for 784 features if None.
         words: Words that the features of a document count, in order, for a model of documents; None for other data.
         **training: Arguments of ``Autoencoder`` and ``ZooModule``.
@@ -144,7 +148,7 @@ class CodecAutoencoder(Autoencoder):
             raise ValueError("loss cross_entropy needs output sigmoid or softmax, not identity")
         if output == "softmax" and len(shape) != 1:
             raise ValueError(f"output softmax takes samples of one axis, not of shape {tuple(shape)}")
-        if network == "fully_convolutional" and len(shape) != 3:
+        if network in ("fully_convolutional", "residual_unet") and len(shape) != 3:
             raise ValueError(f"network {network!r} takes images (C, H, W), not samples of shape {tuple(shape)}")
         architecture = NETWORKS[network]
         options = {"batch_norm": batch_norm, "blocks": blocks, "codec": self.codec}

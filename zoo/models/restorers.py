@@ -12,6 +12,7 @@ from torch import Tensor
 from zoo.errors import unknown
 from zoo.metrics.images import masked_mse
 from zoo.models.autoencoders import check_widths
+from zoo.nn.inpainting import append_holes, biharmonic_surface, blend_by_evidence, coarse_to_fine
 from zoo.nn import CORRUPTIONS, fully_convolutional_codec, lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
@@ -32,6 +33,8 @@ class ImageRestorer(Autoencoder):
             otherwise.
         dropout: Dropout probability of the channels before the code.
         skip: Whether to add skip connections, as in a U-Net (Ronneberger, Fischer & Brox, 2015).
+        padding_mode: Padding of the convolutions: ``zeros``, or ``replicate``, which suits images that are larger than
+            those of the training.
         input_shape: Shape (C, H, W) of the training images; images of any height and width can be restored.
         **training: Arguments of ``Autoencoder`` and ``ZooModule``.
     """
@@ -46,6 +49,7 @@ class ImageRestorer(Autoencoder):
         latent_activation: str | None = None,
         dropout: float = 0.0,
         skip: bool = True,
+        padding_mode: str = "zeros",
         input_shape: list[int] = [1, 28, 28],  # noqa: B006
         **training: Any,
     ) -> None:
@@ -67,6 +71,7 @@ class ImageRestorer(Autoencoder):
             output=output,
             dropout=dropout,
             skip=skip,
+            padding_mode=padding_mode,
         )
 
     def _channels(self, channels: int) -> tuple[int, int, str]:
@@ -103,7 +108,7 @@ class InpaintingAutoencoder(ImageRestorer):
     """Distance in pixels from the edge of a hole beyond which it is filled at half the resolution; set by hand, not
     tuned."""
 
-    def __init__(self, *, corruption: str = "holes", **training: Any) -> None:
+    def __init__(self, *, corruption: str = "holes", blend: bool = False, **training: Any) -> None:
         super().__init__(corruption=corruption, **training)
         if self.hparams["loss"] == "cross_entropy":
             raise ValueError("loss of an inpainting autoencoder is psnr or squared_error, not cross_entropy")
@@ -181,37 +186,16 @@ class InpaintingAutoencoder(ImageRestorer):
     def _filled(self, inputs: Tensor) -> Tensor:
         """Fill holes, their interior at half the resolution first."""
         x, holes = inputs[:, :-1], inputs[:, -1:] > 0
-        width, depth = 2 * self.depth + 1, self.depth
-        any_known = F.max_pool2d((~holes).float(), (width, 1), 1, (depth, 0))  # rows, then columns: separable
-        interior = holes & (F.max_pool2d(any_known, (1, width), 1, (0, depth)) == 0)
-        if bool(interior.any()) and min(x.shape[2:]) > 2 * self.depth and not bool(holes.all()):
-            small, known = halve_known(x, ~holes)
-            coarse = F.interpolate(self._filled(append_holes(small, ~known)), x.shape[2:], mode="bilinear")
-            inputs = append_holes(torch.where(interior, coarse, x), holes & ~interior)
-        return self.restored(self.scores(inputs), inputs)
+        if not self.hparams["blend"]:
+            return self._filled_by_network(x, holes)
+        return blend_by_evidence(self._filled_by_network, biharmonic_surface, x, holes)
 
+    def _filled_by_network(self, x: Tensor, holes: Tensor) -> Tensor:
+        def fill(x: Tensor, holes: Tensor) -> Tensor:
+            inputs = append_holes(x, holes)
+            return self.restored(self.scores(inputs), inputs)
 
-def halve_known(x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Halve images (N, C, H, W) by averaging known pixels (N, 1, H, W), and return the mask of known results."""
-    share = F.avg_pool2d(known.to(x.dtype), 2, ceil_mode=True)
-    return F.avg_pool2d(x * known, 2, ceil_mode=True) / share.clamp_min(1e-6), share > 0
-
-
-def fill_by_interpolation(x: Tensor, known: Tensor) -> Tensor:
-    """Fill the pixels of images (N, C, H, W) that are not known (N, 1, H, W) by interpolation of the known ones.
-
-    The pull-push interpolation of Gortler, Grzeszczuk, Szeliski & Cohen (1996): averages of known pixels at ever lower
-    resolution. An image without known pixels becomes 0.
-    """
-    if max(x.shape[2:]) == 1:
-        return x * known
-    small, some = halve_known(x, known)
-    return torch.where(known, x, F.interpolate(fill_by_interpolation(small, some), x.shape[2:], mode="bilinear"))
-
-
-def append_holes(x: Tensor, holes: Tensor) -> Tensor:
-    """Interpolate images (N, C, H, W) where the mask (N, 1, H, W) is True, and append the mask as a channel."""
-    return torch.cat([fill_by_interpolation(x, ~holes), holes.to(x.dtype)], 1)
+        return coarse_to_fine(fill, x, holes, self.depth)
 
 
 MODES = ("lab", "vanilla", "ycbcr")

@@ -3,7 +3,7 @@
 from zoo.nn.activations import ACTIVATIONS, Step, activation
 from zoo.nn.codecs import OUTPUTS, Codec, GaussianCodec, conv_codec, dense_codec
 from zoo.nn.colours import lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
-from zoo.nn.corruptions import CORRUPTIONS, find_corruption
+from zoo.nn.corruptions import CORRUPTIONS, add_noise, find_corruption
 from zoo.nn.fully_convolutional import FullyConvolutionalCodec, fully_convolutional_codec
 from zoo.nn.inputs import Standardize
 from zoo.nn.penalties import PENALTIES, l1_norm, limit_norms, squared_l2_norm
@@ -24,6 +24,7 @@ __all__ = [
     "Standardize",
     "Step",
     "activation",
+    "add_noise",
     "apply_in_tiles",
     "conv_block",
     "conv_codec",

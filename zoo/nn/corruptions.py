@@ -25,6 +25,24 @@ def gaussian(x: Tensor, strength: float, generator: torch.Generator | None = Non
     return noise.mul_(strength).add_(x).clamp_(0, 1)
 
 
+def gaussian_range(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Add Gaussian noise, clip to [0, 1]; the standard deviation is uniform in [0, ``strength``] for each sample.
+
+    An image whose channels are equal gets equal noise in all of them, so that a grey image stays grey.
+    """
+    level = _uniform(x, (len(x),), generator).mul_(strength).view(-1, *[1] * (x.ndim - 1))
+    return add_noise(x, level, generator)
+
+
+def add_noise(x: Tensor, level: Tensor | float, generator: torch.Generator | None = None) -> Tensor:
+    """Add Gaussian noise of standard deviation ``level`` and clip to [0, 1]; a grey image (3, H, W) stays grey."""
+    noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
+    if x.ndim == 4 and x.shape[1] == 3:
+        grey = (x == x[:, :1]).flatten(1).all(1)[:, None, None, None]
+        noise = torch.where(grey, noise[:, :1], noise)
+    return noise.mul_(level).add_(x).clamp_(0, 1)
+
+
 def masking(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
     """Set each element to 0 with probability ``strength`` (Vincent et al., 2008)."""
     return x * (_uniform(x, tuple(x.shape), generator) >= strength)
@@ -56,14 +74,9 @@ def stroke_holes(x: Tensor, strength: float, generator: torch.Generator | None =
     """
     n, _, height, width = x.shape
     ends = _uniform(x, (n, 2, round(strength), 2), generator) * torch.tensor([height, width], device=x.device)
-    start, direction = ends[:, 0, :, None, None], (ends[:, 1] - ends[:, 0])[:, :, None, None]  # (N, strokes, 1, 1, 2)
-    grid = torch.meshgrid(
-        torch.arange(height, device=x.device) + 0.5, torch.arange(width, device=x.device) + 0.5, indexing="ij"
-    )
-    offset = torch.stack(grid, -1) - start  # (N, strokes, H, W, 2)
-    length = direction.square().sum(-1).clamp_min(1e-6)
-    nearest = ((offset * direction).sum(-1) / length).clamp(0, 1)[..., None]
-    distance = (offset - nearest * direction).square().sum(-1).sqrt()
+    rows = torch.arange(height, device=x.device) + 0.5
+    columns = torch.arange(width, device=x.device) + 0.5
+    distance = _distances(ends.transpose(1, 2), rows, columns)
     return (distance < max(min(height, width) / 24, 0.75)).any(1, keepdim=True)
 
 
@@ -71,6 +84,53 @@ def mixed_holes(x: Tensor, strength: float, generator: torch.Generator | None = 
     """Return masks (N, 1, H, W) of a rectangle of ``strength`` of the area or of three strokes, equally likely."""
     rectangle, lines = square_holes(x, strength, generator), stroke_holes(x, 3.0, generator)
     return torch.where(_uniform(x, (len(x), 1, 1, 1), generator) < 0.5, rectangle, lines)
+
+
+def any_holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Return masks (N, 1, H, W) of rectangles, bars, thick strokes or lines of small marks, equally likely.
+
+    Widths are drawn log-uniformly from 2 pixels to ``strength`` of the shorter side: of a rectangle both sides, of a
+    bar one, of up to three strokes their thickness. The marks are cells of 2 pixels in rows, as of overlaid text.
+    """
+    n, _, height, width = x.shape
+    draws, largest = _uniform(x, (n, 18), generator), max(2.0, strength * min(height, width))
+    thickness = 2 * (largest / 2) ** draws[:, 0:2]
+    kind = (4 * draws[:, 2]).long().clamp_max(3)
+    rows = torch.arange(height, device=x.device) + 0.5
+    columns = torch.arange(width, device=x.device) + 0.5
+    span = torch.tensor([float(height), float(width)], device=x.device)
+    sides = thickness.clone()
+    bars = kind == 1
+    lying = draws[:, 3] < 0.5
+    sides[:, 0] = torch.where(bars & ~lying, span[0], sides[:, 0])
+    sides[:, 1] = torch.where(bars & lying, span[1], sides[:, 1])
+    start = draws[:, 4:6] * (span - sides).clamp_min(0)
+    inside = [
+        (place >= start[:, axis : axis + 1]) & (place <= start[:, axis : axis + 1] + sides[:, axis : axis + 1])
+        for axis, place in enumerate((rows, columns))
+    ]
+    rectangles = inside[0][:, :, None] & inside[1][:, None, :]
+    ends = draws[:, 6:18].view(n, 3, 2, 2) * span
+    drawn = torch.arange(3, device=x.device) <= (3 * draws[:, 3:4]).long()
+    distance = _distances(ends, rows, columns)
+    lines = ((distance < thickness[:, :1, None, None] / 2) & drawn[:, :, None, None]).any(1)
+    cells = _uniform(x, (n, -(-height // 2), -(-width // 2)), generator) < 0.45
+    marks = cells.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
+    pitch = 4 + 12 * draws[:, :1]
+    marks = marks & ((rows + start[:, :1]) % pitch < 0.6 * pitch)[:, :, None]
+    marks[:, height // 2, width // 2] = True  # no image without a hole
+    return torch.where((kind == 3)[:, None, None], marks, torch.where((kind == 2)[:, None, None], lines, rectangles))[
+        :, None
+    ]
+
+
+def _distances(ends: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the distance (N, K, H, W) of each pixel to line segments with ends (N, K, 2, 2) in rows and columns."""
+    start, direction = ends[:, :, 0, None, None], (ends[:, :, 1] - ends[:, :, 0])[:, :, None, None]
+    offset = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), -1) - start  # (N, K, H, W, 2)
+    length = direction.square().sum(-1).clamp_min(1e-6)
+    nearest = ((offset * direction).sum(-1) / length).clamp(0, 1)[..., None]
+    return (offset - nearest * direction).square().sum(-1).sqrt()
 
 
 def erase(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
@@ -81,6 +141,11 @@ def erase(x: Tensor, strength: float, generator: torch.Generator | None = None) 
 def strokes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
     """Draw ``strength`` straight black strokes on each image."""
     return x.masked_fill(stroke_holes(x, strength, generator), 0.0)
+
+
+def scattered(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Set the holes of ``any_holes`` to black."""
+    return x.masked_fill(any_holes(x, strength, generator), 0.0)
 
 
 def holes(x: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
@@ -121,8 +186,10 @@ class Corruption(NamedTuple):
 
 
 CORRUPTIONS = {
+    "any_holes": Corruption(scattered, 0.5, 1.0, "largest width as a share of the shorter side", True, any_holes),
     "erase": Corruption(erase, 0.25, 1.0, "share of the area that one rectangle takes", True, square_holes),
     "gaussian": Corruption(gaussian, 0.5, math.inf, "standard deviation of the noise"),
+    "gaussian_range": Corruption(gaussian_range, 100 / 255, math.inf, "largest standard deviation of the noise"),
     "grey": Corruption(grey, 1.0, 1.0, "share of the colour that is lost", True),
     "holes": Corruption(holes, 0.25, 1.0, "share of the area that one rectangle takes", True, mixed_holes),
     "masking": Corruption(masking, 0.25, 1.0, "probability of a zero"),

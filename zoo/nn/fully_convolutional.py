@@ -74,6 +74,8 @@ def fully_convolutional_codec(
     dropout: float = 0.0,
     unit_variance: bool = False,
     skip: bool = False,
+    residual: bool = False,
+    padding_mode: str = "zeros",
 ) -> FullyConvolutionalCodec:
     """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015), whose output has the input's size.
 
@@ -92,26 +94,30 @@ def fully_convolutional_codec(
         dropout: Dropout probability of the channels before the code.
         unit_variance: Whether to apply ``UnitVariance`` to the code before its activation.
         skip: Whether to add skip connections from encoder to decoder, see ``SkipCodec``.
+        residual: Whether the decoder's output is added to the input, see ``ResidualCodec``; takes ``skip``.
+        padding_mode: Padding of the convolutions, as in ``torch.nn.Conv2d``. With ``replicate`` the borders of an image
+            are like its interior, so that a network that was trained on small images works on large ones.
     """
     channels_in, channels_out = channels
     widths, deep = [channels_in, *hidden_dims], hidden_dims[-1]
     encoder = nn.Sequential(
         Standardize((channels_in, None, None)),
-        *(conv_block(a, b, activation_name, stride=2) for a, b in pairwise(widths)),
-        *(ResidualBlock(deep, activation_name) for _ in range(blocks)),
+        *(conv_block(a, b, activation_name, 2, padding_mode) for a, b in pairwise(widths)),
+        *(ResidualBlock(deep, activation_name, padding_mode) for _ in range(blocks)),
         nn.Dropout2d(dropout),
-        nn.Conv2d(deep, latent_dim, 3, padding=1),
+        nn.Conv2d(deep, latent_dim, 3, padding=1, padding_mode=padding_mode),
         *([UnitVariance(latent_dim)] if unit_variance else []),
         activation(latent_activation),
     )
-    decoder_layers: list[nn.Module] = [conv_block(latent_dim, deep, activation_name)]
-    decoder_layers += [ResidualBlock(deep, activation_name) for _ in range(blocks)]
+    decoder_layers: list[nn.Module] = [conv_block(latent_dim, deep, activation_name, padding_mode=padding_mode)]
+    decoder_layers += [ResidualBlock(deep, activation_name, padding_mode) for _ in range(blocks)]
     stride = 2 ** len(hidden_dims)
     # A 3x3 convolution reaches one position to each side: 1, 2, 4, ... pixels, by stage.
     reach = stride * (4 * blocks + 2) + 4 * stride
     if skip:
-        decoder: nn.Module = SkipDecoder(nn.Sequential(*decoder_layers), widths, channels_out, activation_name)
-        codec: type[FullyConvolutionalCodec] = SkipCodec
+        deep_layers = nn.Sequential(*decoder_layers)
+        decoder: nn.Module = SkipDecoder(deep_layers, widths, channels_out, activation_name, padding_mode)
+        codec: type[FullyConvolutionalCodec] = ResidualCodec if residual else SkipCodec
     else:
         for a, b in pairwise(widths[:0:-1]):
             decoder_layers += [
@@ -123,6 +129,8 @@ def fully_convolutional_codec(
             nn.Sequential(*decoder_layers, nn.ConvTranspose2d(widths[1], channels_out, 4, 2, 1)),
             FullyConvolutionalCodec,
         )
+    if residual:
+        decoder.last.weight.data.mul_(0.1)  # the first output is close to the input
     return codec(encoder, decoder, output, stride, reach).to(memory_format=torch.channels_last)
 
 
@@ -134,18 +142,27 @@ class SkipDecoder(nn.Module):
         widths: Channels of the encoder's input and of each of its stages.
         channels: Channels of the output.
         activation_name: Name of the activation.
+        padding_mode: Padding of the convolutions, as in ``torch.nn.Conv2d``.
     """
 
-    def __init__(self, deep: nn.Module, widths: Sequence[int], channels: int, activation_name: str = "relu") -> None:
+    def __init__(
+        self,
+        deep: nn.Module,
+        widths: Sequence[int],
+        channels: int,
+        activation_name: str = "relu",
+        padding_mode: str = "zeros",
+    ) -> None:
         super().__init__()
         self.deep = deep
         sizes = [max(widths[1] // 2, 8), *widths[1:]]
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for b, a in reversed(list(pairwise(sizes))))
         merged_channels = reversed(list(zip(sizes[:-1], widths[:-1])))
         self.merge = nn.ModuleList(
-            conv_block(size + features, size, activation_name) for size, features in merged_channels
+            conv_block(size + features, size, activation_name, padding_mode=padding_mode)
+            for size, features in merged_channels
         )
-        self.last = nn.Conv2d(sizes[0], channels, 3, padding=1)
+        self.last = nn.Conv2d(sizes[0], channels, 3, padding=1, padding_mode=padding_mode)
 
     def forward(self, code: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Map code maps and the encoder's feature maps, the largest first, to scores."""
@@ -176,3 +193,15 @@ class SkipCodec(FullyConvolutionalCodec):
     def decode(self, code: Tensor) -> Tensor:
         """Raise ``ValueError``: the decoder needs the encoder's feature maps too."""
         raise ValueError("a network with skip connections cannot decode codes alone: use reconstruct")
+
+
+class ResidualCodec(SkipCodec):
+    """Codec with skip connections whose scores are its input plus the decoder's output.
+
+    What the network learns is the change of an image, such as the noise (Zhang, Zuo, Chen, Meng & Zhang, 2017).
+    """
+
+    def code_and_scores(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return code maps and scores of images whose sides are multiples of ``stride``."""
+        code, change = super().code_and_scores(x)
+        return code, x + change

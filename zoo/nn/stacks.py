@@ -117,10 +117,12 @@ def image_shape(in_features: int, input_shape: Sequence[int] | None) -> list[int
     return list(input_shape)
 
 
-def conv_block(channels_in: int, channels_out: int, activation_name: str = "relu", stride: int = 1) -> nn.Sequential:
+def conv_block(
+    channels_in: int, channels_out: int, activation_name: str = "relu", stride: int = 1, padding_mode: str = "zeros"
+) -> nn.Sequential:
     """Return a 3x3 convolution that divides height and width by ``stride``, batch normalisation and an activation."""
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False, padding_mode=padding_mode),
         nn.BatchNorm2d(channels_out),
         activation(activation_name),
     )
@@ -156,13 +158,14 @@ class ResidualBlock(nn.Module):
     Args:
         channels: Channels of input and output.
         activation_name: Name of the activation.
+        padding_mode: Padding of the convolutions, as in ``torch.nn.Conv2d``.
     """
 
-    def __init__(self, channels: int, activation_name: str = "relu") -> None:
+    def __init__(self, channels: int, activation_name: str = "relu", padding_mode: str = "zeros") -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            conv_block(channels, channels, activation_name),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            conv_block(channels, channels, activation_name, padding_mode=padding_mode),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False, padding_mode=padding_mode),
             nn.BatchNorm2d(channels),
         )
         self.activation = activation(activation_name)
