@@ -78,8 +78,8 @@ class Flickr8kDataModule(ImageDataModule):
             if (self.folder / name).exists():
                 return self.folder / name
         raise FileNotFoundError(
-            f"{self.folder} has none of {', '.join(_SOURCES)}: Flickr8k is given to those who accept its terms (research "
-            f"and teaching); put the archive of its photographs and its three lists there"
+            f"{self.folder} has none of {', '.join(_SOURCES)}: Flickr8k is given to those who accept its terms "
+            f"(research and teaching); put the archive of its photographs and its three lists there"
         )
 
     def _list(self, name: str) -> list[str]:

@@ -25,8 +25,19 @@ from zoo.baselines import classification, restoration, sentiment
 from zoo.figures import ecg as figures_ecg
 from zoo.figures import images as figures_images
 from zoo.metrics.retrieval import precision_at_recall
-from zoo.models import restorers
-from zoo.nn import ACTIVATIONS, CORRUPTIONS, PENALTIES, colours, decoding, ecg, kernel_smoothing, losses, stacks, tiles
+from zoo.nn import (
+    ACTIVATIONS,
+    CORRUPTIONS,
+    PENALTIES,
+    colours,
+    decoding,
+    ecg,
+    inpainting,
+    kernel_smoothing,
+    losses,
+    stacks,
+    tiles,
+)
 from zoo.nn.attention import Attention
 from zoo.nn.recurrent import CELLS, Recurrent
 from zoo.prediction import ecg as prediction_ecg
@@ -268,7 +279,7 @@ def tiling():
 @case()
 def holes_are_filled():
     x, holes = rand(2, 3, 21, 17), rand(2, 1, 21, 17, seed=1) < 0.6
-    return restorers.append_holes(x, holes), *restorers.halve_known(x, ~holes)
+    return inpainting.append_holes(x, holes), *inpainting.halve_known(x, ~holes)
 
 
 @case()

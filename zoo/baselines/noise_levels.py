@@ -55,7 +55,9 @@ def _by_level(data: Any, restore: Callable[[Tensor, int, str], Tensor]) -> dict[
 
 def denoised_levels(model: Any, data: Any) -> dict[str, float]:
     """PSNR in dB of the model at noise of 5 to 100 of 255, in colour and in grey, which it is not told."""
-    return _by_level(data, lambda noisy, level, prefix: torch.cat([model.reconstruct(part) for part in noisy.split(50)]))
+    return _by_level(
+        data, lambda noisy, level, prefix: torch.cat([model.reconstruct(part) for part in noisy.split(50)])
+    )
 
 
 def noisy_input(model: Any, data: Any) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Autoencoders for image restoration: inpainting and colorization."""
+"""Autoencoders for image restoration: the base class and inpainting."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from zoo.errors import unknown
 from zoo.metrics.images import masked_mse
 from zoo.models.autoencoders import check_widths
+from zoo.nn import CORRUPTIONS, fully_convolutional_codec
 from zoo.nn.inpainting import append_holes, biharmonic_surface, blend_by_evidence, coarse_to_fine
-from zoo.nn import CORRUPTIONS, fully_convolutional_codec, lab_to_rgb, luma, rgb_to_lab, rgb_to_ycbcr, ycbcr_to_rgb
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
 from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
@@ -72,7 +71,13 @@ class ImageRestorer(Autoencoder):
             dropout=dropout,
             skip=skip,
             padding_mode=padding_mode,
+            **self.net_settings,
         )
+
+    @property
+    def net_settings(self) -> dict[str, Any]:
+        """Further settings of ``fully_convolutional_codec``."""
+        return {}
 
     def _channels(self, channels: int) -> tuple[int, int, str]:
         """Return the numbers of input and output channels for images of ``channels``, and the output activation."""
@@ -95,7 +100,9 @@ class InpaintingAutoencoder(ImageRestorer):
     image at half the resolution, recursively, and then their margin at full resolution.
 
     Args:
-        corruption: Distribution of the holes in training: ``erase``, ``holes`` or ``strokes``.
+        corruption: Distribution of the holes in training: ``any_holes``, ``erase``, ``holes`` or ``strokes``.
+        blend: Whether ``reconstruct`` mixes the network's answer with a biharmonic surface, weighted by how well each
+            fills copies of the holes beside them; see ``blend_by_evidence``. Takes scikit-image.
         **training: Arguments of ``ImageRestorer``.
     """
 
@@ -196,99 +203,3 @@ class InpaintingAutoencoder(ImageRestorer):
             return self.restored(self.scores(inputs), inputs)
 
         return coarse_to_fine(fill, x, holes, self.depth)
-
-
-MODES = ("lab", "vanilla", "ycbcr")
-
-
-@register_model(
-    "colorizer",
-    source="Iizuka, Simo-Serra & Ishikawa 2016, Let there be color!",
-    mode="vanilla",
-    skip=False,
-    input_shape=[3, 32, 32],
-)
-class Colorizer(ImageRestorer):
-    """Colorization autoencoder from grey images (N, 1, H, W) to colour images (N, 3, H, W).
-
-    With g = 0.299 R + 0.587 G + 0.114 B the grey image and f the network, the result is, by ``mode``:
-
-        vanilla   f(g), with red, green and blue as outputs
-        ycbcr     RGB of (g, f(g)), with the two chroma channels as outputs
-        lab       RGB of (L*(g), f(g)), with a* / 100 and b* / 100 as outputs
-
-    The loss ``squared_error`` compares the outputs of the network, summed over an image and averaged over the batch.
-    ``psnr`` compares the colour images, and so weights images of little colour more. The modes ``ycbcr`` and ``lab``
-    keep all details of the grey image. Since colours vary slowly, ``reconstruct`` computes them in these modes on a
-    copy whose shorter side has at most 64 pixels, close to the size of the training images, and enlarges them.
-
-    Args:
-        mode: ``vanilla``, ``ycbcr`` or ``lab``.
-        **training: Arguments of ``ImageRestorer``; a ``corruption`` is applied to the grey image.
-    """
-
-    outside_net = (
-        "In reconstruct, checks of the input, the search for colours on a smaller copy, conversion between colour "
-        "spaces, tiling of large images and clamping to [0, 1]."
-    )
-    side = 64
-    """Maximum shorter side in pixels of the images that ``ycbcr`` and ``lab`` compute colours on; set by hand, not
-    tuned."""
-
-    def __init__(self, *, mode: str = "vanilla", **training: Any) -> None:
-        if mode not in MODES:
-            raise unknown("mode", mode, MODES)
-        super().__init__(**training)
-        if self.sample_shape[0] != 3:
-            raise ValueError(f"input_shape of a colorizer is (3, H, W), not {list(self.sample_shape)}")
-        if self.hparams["loss"] == "cross_entropy":
-            raise ValueError("loss of a colorizer is psnr or squared_error, not cross_entropy")
-
-    def _channels(self, channels: int) -> tuple[int, int, str]:
-        return (1, 3, "sigmoid") if self.hparams["mode"] == "vanilla" else (1, 2, "identity")
-
-    def corrupt(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return the grey images (N, 1, H, W) of a batch (N, 3, H, W), corrupted if a corruption is set."""
-        return super().corrupt(luma(x).clamp(0, 1), generator)
-
-    def restored(self, scores: Tensor, inputs: Tensor) -> Tensor:
-        """Return the colour images (N, 3, H, W), in evaluation clipped to [0, 1]."""
-        channels = self.net.output(scores)
-        if self.hparams["mode"] == "ycbcr":
-            channels = ycbcr_to_rgb(torch.cat([inputs, channels], 1))
-        elif self.hparams["mode"] == "lab":
-            channels = lab_to_rgb(torch.cat([rgb_to_lab(inputs.expand(-1, 3, -1, -1))[:, :1], 100 * channels], 1))
-        return channels if self.training else channels.clamp(0, 1)
-
-    def reconstruction_loss(self, scores: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
-        """Return the loss of the output channels, or for ``psnr`` of the colour images."""
-        if self.hparams["loss"] == "psnr":
-            return super().reconstruction_loss(scores, x, inputs)
-        if self.hparams["mode"] == "ycbcr":
-            x = rgb_to_ycbcr(x)[:, 1:]
-        elif self.hparams["mode"] == "lab":
-            x = rgb_to_lab(x)[:, 1:] / 100
-        return F.mse_loss(self.net.output(scores.float()), x, reduction="sum") / len(x)
-
-    def network_inputs(self, x: Tensor | np.ndarray) -> Tensor:
-        """Return a user's grey images (N, 1, H, W), validated, as the network inputs."""
-        return self.checked(x, self.input_shape)
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the images of a batch x or (x, ...), grey or of a colour that is not looked at, in colours."""
-        x = inputs_of(batch)
-        return self.reconstruct(luma(x).clamp(0, 1) if x.ndim == 4 and x.shape[1] == 3 else x)
-
-    def scores(self, inputs: Tensor) -> Tensor:
-        """Return the decoder's scores of grey images (N, 1, H, W), those of chroma computed on a smaller copy."""
-        height, width = inputs.shape[2:]
-        shrink = self.side / min(height, width)
-        if self.hparams["mode"] == "vanilla" or shrink >= 1:
-            return super().scores(inputs)
-        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-        small = F.interpolate(inputs, size, mode="bilinear", antialias=True, align_corners=False)
-        return F.interpolate(super().scores(small), (height, width), mode="bilinear", align_corners=False)
-
-    def decode(self, code: Tensor | np.ndarray) -> Tensor:
-        """Decode code maps (N, latent_dim, H, W) to the output channels (N, 3 or 2, H, W)."""
-        return super().decode(code)

@@ -76,6 +76,7 @@ def fully_convolutional_codec(
     skip: bool = False,
     residual: bool = False,
     padding_mode: str = "zeros",
+    half: bool = False,
 ) -> FullyConvolutionalCodec:
     """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015), whose output has the input's size.
 
@@ -97,6 +98,7 @@ def fully_convolutional_codec(
         residual: Whether the decoder's output is added to the input, see ``ResidualCodec``; takes ``skip``.
         padding_mode: Padding of the convolutions, as in ``torch.nn.Conv2d``. With ``replicate`` the borders of an image
             are like its interior, so that a network that was trained on small images works on large ones.
+        half: Whether the output has half the height and width of the input; takes ``skip``.
     """
     channels_in, channels_out = channels
     widths, deep = [channels_in, *hidden_dims], hidden_dims[-1]
@@ -116,7 +118,7 @@ def fully_convolutional_codec(
     reach = stride * (4 * blocks + 2) + 4 * stride
     if skip:
         deep_layers = nn.Sequential(*decoder_layers)
-        decoder: nn.Module = SkipDecoder(deep_layers, widths, channels_out, activation_name, padding_mode)
+        decoder: nn.Module = SkipDecoder(deep_layers, widths, channels_out, activation_name, padding_mode, half)
         codec: type[FullyConvolutionalCodec] = ResidualCodec if residual else SkipCodec
     else:
         for a, b in pairwise(widths[:0:-1]):
@@ -143,6 +145,7 @@ class SkipDecoder(nn.Module):
         channels: Channels of the output.
         activation_name: Name of the activation.
         padding_mode: Padding of the convolutions, as in ``torch.nn.Conv2d``.
+        half: Whether the output has half the height and width of the encoder's input.
     """
 
     def __init__(
@@ -152,10 +155,13 @@ class SkipDecoder(nn.Module):
         channels: int,
         activation_name: str = "relu",
         padding_mode: str = "zeros",
+        half: bool = False,
     ) -> None:
         super().__init__()
         self.deep = deep
         sizes = [max(widths[1] // 2, 8), *widths[1:]]
+        if half:
+            sizes, widths = sizes[1:], widths[1:]
         self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1) for b, a in reversed(list(pairwise(sizes))))
         merged_channels = reversed(list(zip(sizes[:-1], widths[:-1])))
         self.merge = nn.ModuleList(
