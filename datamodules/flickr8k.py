@@ -47,21 +47,15 @@ class Flickr8kDataModule(ImageDataModule):
         if image_size < 1:
             raise ValueError(f"image_size must be at least 1, not {image_size}")
         if self.val_size:
-            raise ValueError(f"val_size={self.val_size}: flickr8k has a validation split of its own, 1,000 photographs")
+            raise ValueError(f"val_size={self.val_size} does not fit: flickr8k has a validation split of its own")
         self.image_size = image_size
         self.folder = self.root / "flickr8k"
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape and pixel statistics, the latter of the training photographs at 112 pixels."""
+        """Shape of the photographs."""
         side = self.image_size
-        return {
-            "input_shape": [3, side, side],
-            "in_features": 3 * side * side,
-            "in_channels": 3,
-            "mean": [0.4580, 0.4464, 0.4037],
-            "std": [0.2642, 0.2590, 0.2726],
-        }
+        return {"input_shape": [3, side, side], "in_features": 3 * side * side, "in_channels": 3}
 
     def strata(self, train: Split) -> Tensor:
         """Return one stratum for all photographs, which have no classes."""

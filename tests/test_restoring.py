@@ -14,6 +14,7 @@ from adapters import TinyData
 from conftest import quiet_trainer, tiny_batch, tiny_data
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
+from scipy.ndimage import gaussian_filter
 
 import zoo
 from datamodules.images.photographs import WRITABLE_ENDINGS, Photograph, read_photograph
@@ -727,6 +728,18 @@ def test_mask_means_the_same_however_it_is_written(kind, tmp_path):
     MASKS[kind](wanted).save(tmp_path / "mask.png")
     hole = _hole(read_photograph(tmp_path / "mask.png"), "mask.png", torch.zeros(1, 12, 20), "picture.png")
     assert np.array_equal(hole.numpy() > 0, wanted)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_soft_edges_of_a_mask_belong_to_the_hole(ending, tmp_path):
+    """The rim of a feathered scratch is a scratch too, and the ringing of JPEG beside it is not."""
+    wanted = np.zeros((40, 60), bool)
+    wanted[12:28, 20:41] = True
+    levels = gaussian_filter(wanted * 255.0, 2).round().astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / f"mask.{ending}")
+    hole = _hole(read_photograph(tmp_path / f"mask.{ending}"), "mask", torch.zeros(1, 40, 60), "picture.png") > 0
+    assert hole.numpy()[levels > 40].all()
+    assert not hole.numpy()[levels < 10].any()
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def colourfulness(images: Tensor) -> Tensor:
     With rg = R - G and yb = (R + G) / 2 - B in levels of 0 to 255, it is sqrt(var rg + var yb) + 0.3 sqrt(mean(rg)^2 +
     mean(yb)^2): 0 for grey images, about 15 for slightly, 45 for quite and 109 for extremely colourful ones.
     """
-    red, green, blue = 255 * images.detach().double().flatten(2).unbind(1)
+    red, green, blue = (255 * images.detach().double().flatten(2)).unbind(1)
     opponents = torch.stack([red - green, (red + green) / 2 - blue], -1)
     spread = opponents.var(1, correction=0).sum(-1).sqrt()
     return spread + 0.3 * opponents.mean(1).square().sum(-1).sqrt()

@@ -75,7 +75,7 @@ class ColourClasses(nn.Module):
         """
         classes, weights = self.encode(chroma)
         if self.training:
-            counts = torch.zeros_like(self.share).index_add_(0, classes.flatten(), weights.flatten().to(self.share))
+            counts = classes[:, 0].flatten().bincount(minlength=len(self)).to(self.share)
             self.share.lerp_(counts / counts.sum(), 0.01)
         smooth = self.smoothing @ self.share
         rarity = 1 / ((1 - self.rebalance) * smooth + self.rebalance / len(self))

@@ -22,6 +22,10 @@ from zoo.nn import luma
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of, refuse_nonfinite
 from zoo.prediction.jobs import run_jobs
 
+SOFT_EDGE = 0.1
+"""Share of the way from a mask's background to its lightest level above which a pixel is part of a hole. Set by hand,
+above the ringing of JPEG."""
+
 
 def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = None) -> Predictions:
     """Restore images of any size.
@@ -46,7 +50,8 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     done, failures = restore_images(model, jobs, read_photograph)
     what = str(jobs[0].target) if len(jobs) == 1 else f"{len(done)} picture{'s' * (len(done) != 1)} in {output}"
     answers = [{"input": job.source, "output": str(job.target)} for job in done]
-    return Predictions(answers, failures, len(jobs), [printable(f"{what}, {time.perf_counter() - start:.1f} s")])
+    seconds = time.perf_counter() - start
+    return Predictions(answers, failures, len(jobs), [printable(f"{what}, {seconds:.1f} s"), model.trained_for])
 
 
 def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) -> Predictions:
@@ -235,7 +240,8 @@ def _hole(mask: Any, name: str, pixels: Tensor, of: str) -> Tensor:
     """Return the holes of a mask image, (H, W) of 0 and 1: where it is light.
 
     Light is the strongest channel, so that a hole may be painted in any colour on black, times the opacity. Of two
-    levels the lighter one is the hole, however dark: many programs write masks of 0 and 1.
+    levels the lighter one is the hole, however dark: many programs write masks of 0 and 1. Soft edges belong to the
+    hole, down to a tenth of the way from the background to the lightest level.
 
     Raises:
         ValueError: If the mask has not the picture's size or it does not show where the holes are.
@@ -250,6 +256,9 @@ def _hole(mask: Any, name: str, pixels: Tensor, of: str) -> Tensor:
         light = light * torch.from_numpy(mask.alpha / np.float32(255))
     levels = light.unique()
     hole = light == levels[1] if len(levels) == 2 else light > 0.5
+    if len(levels) > 2 and bool(hole.any()) and not bool(hole.all()):
+        background = light[~hole].median()
+        hole = light > background + SOFT_EDGE * (light.max() - background)
     white = bool((mask.pixels == 1).all()) and bool((light == 1).all())
     if not bool(hole.any()) or (bool(hole.all()) and not white):
         where = "everywhere" if bool(hole.any()) else "nowhere"

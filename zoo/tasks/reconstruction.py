@@ -48,7 +48,8 @@ class Autoencoder(ZooModule):
     ``reconstruct``; the last processes large ones in tiles, so that the network's memory stays bounded.
 
     Args:
-        corruption: ``none``, ``erase``, ``gaussian``, ``grey``, ``holes``, ``masking``, ``salt_pepper`` or ``strokes``.
+        corruption: ``none``, ``any_holes``, ``erase``, ``gaussian``, ``gaussian_range``, ``grey``, ``holes``,
+            ``masking``, ``salt_pepper`` or ``strokes``.
         corruption_strength: Its strength, as ``zoo.nn.CORRUPTIONS`` says; the corruption's own default if None.
         penalty: Penalty on the code: ``none``, ``contractive``, ``kl`` or ``l1``.
         penalty_weight: Weight of the penalty.
@@ -185,6 +186,16 @@ class Autoencoder(ZooModule):
             "psnr": psnr_from_mse(errors).mean(),
             "active": (code.abs() > ACTIVE).float().mean(),
         }
+
+    @property
+    def trained_for(self) -> str:
+        """The images and the corruption that the model was trained for, in one line for its user."""
+        side = " x ".join(str(side) for side in self.sample_shape[:0:-1])
+        found = f"trained on images of {side} pixels" if len(self.sample_shape) == 3 else "trained on vectors"
+        corruption = self.hparams["corruption"]
+        return found + (
+            f" with {corruption}, {self._corruption.meaning} {self._strength:.3g}" if corruption != "none" else ""
+        )
 
     @property
     def any_size(self) -> bool:
