@@ -16,6 +16,7 @@ from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour
 from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
 from zoo.baselines.everyday import everyday_translation
+from zoo.baselines.hole_widths import biharmonic_by_width, filled_by_width
 from zoo.baselines.measurement import Measure, Measurement
 from zoo.baselines.noise_levels import denoised_levels, noisy_input, nonlocal_means_of_level, wavelet_of_level
 from zoo.baselines.restoration import (
@@ -36,6 +37,7 @@ from zoo.errors import unknown
 
 BASELINES: dict[str, Measure] = {
     "biharmonic": biharmonic,
+    "biharmonic_by_width": biharmonic_by_width,
     "grey_copy": grey_copy,
     "linear_denoiser": linear_denoiser,
     "linear_regression": linear_regression,
@@ -72,6 +74,7 @@ MEASURES: dict[str, Measure] = {
     "detected_beats": detected_beats,
     "everyday": everyday_translation,
     "filled": filled,
+    "filled_by_width": filled_by_width,
     "negation": negation,
     "neighbour_error": neighbour_error,
     "readable_samples": readable_samples,
