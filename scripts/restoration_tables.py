@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from drawn_pictures import HOLES, KINDS, hole, picture
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -119,21 +120,55 @@ def tabulated(title: str, cells: dict[tuple[str, ...], Rows]) -> Table:
         table.add_column(column, justify="left" if column in ("by", "") else "right")
     for (group, name), row in sorted(cells.items(), key=lambda item: item[0][0]):
         values = [f"{torch.cat(row[method]).mean():.2f}" if method in row else "" for method in methods]
-        table.add_row(group, name, *values, str(len(torch.cat(row[methods[-1]]))))
+        table.add_row(group, name, *values, str(len(torch.cat(row[methods[0]]))))
     return table
 
 
+def photographs(split: str, count: int) -> Tensor:
+    """Return a few photographs (count, 3, 112, 112) of Flickr8k."""
+    data = datamodules.create_datamodule("flickr8k")
+    data.setup()
+    return data.to_natural_units(data.splits[split].take(np.arange(5, 5 + 40 * count, 40)).tensors[0])
+
+
+def figure(tool: str, split: str) -> Figure:
+    """Draw pictures of our own and a few photographs, restored by the model and by a simple method."""
+    model = zoo.create_model(RECIPES[tool], pretrained=True)
+    if tool == "colorization":
+        x = photographs(split, 8)
+        grey = luma(x).clamp(0, 1)
+        lab = zoo.create_model("colorizer.cifar10_jpeg_lab", pretrained=True)
+        rows = {"grey": grey, "squared error": lab.reconstruct(grey), "classes": model.reconstruct(grey), "original": x}
+        return comparison_figure(rows, title="Photographs in colours, PSNR beside the original")
+    x = torch.cat([torch.stack([picture(kind, 112, 7) for kind in KINDS]), photographs(split, 3)])
+    if tool == "denoising":
+        levels = torch.tensor([10, 25, 50, 100, 25, 50, 10, 25, 50]).view(-1, 1, 1, 1) / 255
+        noisy = add_noise(x, levels, torch.Generator().manual_seed(0))
+        nlm = nonlocal_filters()[4]
+        filtered = [apply_filter(nlm, a[None], round(255 * float(b))) for a, b in zip(noisy, levels)]
+        rows = {"noise of\n10 to 100": noisy, "non-local means,\nlevel known": torch.cat(filtered)}
+    else:
+        kinds = list(itertools.islice(itertools.cycle(itertools.product((12, 28), HOLES)), len(x)))
+        holes = torch.stack([hole(kind, 112, width, 3 + k) for k, (width, kind) in enumerate(kinds)])
+        seen = x * ~holes
+        rows = {"with holes": seen + 0.5 * holes, "biharmonic": biharmonic_surface(seen, holes)}
+    rows["model"] = model.reconstruct(noisy) if tool == "denoising" else model.reconstruct(seen, mask=holes)
+    title = "Drawn, rendered and synthesised pictures, and photographs; PSNR of the whole picture beside the original"
+    return comparison_figure({**rows, "original": x}, title=title)
+
+
 def main() -> None:
-    """Print one table."""
+    """Print one table, or draw one figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tool", choices=list(RECIPES))
     parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--figure", help="file of a figure, drawn in place of the table")
     arguments = parser.parse_args()
-    Console(width=140).print(
-        {"inpainting": inpainting, "denoising": denoising, "colorization": colorization}[arguments.tool](
-            arguments.split
-        )
-    )
+    if arguments.figure:
+        figure(arguments.tool, arguments.split).savefig(arguments.figure, dpi=110)
+        return
+    tables = {"inpainting": inpainting, "denoising": denoising, "colorization": colorization}
+    Console(width=140).print(tables[arguments.tool](arguments.split))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,11 @@ def test_corruption_keeps_shape_and_range_and_repeats(name):
     assert torch.equal(one, two)
     assert torch.equal(one, other) == (name in ("none", "grey"))
     assert torch.equal(one, x) == (name == "none")
-    assert torch.allclose(found.apply(x, 0.0, generator()), x) or name in ("erase", "holes")  # which leave a pixel
+    assert torch.allclose(found.apply(x, 0.0, generator()), x) or name in (
+        "any_holes",
+        "erase",
+        "holes",
+    )  # which leave a pixel
 
 
 def test_gaussian_noise_has_its_standard_deviation():

@@ -142,8 +142,9 @@ def folds(count):
 
 @case(*augment.AUGMENTATIONS)
 def augmentation(name):
-    strength = {"flip": 0.5, "scale": 0.2, "rotate": 20, "shear": 15}.get(name, 3)
-    return augment.augment_images(rand(6, 3, 16, 16), {name: strength}, draws(1))
+    strength = {"flip": 0.5, "grey": 0.5, "halve": 0.5, "scale": 0.2, "rotate": 20, "shear": 15}.get(name, 3)
+    strengths = {name: strength} | ({"window": 5} if name == "halve" else {})
+    return augment.augment_images(rand(6, 3, 16, 16), strengths, draws(1))
 
 
 @case("centred_digit", "upright_garment", "extract_ink")

@@ -182,7 +182,7 @@ def test_wrong_pictures_are_named_in_one_line(name, spoil, message):
         (
             "inpainting_autoencoder",
             {"corruption": "gaussian"},
-            "unknown corruption of an inpainting .*: choose from erase",
+            "unknown corruption of an inpainting .*: choose from any_holes, erase",
         ),
         ("inpainting_autoencoder", {"corruption": "stroke"}, "did you mean strokes"),
         ("inpainting_autoencoder", {"loss": "cross_entropy"}, "psnr or squared_error, not cross_entropy"),

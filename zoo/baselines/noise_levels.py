@@ -86,7 +86,7 @@ def _tuned(data: Any, filters: list[LevelFilter]) -> dict[str, float]:
 
 def nonlocal_filters() -> list[LevelFilter]:
     """Return non-local means (Buades, Coll & Morel, 2005), from scikit-image, of several strengths."""
-    nlm = needs("skimage.restoration", "image").denoise_nl_means
+    from skimage.restoration import denoise_nl_means as nlm
 
     def restore(image: np.ndarray, sigma: float, strength: float, size: int) -> np.ndarray:
         axis = -1 if image.ndim == 3 else None
@@ -98,7 +98,9 @@ def nonlocal_filters() -> list[LevelFilter]:
 
 def wavelet_filters() -> list[LevelFilter]:
     """Return wavelet shrinkage (Chang, Yu & Vetterli, 2000), from scikit-image; colours are converted to YCbCr."""
-    shrink = needs("skimage.restoration", "image").denoise_wavelet
+    from skimage.restoration import denoise_wavelet as shrink
+
+    needs("pywt", "image")  # which scikit-image takes without saying how to install it
 
     def restore(image: np.ndarray, sigma: float, kind: str) -> np.ndarray:
         colour: dict[str, Any] = {"channel_axis": -1, "convert2ycbcr": True} if image.ndim == 3 else {}

@@ -103,7 +103,8 @@ def _tuned(model: Any, data: Any, filters: list[Filter]) -> Restorer:
 
 def tuned_total_variation(model: Any, data: Any) -> Restorer:
     """Return total variation denoising (Chambolle, 2004), from scikit-image, with a weight selected on validation."""
-    tv = needs("skimage.restoration", "image").denoise_tv_chambolle
+    from skimage.restoration import denoise_tv_chambolle as tv
+
     return _tuned(model, data, [partial(tv, weight=weight) for weight in (0.2, 0.3, 0.5, 0.7, 1.0, 1.5)])
 
 
@@ -128,7 +129,8 @@ def wavelet(model: Any, data: Any) -> dict[str, float]:
 
     PyWavelets computes the transform. The noise level is not estimated for each image, since it is the same in all.
     """
-    shrink = needs("skimage.restoration", "image").denoise_wavelet
+    from skimage.restoration import denoise_wavelet as shrink
+
     filters: list[Filter] = [
         partial(shrink, sigma=sigma, wavelet=kind, wavelet_levels=depth, method="BayesShrink")
         for sigma, kind, depth in wavelet_settings(model.sample_shape)
@@ -138,7 +140,8 @@ def wavelet(model: Any, data: Any) -> dict[str, float]:
 
 def nonlocal_means(model: Any, data: Any) -> dict[str, float]:
     """Non-local means (Buades, Coll & Morel, 2005), from scikit-image, with settings selected on validation."""
-    nlm = needs("skimage.restoration", "image").denoise_nl_means
+    from skimage.restoration import denoise_nl_means as nlm
+
     filters: list[Filter] = [
         partial(nlm, patch_size=size, patch_distance=7, h=h, sigma=sigma, fast_mode=True)
         for size, h, sigma in itertools.product(*NONLOCAL_SETTINGS)
@@ -175,7 +178,8 @@ def filled(model: Any, data: Any) -> dict[str, float]:
 
 def biharmonic(model: Any, data: Any) -> dict[str, float]:
     """PSNR of biharmonic inpainting (Damelin & Hoang, 2018), from scikit-image, inside of the holes of ``filled``."""
-    inpaint = needs("skimage.restoration", "image").inpaint_biharmonic
+    from skimage.restoration import inpaint_biharmonic as inpaint
+
     found = {}
     for name, (corruption, strength) in HOLES.items():
         x, mask = _test_holes(data, corruption, strength)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from zoo.errors import needs
-
 MIN_MSE = 1e-10
 """Smallest mean squared error that the PSNR is computed from, so that it is finite: 100 dB."""
 
@@ -44,7 +42,8 @@ def ciede2000(restored: Tensor, original: Tensor) -> Tensor:
 
     A difference of 1 is just noticeable; scikit-image computes it.
     """
-    color = needs("skimage.color", "image")
+    from skimage import color
+
     lab = [color.rgb2lab(images.detach().cpu().permute(0, 2, 3, 1).double().numpy()) for images in (restored, original)]
     return torch.from_numpy(color.deltaE_ciede2000(*lab)).flatten(1).mean(1)
 

@@ -107,7 +107,8 @@ class Colorizer(ImageRestorer):
     def reconstruction_loss(self, scores: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
         """Return the loss of the output channels, or for ``psnr`` of the colour images; for classes cross-entropy."""
         if self.hparams["mode"] == "classes":
-            return self.classes.loss(scores.float(), F.adaptive_avg_pool2d(rgb_to_lab(x)[:, 1:], scores.shape[2:]))
+            height, width = scores.shape[2:]
+            return self.classes.loss(scores.float(), F.adaptive_avg_pool2d(rgb_to_lab(x)[:, 1:], (height, width)))
         if self.hparams["loss"] == "psnr":
             return super().reconstruction_loss(scores, x, inputs)
         if self.hparams["mode"] == "ycbcr":

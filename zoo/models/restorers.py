@@ -13,6 +13,7 @@ from zoo.metrics.images import masked_mse
 from zoo.models.autoencoders import check_widths
 from zoo.nn import CORRUPTIONS, fully_convolutional_codec
 from zoo.nn.inpainting import append_holes, biharmonic_surface, blend_by_evidence, coarse_to_fine
+from zoo.nn.stacks import Padding
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
 from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
@@ -48,7 +49,7 @@ class ImageRestorer(Autoencoder):
         latent_activation: str | None = None,
         dropout: float = 0.0,
         skip: bool = True,
-        padding_mode: str = "zeros",
+        padding_mode: Padding = "zeros",
         input_shape: list[int] = [1, 28, 28],  # noqa: B006
         **training: Any,
     ) -> None:
@@ -102,7 +103,7 @@ class InpaintingAutoencoder(ImageRestorer):
     Args:
         corruption: Distribution of the holes in training: ``any_holes``, ``erase``, ``holes`` or ``strokes``.
         blend: Whether ``reconstruct`` mixes the network's answer with a biharmonic surface, weighted by how well each
-            fills copies of the holes beside them; see ``blend_by_evidence``. Takes scikit-image.
+            fills copies of the holes beside them; see ``blend_by_evidence``.
         **training: Arguments of ``ImageRestorer``.
     """
 

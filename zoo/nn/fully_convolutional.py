@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
+from zoo.errors import unknown
 from zoo.nn.activations import activation
 from zoo.nn.codecs import Codec
 from zoo.nn.inputs import Standardize
-from zoo.nn.stacks import ResidualBlock, conv_block
+from zoo.nn.stacks import Padding, ResidualBlock, conv_block
 from zoo.nn.tiles import pad_to_multiple
 
 
@@ -75,7 +77,7 @@ def fully_convolutional_codec(
     unit_variance: bool = False,
     skip: bool = False,
     residual: bool = False,
-    padding_mode: str = "zeros",
+    padding_mode: Padding = "zeros",
     half: bool = False,
 ) -> FullyConvolutionalCodec:
     """Return a fully convolutional codec (Long, Shelhamer & Darrell, 2015), whose output has the input's size.
@@ -100,6 +102,8 @@ def fully_convolutional_codec(
             are like its interior, so that a network that was trained on small images works on large ones.
         half: Whether the output has half the height and width of the input; takes ``skip``.
     """
+    if padding_mode not in get_args(Padding):
+        raise unknown("padding_mode", padding_mode, get_args(Padding))
     channels_in, channels_out = channels
     widths, deep = [channels_in, *hidden_dims], hidden_dims[-1]
     encoder = nn.Sequential(
@@ -132,7 +136,7 @@ def fully_convolutional_codec(
             FullyConvolutionalCodec,
         )
     if residual:
-        decoder.last.weight.data.mul_(0.1)  # the first output is close to the input
+        decoder.get_parameter("last.weight").data.mul_(0.1)  # the first output is close to the input
     return codec(encoder, decoder, output, stride, reach).to(memory_format=torch.channels_last)
 
 
@@ -154,7 +158,7 @@ class SkipDecoder(nn.Module):
         widths: Sequence[int],
         channels: int,
         activation_name: str = "relu",
-        padding_mode: str = "zeros",
+        padding_mode: Padding = "zeros",
         half: bool = False,
     ) -> None:
         super().__init__()

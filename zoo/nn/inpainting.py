@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zoo.errors import needs
-
 Fill = Callable[[Tensor, Tensor], Tensor]
 """Function from images (N, C, H, W) and holes (N, 1, H, W), True in a hole, to the filled images."""
 DEEPEST_SURFACE = 100
@@ -78,7 +76,7 @@ def biharmonic_surface(x: Tensor, holes: Tensor) -> Tensor:
     Returns:
         Images (N, C, H, W), clipped to the range of each image.
     """
-    inpaint_biharmonic = needs("skimage.restoration", "image").inpaint_biharmonic
+    from skimage.restoration import inpaint_biharmonic
 
     def fill(x: Tensor, holes: Tensor) -> Tensor:
         filled = x.clone()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.nn.activations import activation
 from zoo.nn.inputs import Standardize
+
+Padding = Literal["zeros", "replicate"]
+"""Padding of convolutions at the borders of an image: with zeros, or with its last pixels."""
 
 
 class Stack(nn.Sequential):
@@ -118,7 +121,7 @@ def image_shape(in_features: int, input_shape: Sequence[int] | None) -> list[int
 
 
 def conv_block(
-    channels_in: int, channels_out: int, activation_name: str = "relu", stride: int = 1, padding_mode: str = "zeros"
+    channels_in: int, channels_out: int, activation_name: str = "relu", stride: int = 1, padding_mode: Padding = "zeros"
 ) -> nn.Sequential:
     """Return a 3x3 convolution that divides height and width by ``stride``, batch normalisation and an activation."""
     return nn.Sequential(
@@ -161,7 +164,7 @@ class ResidualBlock(nn.Module):
         padding_mode: Padding of the convolutions, as in ``torch.nn.Conv2d``.
     """
 
-    def __init__(self, channels: int, activation_name: str = "relu", padding_mode: str = "zeros") -> None:
+    def __init__(self, channels: int, activation_name: str = "relu", padding_mode: Padding = "zeros") -> None:
         super().__init__()
         self.branch = nn.Sequential(
             conv_block(channels, channels, activation_name, padding_mode=padding_mode),
