@@ -20,6 +20,7 @@ from torch import Tensor
 import datamodules
 import zoo
 from zoo.baselines.noise_levels import LEVELS, apply_filter, nonlocal_filters, wavelet_filters
+from zoo.figures.images import comparison_figure
 from zoo.metrics.images import ciede2000, colourfulness, psnr
 from zoo.nn import add_noise, luma
 from zoo.nn.inpainting import biharmonic_surface, fill_by_interpolation
@@ -106,8 +107,9 @@ def colorization(split: str) -> Table:
             found = {"grey copy": grey.expand_as(x), "original": x}
             found |= {key: model.reconstruct(grey) for key, model in models.items()}
             for key, restored in found.items():
-                cells[f"{name}, {side} px", "PSNR, dB"][key].append(psnr(restored, x))
-                cells[f"{name}, {side} px", "CIEDE2000"][key].append(ciede2000(restored, x))
+                if key != "original":
+                    cells[f"{name}, {side} px", "PSNR, dB"][key].append(psnr(restored, x))
+                    cells[f"{name}, {side} px", "CIEDE2000"][key].append(ciede2000(restored, x))
                 cells[f"{name}, {side} px", "colourfulness"][key].append(colourfulness(restored))
     return tabulated("Photographs in colours", cells)
 

@@ -9,7 +9,8 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
 import zoo
-from zoo.baselines import noise_levels
+from datamodules.splits import Split
+from zoo.baselines import hole_widths, noise_levels
 from zoo.metrics.images import ciede2000, colourfulness, psnr
 from zoo.nn import CORRUPTIONS, add_noise, lab_to_rgb, luma, rgb_to_lab
 from zoo.nn.colour_classes import ColourClasses
@@ -128,6 +129,23 @@ def test_coarse_to_fine_calls_with_shallow_holes_alone():
     assert len(depths) > 2
 
 
+def test_holes_are_measured_by_width(monkeypatch):
+    class Filler:
+        def reconstruct(self, x, mask):
+            return torch.where(mask, 0.5, x)
+
+    data = Pictures(side=40)
+    found = hole_widths.filled_by_width(Filler(), data)
+    assert set(found) == {"test_hole_psnr", "test_narrow_psnr", "test_medium_psnr", "test_wide_psnr"}
+    x = data.to_natural_units(data.splits["test"].tensors[0])
+    holes = CORRUPTIONS["any_holes"].holes(x, 0.5, torch.Generator().manual_seed(0))
+    by_hand = psnr(torch.where(holes, 0.5, x), x, holes)
+    assert found["test_hole_psnr"] == pytest.approx(float(by_hand.mean()), abs=1e-4)
+    smooth = hole_widths.biharmonic_by_width(None, data)
+    assert smooth["test_narrow_psnr"] > smooth["test_wide_psnr"]
+    assert smooth["test_hole_psnr"] > found["test_hole_psnr"]
+
+
 # ---- noise ----
 
 
@@ -171,11 +189,9 @@ class Perfect:
 class Pictures:
     """A datamodule of smooth images."""
 
-    def __init__(self):
-        from datamodules.splits import Split
-
+    def __init__(self, side=16):
         planes = torch.rand(30, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-        x = (F.interpolate(planes, 16, mode="bicubic").clamp(0, 1) * 255).byte()
+        x = (F.interpolate(planes, side, mode="bicubic").clamp(0, 1) * 255).byte()
         self.splits = {name: Split((x,), np.arange(30)) for name in ("train", "val", "test")}
 
     def setup(self):
