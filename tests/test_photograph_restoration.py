@@ -241,8 +241,8 @@ def test_classes_of_colours_cover_srgb_and_decode_what_they_encode():
     assert found.shape == weights.shape == (500, 5, 1, 1)
     torch.testing.assert_close(weights.sum(1), torch.ones(500, 1, 1))
     scores = torch.full((500, len(classes), 1, 1), -30.0).scatter(1, found, weights.log())
-    assert (classes.decode(scores) - chroma).abs().mean() < 5
-    sharp = ColourClasses(temperature=0.05).decode(scores)[:, :, 0, 0]
+    assert (100 * classes(scores) - chroma).abs().mean() < 5
+    sharp = 100 * ColourClasses(temperature=0.05)(scores)[:, :, 0, 0]
     assert torch.cdist(sharp, classes.grid).amin(1).median() < 0.1
 
 
@@ -281,6 +281,7 @@ def test_classes_colour_images_of_any_size_and_keep_the_lightness(size):
     model, grey = colorizer().eval(), torch.rand(2, 1, *size) * 0.6 + 0.2
     coloured = model.reconstruct(grey)
     assert coloured.shape == (2, 3, *size)
+    assert model(grey).shape == (2, 2, *size)
     lightness = rgb_to_lab(grey.expand(-1, 3, -1, -1))[:, :1]
     inside = ((coloured > 0) & (coloured < 1)).all(1, keepdim=True)
     assert (rgb_to_lab(coloured)[:, :1] - lightness).abs()[inside].max() < 0.1

@@ -68,7 +68,7 @@ class Colorizer(ImageRestorer):
         self._class_count = len(classes)
         super().__init__(**training)
         if mode == "classes":
-            self.classes = classes
+            self.net.output = classes
         if self.sample_shape[0] != 3:
             raise ValueError(f"input_shape of a colorizer is (3, H, W), not {list(self.sample_shape)}")
         if self.hparams["loss"] == "cross_entropy":
@@ -91,24 +91,21 @@ class Colorizer(ImageRestorer):
     def restored(self, scores: Tensor, inputs: Tensor) -> Tensor:
         """Return the colour images (N, 3, H, W), in evaluation clipped to [0, 1]."""
         mode = self.hparams["mode"]
-        channels = self._chroma(scores, inputs) if mode == "classes" else self.net.output(scores)
+        decoded = mode == "classes" and scores.shape[1] == 2
+        channels = scores if decoded else self.net.output(scores)
+        if channels.shape[2:] != inputs.shape[2:]:
+            channels = F.interpolate(channels, inputs.shape[2:], mode="bilinear")
         if mode == "ycbcr":
             channels = ycbcr_to_rgb(torch.cat([inputs, channels], 1))
         elif mode in ("classes", "lab"):
             channels = lab_to_rgb(torch.cat([rgb_to_lab(inputs.expand(-1, 3, -1, -1))[:, :1], 100 * channels], 1))
         return channels if self.training else channels.clamp(0, 1)
 
-    def _chroma(self, scores: Tensor, inputs: Tensor) -> Tensor:
-        """Return a* / 100 and b* / 100 (N, 2, H, W) of scores of classes, which may be decoded already."""
-        if scores.shape[1] == 2:
-            return scores
-        return F.interpolate(self.classes.decode(scores) / 100, inputs.shape[2:], mode="bilinear")
-
     def reconstruction_loss(self, scores: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
         """Return the loss of the output channels, or for ``psnr`` of the colour images; for classes cross-entropy."""
-        if self.hparams["mode"] == "classes":
+        if isinstance(self.net.output, ColourClasses):
             height, width = scores.shape[2:]
-            return self.classes.loss(scores.float(), F.adaptive_avg_pool2d(rgb_to_lab(x)[:, 1:], (height, width)))
+            return self.net.output.loss(scores.float(), F.adaptive_avg_pool2d(rgb_to_lab(x)[:, 1:], (height, width)))
         if self.hparams["loss"] == "psnr":
             return super().reconstruction_loss(scores, x, inputs)
         if self.hparams["mode"] == "ycbcr":
@@ -145,7 +142,9 @@ class Colorizer(ImageRestorer):
     def piece_scores(self, inputs: Tensor) -> Tensor:
         """Return the decoder's scores of a tile; for ``classes`` they are decoded."""
         scores = super().piece_scores(inputs)
-        return self._chroma(scores, inputs) if self.hparams["mode"] == "classes" else scores
+        if self.hparams["mode"] != "classes":
+            return scores
+        return F.interpolate(self.net.output(scores), inputs.shape[2:], mode="bilinear")
 
     def decode(self, code: Tensor | np.ndarray) -> Tensor:
         """Decode code maps (N, latent_dim, H, W) to the output channels (N, 3 or 2, H, W)."""

@@ -83,7 +83,7 @@ class ColourClasses(nn.Module):
         log_likelihood = scores.log_softmax(1).gather(1, classes)
         return -((log_likelihood * weights).sum(1) * rarity[classes[:, 0]]).mean()
 
-    def decode(self, scores: Tensor) -> Tensor:
-        """Return a* and b* (N, 2, H, W) of scores (N, Q, H, W)."""
+    def forward(self, scores: Tensor) -> Tensor:
+        """Decode scores (N, Q, H, W) to a* / 100 and b* / 100 (N, 2, H, W)."""
         shares = F.softmax(scores.float() / self.temperature, 1)
-        return torch.einsum("nqhw,qc->nchw", shares, self.grid)
+        return torch.einsum("nqhw,qc->nchw", shares, self.grid / 100)

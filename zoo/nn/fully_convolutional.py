@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import unknown
@@ -57,7 +58,11 @@ class FullyConvolutionalCodec(Codec):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct images (N, C, H, W) of any size, without tiling."""
         height, width = x.shape[2:]
-        return self.output(self.code_and_scores(pad_to_multiple(x, self.stride))[1])[..., :height, :width]
+        padded = pad_to_multiple(x, self.stride)
+        result = self.output(self.code_and_scores(padded)[1])
+        if result.shape[2:] != padded.shape[2:]:
+            result = F.interpolate(result, padded.shape[2:], mode="bilinear")
+        return result[..., :height, :width]
 
     def encode(self, x: Tensor) -> Tensor:
         """Encode images (N, C, H, W) of any size as code maps."""
