@@ -10,11 +10,12 @@ from torch import Tensor
 
 import zoo
 from datamodules.splits import Split
-from zoo.baselines import hole_widths, noise_levels
+from zoo.baselines import BASELINES, MEASURES, hole_widths, noise_levels
 from zoo.metrics.images import ciede2000, colourfulness, psnr
 from zoo.nn import CORRUPTIONS, add_noise, lab_to_rgb, luma, rgb_to_lab
 from zoo.nn.colour_classes import ColourClasses
 from zoo.nn.inpainting import biharmonic_surface, blend_by_evidence, coarse_to_fine, fill_by_interpolation
+from zoo.nn.stein import mix_by_risk, noise_level
 
 SMALL = {"hidden_dims": [4, 6], "latent_dim": 6, "blocks": 1, "padding_mode": "replicate"}
 
@@ -175,6 +176,52 @@ def test_a_residual_network_returns_about_its_input_before_training():
     assert "trained on images of 16 x 16 pixels with gaussian_range, largest standard deviation" in model.trained_for
 
 
+def textured(side=64, share=0.5):
+    """Return a grey and a coloured image (2, 3, side, side) with fine detail on a share at the left, flat elsewhere."""
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    plane = 0.5 + 0.15 * torch.sin(2.1 * rows + 0.7 * columns) * (columns < share * side)
+    return torch.stack([plane.expand(3, -1, -1), torch.stack([plane, 1 - plane, 0.5 * plane])])
+
+
+@pytest.mark.parametrize("level", [3, 10, 20])
+def test_noise_is_estimated_from_the_image_alone(level):
+    x = textured(128, 0.2)
+    x[..., :20, :20] = 1.0  # where noise is cut off
+    found = 255 * noise_level(add_noise(x, level / 255, torch.Generator().manual_seed(0)))
+    assert float((found / level - 1).abs().max()) < 0.35
+    assert torch.equal(noise_level(torch.full((1, 3, 9, 7), 0.5)), torch.zeros(1))
+    assert torch.equal(noise_level(torch.ones(2, 1, 1, 5)), torch.zeros(2))
+
+
+def blur(x):
+    return F.avg_pool2d(F.pad(x, (3, 3, 3, 3), mode="replicate"), 7, 1)
+
+
+def test_detail_that_a_denoiser_would_remove_is_kept_and_noise_is_not():
+    x = textured()
+    noisy = add_noise(x, 10 / 255, torch.Generator().manual_seed(0))
+    mixed, smooth = mix_by_risk(blur, noisy), blur(noisy)
+    left, right = slice(0, 24), slice(40, 64)
+
+    def error(y, part):
+        return float((y - x)[..., part].square().mean())
+
+    assert error(smooth, left) > 5 * error(noisy, left)  # the blur alone does harm
+    assert error(mixed, left) < 1.02 * error(noisy, left)
+    assert error(mixed, right) < 0.2 * error(noisy, right)
+    assert torch.equal(mixed[0, 0], mixed[0, 1])
+    alone = mix_by_risk(blur, noisy[1:])
+    assert (alone - mixed[1:]).abs().max() < 0.02  # the random direction differs, and no sample sees another
+
+
+def test_strong_noise_is_left_to_the_denoiser_and_no_noise_to_nobody():
+    x = textured()
+    noisy = add_noise(x, 80 / 255, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mix_by_risk(blur, noisy), blur(noisy))
+    flat = torch.full((1, 3, 20, 31), 0.4)
+    torch.testing.assert_close(mix_by_risk(lambda y: 0 * y, flat), flat)
+
+
 class Perfect:
     """A denoiser that knows the images."""
 
@@ -299,6 +346,22 @@ def test_classes_learn_colours_that_follow_the_lightness():
     coloured = model.reconstruct(luma(x))
     assert float(ciede2000(coloured, x).mean()) < 12
     assert float(colourfulness(coloured).mean()) > 0.8 * float(colourfulness(x).mean())
+
+
+def test_colours_are_measured_beside_those_of_squared_error():
+    class Blue:
+        def reconstruct(self, grey):
+            return torch.cat([grey * 0, grey * 0, grey], 1)
+
+    data = Pictures(side=20)
+    found = BASELINES["squared_error_colours"](Blue(), data)
+    vivid = MEASURES["colourfulness"](Blue(), data)
+    assert vivid["test_colourfulness"] > found["test_colourfulness"] > 0
+    x = data.to_natural_units(data.splits["test"].tensors[0])
+    for measured in (found, vivid):
+        total = measured["test_colourfulness"] + measured["test_colourfulness_lost"]
+        assert total == pytest.approx(float(colourfulness(x).mean()))
+    assert found["test_psnr"] > 10
 
 
 def test_colour_measures_are_those_of_their_papers():

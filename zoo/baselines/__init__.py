@@ -22,12 +22,14 @@ from zoo.baselines.noise_levels import denoised_levels, noisy_input, nonlocal_me
 from zoo.baselines.restoration import (
     biharmonic,
     colour_scores,
+    colourful,
     filled,
     grey_copy,
     linear_denoiser,
     median,
     nonlocal_means,
     readable_samples,
+    squared_error_colours,
     total_variation,
     wavelet,
 )
@@ -57,6 +59,7 @@ BASELINES: dict[str, Measure] = {
     "pca_of_beats": pca_of_beats,
     "random_forest": random_forest,
     "softmax_regression": softmax_regression,
+    "squared_error_colours": squared_error_colours,
     "svc": svc,
     "translation_memory": translation_memory,
     "tfidf_logistic_regression": tfidf_logistic_regression,
@@ -69,6 +72,7 @@ BASELINES: dict[str, Measure] = {
 
 MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
+    "colourfulness": colourful,
     "colours": colour_scores,
     "denoised_levels": denoised_levels,
     "detected_beats": detected_beats,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import needs
-from zoo.metrics.images import ciede2000, psnr
+from zoo.metrics.images import ciede2000, colourfulness, psnr
 from zoo.nn import CORRUPTIONS, luma
 
 SLOW_ROWS = 1_000
@@ -208,6 +208,30 @@ def colour_scores(model: Any, data: Any) -> dict[str, float]:
     x = data.to_natural_units(data.splits["test"].tensors[0])
     restored = torch.cat([model.reconstruct(luma(part).clamp(0, 1)) for part in x.split(256)])
     return _colour_metrics(restored, x)
+
+
+def colourful(model: Any, data: Any) -> dict[str, float]:
+    """Colourfulness (Hasler & Suesstrunk, 2003) of the model's colorized test images."""
+    data.setup()
+    x = data.to_natural_units(data.splits["test"].tensors[0])
+    return _colourfulness(torch.cat([model.reconstruct(luma(part).clamp(0, 1)) for part in x.split(256)]), x)
+
+
+def _colourfulness(restored: Tensor, x: Tensor) -> dict[str, float]:
+    values = float(colourfulness(restored).mean()), float(colourfulness(x).mean())
+    return {"test_colourfulness": values[0], "test_colourfulness_lost": values[1] - values[0]}
+
+
+def squared_error_colours(model: Any, data: Any) -> dict[str, float]:
+    """Colours by ``colorizer.cifar10_jpeg_lab``, which is trained by squared error: all measures of colours."""
+    from zoo.pretrained import load_weights
+
+    data.setup()
+    x = data.to_natural_units(data.splits["test"].tensors[0])
+    other = load_weights("colorizer.cifar10_jpeg_lab")
+    restored = torch.cat([other.reconstruct(luma(part).clamp(0, 1)) for part in x.split(256)])
+    scores = {"test_psnr": mean_psnr(restored.numpy(), x.numpy()), **_colour_metrics(restored, x)}
+    return {**scores, **_colourfulness(restored, x)}
 
 
 def grey_copy(model: Any, data: Any) -> dict[str, float]:

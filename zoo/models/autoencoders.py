@@ -6,8 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from zoo.errors import unknown
 from zoo.nn import Codec, conv_codec, dense_codec, fully_convolutional_codec, image_shape
+from zoo.nn.fully_convolutional import ResidualCodec
+from zoo.nn.stein import mix_by_risk
 from zoo.registry import register_model
 from zoo.tasks import Autoencoder
 from zoo.tasks.reconstruction import LATENT_ACTIVATIONS
@@ -117,6 +123,10 @@ class CodecAutoencoder(Autoencoder):
     """
 
     codec: ClassVar[type[Codec]] = Codec
+    outside_net = (
+        "Corruption in training; in reconstruct, checks of the input, tiling of large images, the mixture of a "
+        "residual network's answer with its input, and clamping to [0, 1]."
+    )
 
     def __init__(
         self,
@@ -163,6 +173,22 @@ class CodecAutoencoder(Autoencoder):
             **{key: options[key] for key in architecture.options},
             **architecture.settings,
         )
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor | np.ndarray) -> Tensor:
+        """Return the reconstructions, in [0, 1], of a batch (N, ...) that is not corrupted any further.
+
+        Those of a ``residual_unet`` are mixed with the batch where the network removes more than noise; see
+        ``zoo.nn.stein.mix_by_risk``.
+
+        Raises:
+            ValueError: If shape, dtype or range of the batch are wrong or it contains NaN.
+        """
+        if not isinstance(self.net, ResidualCodec):
+            return super().reconstruct(x)
+        with self.evaluating():
+            inputs = self.network_inputs(x)
+            return mix_by_risk(lambda noisy: self.restored(self.scores(noisy), noisy), inputs).clamp(0, 1)
 
 
 def check_widths(hidden_dims: list[int], latent_dim: int, blocks: int = 0) -> None:

@@ -67,7 +67,7 @@ def mix_by_risk(denoise: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def _blurred(x: Tensor) -> Tensor:
     """Return maps (N, 1, H, W), averaged by a Gaussian whose weights outside of the map are left out."""
     reach = int(3 * SPREAD)
-    taps = torch.exp(-torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype) ** 2 / (2 * SPREAD**2))
+    taps = torch.exp(-(torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype) ** 2) / (2 * SPREAD**2))
 
     def along_both(maps: Tensor) -> Tensor:
         maps = F.conv2d(maps, taps.view(1, 1, -1, 1), padding=(reach, 0))
