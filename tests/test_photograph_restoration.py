@@ -1,10 +1,12 @@
 """Restoration of photographs: holes of any width, noise of any level, colours as classes."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import quiet_trainer
+from conftest import ROOT, quiet_trainer
 from skimage.color import deltaE_ciede2000, rgb2lab
 from torch import Tensor
 
@@ -17,6 +19,9 @@ from zoo.nn.colour_classes import ColourClasses
 from zoo.nn.inpainting import biharmonic_surface, blend_by_evidence, coarse_to_fine, fill_by_interpolation
 from zoo.nn.stein import mix_by_risk, noise_level
 
+SPEC = importlib.util.spec_from_file_location("drawn_pictures", ROOT / "scripts" / "drawn_pictures.py")
+drawn_pictures = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(drawn_pictures)
 SMALL = {"hidden_dims": [4, 6], "latent_dim": 6, "blocks": 1, "padding_mode": "replicate"}
 
 
@@ -379,3 +384,37 @@ def test_colour_measures_are_those_of_their_papers():
     assert float(colourfulness(luma(a).expand_as(a)).max()) == 0
     assert float(ciede2000(a, a).max()) == 0
     assert float(psnr(a, a).min()) == 100
+
+
+# ---- the shipped restorers on pictures that no data set has ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", drawn_pictures.KINDS)
+@pytest.mark.parametrize("grey", [False, True])
+def test_no_kind_of_picture_is_harmed_by_the_denoiser(kind, grey):
+    model = zoo.create_model("denoising_autoencoder.flickr8k", pretrained=True)
+    x = torch.stack([drawn_pictures.picture(kind, 96, seed) for seed in range(900, 904)])
+    if grey:
+        x = luma(x).clamp(0, 1).expand_as(x).contiguous()
+    for level in (5, 10, 25, 50, 100):
+        noisy = add_noise(x, level / 255, torch.Generator().manual_seed(level))
+        gain = float((psnr(model.reconstruct(noisy), x) - psnr(noisy, x)).mean())
+        assert gain > 0, (level, gain)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", drawn_pictures.KINDS)
+def test_no_kind_of_picture_is_filled_worse_than_by_a_surface(kind):
+    model = zoo.create_model("inpainting_autoencoder.flickr8k", pretrained=True)
+    gains = []
+    for number, (shape, width) in enumerate(
+        [(shape, width) for shape in drawn_pictures.HOLES for width in (3, 12, 24)]
+    ):
+        for seed in (900, 901):
+            x = drawn_pictures.picture(kind, 96, seed)[None]
+            holes = drawn_pictures.hole(shape, 96, width, number)[None]
+            seen = x * ~holes
+            found, smooth = model.reconstruct(seen, mask=holes), biharmonic_surface(seen, holes)
+            gains.append(float(psnr(found, x, holes) - psnr(smooth, x, holes)))
+    assert np.mean(gains) > -0.1
