@@ -28,7 +28,7 @@ from zoo.nn.inpainting import biharmonic_surface, fill_by_interpolation
 RECIPES = {
     "inpainting": "inpainting_autoencoder.flickr8k",
     "denoising": "denoising_autoencoder.flickr8k",
-    "colorization": "colorizer.flickr8k",
+    "colorization": "colorizer.cifar10_jpeg_lab",
 }
 SIDES = {64: 6, 256: 3, 1000: 1}
 """Sides in pixels of our own pictures, and the number of each kind."""
@@ -139,8 +139,7 @@ def figure(tool: str, split: str) -> Figure:
     if tool == "colorization":
         x = photographs(split, 8)
         grey = luma(x).clamp(0, 1)
-        lab = zoo.create_model("colorizer.cifar10_jpeg_lab", pretrained=True)
-        rows = {"grey": grey, "squared error": lab.reconstruct(grey), "classes": model.reconstruct(grey), "original": x}
+        rows = {"grey": grey, "model": model.reconstruct(grey), "original": x}
         return comparison_figure(rows, title="Photographs in colours, PSNR beside the original")
     x = torch.cat([torch.stack([picture(kind, 112, 7) for kind in KINDS]), photographs(split, 3)])
     if tool == "denoising":

@@ -12,6 +12,8 @@ from zoo.nn.colours import rgb_to_lab
 
 SPACING = 15
 """Distance of neighbouring classes in a* and b*; that of Zhang, Isola & Efros is 10, which costs twice the time."""
+MOMENTUM = 0.01
+"""Weight of a batch in the running share of each class."""
 _REACH = 128  # a* and b* of sRGB colours lie between -108 and 98
 
 
@@ -36,6 +38,7 @@ class ColourClasses(nn.Module):
 
     grid: Tensor
     share: Tensor
+    batches: Tensor
     nearest: Tensor
     nearest_weights: Tensor
     smoothing: Tensor
@@ -58,6 +61,7 @@ class ColourClasses(nn.Module):
         kernel = torch.exp(-torch.cdist(self.grid, self.grid).square() / (2 * (SPACING / 2) ** 2))
         self.register_buffer("smoothing", kernel / kernel.sum(0), persistent=False)
         self.register_buffer("share", torch.full((len(self.grid),), 1 / len(self.grid)))
+        self.register_buffer("batches", torch.zeros(()))
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -76,7 +80,8 @@ class ColourClasses(nn.Module):
         classes, weights = self.encode(chroma)
         if self.training:
             counts = classes[:, 0].flatten().bincount(minlength=len(self)).to(self.share)
-            self.share.lerp_(counts / counts.sum(), 0.01)
+            self.batches += 1  # the mean of all batches at first, so that the weights settle within an epoch
+            self.share.lerp_(counts / counts.sum(), (1 / self.batches).clamp_min(MOMENTUM))
         smooth = self.smoothing @ self.share
         rarity = 1 / ((1 - self.rebalance) * smooth + self.rebalance / len(self))
         rarity = rarity / (rarity * self.share).sum()
