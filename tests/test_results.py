@@ -24,7 +24,12 @@ from zoo.verification.report import claim_of
 SHIPPED = [name for name in zoo.list_recipes() if pretrained.weights_path(name).exists()]
 LATER = {"test_macro_f1", "test_ece"}
 """Metrics that are not in every result yet."""
-BUDGETS = {("ecg_*",): 2e6, ("*autoencoder.*", "colorizer.*", "vae.*"): 30e6, ("*.*mnist*",): 14e6}
+BUDGETS = {
+    ("ecg_*",): 2e6,
+    ("*.flickr8k",): 3e6,
+    ("*autoencoder.*", "colorizer.*", "vae.*"): 30e6,
+    ("*.*mnist*",): 14e6,
+}
 """Bytes of all shipped weights of a kind; what matches several kinds is of the first."""
 
 

@@ -51,7 +51,7 @@ def predict(model: Any, data: Any, inputs: Sequence[Any], output: str | None = N
     what = str(jobs[0].target) if len(jobs) == 1 else f"{len(done)} picture{'s' * (len(done) != 1)} in {output}"
     answers = [{"input": job.source, "output": str(job.target)} for job in done]
     seconds = time.perf_counter() - start
-    return Predictions(answers, failures, len(jobs), [printable(f"{what}, {seconds:.1f} s"), model.trained_for])
+    return Predictions(answers, failures, len(jobs), [printable(f"{what}, {seconds:.1f} s; {model.trained_for}")])
 
 
 def _restore_in_memory(model: Any, inputs: Sequence[Any], output: str | None) -> Predictions:
