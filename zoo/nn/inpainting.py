@@ -14,6 +14,9 @@ Fill = Callable[[Tensor, Tensor], Tensor]
 DEEPEST_SURFACE = 100
 """Distance in pixels from the edge of a hole up to which a biharmonic surface is computed at full resolution: its
 matrix has an entry for each pixel of the hole. Set by hand."""
+LARGEST_SURFACE, SHALLOW = 100_000, 16
+"""Number of missing pixels of an image above which surfaces are computed at full resolution only up to ``SHALLOW``
+pixels from the edge, so that time and memory stay bounded. Set by hand."""
 LEAST_ERROR = (1.5 / 255) ** 2
 """Mean squared error of the smooth filling below which it is left as it is: the rounding of pixels to bytes hides what
 could be won. Set by hand."""
@@ -88,7 +91,8 @@ def biharmonic_surface(x: Tensor, holes: Tensor) -> Tensor:
                 target.copy_(torch.from_numpy(surface).permute(2, 0, 1))
         return torch.where(holes, filled.clamp(0, 1), x)
 
-    return coarse_to_fine(fill, x, holes, DEEPEST_SURFACE)
+    many = int(holes.flatten(1).sum(1).max()) > LARGEST_SURFACE
+    return coarse_to_fine(fill, x, holes, SHALLOW if many else DEEPEST_SURFACE)
 
 
 def blend_by_evidence(fill: Fill, smooth: Fill, x: Tensor, holes: Tensor) -> Tensor:
