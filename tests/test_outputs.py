@@ -44,6 +44,7 @@ class Restorer:
     """A model that restores an image to itself."""
 
     calls = 0
+    trained_for = "trained on images of 8 x 8 pixels"
     takes_mask = False
     input_shape = sample_shape = (1, 8, 8)
 
