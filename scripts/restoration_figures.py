@@ -1,10 +1,8 @@
 """Draw test images denoised, inpainted and colorized by the shipped autoencoders, and samples of the VAE."""
 
-import numpy as np
 import torch
 from figure_files import save_figures
 from matplotlib.figure import Figure
-from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 import zoo
@@ -12,6 +10,7 @@ from zoo.baselines import restoration
 from zoo.callbacks.samples import walk
 from zoo.figures.images import comparison_figure
 from zoo.nn import CORRUPTIONS, luma
+from zoo.nn.inpainting import biharmonic_surface
 
 JPEG = "CIFAR-10 (JPEG re-encoded)"
 
@@ -47,13 +46,6 @@ def draw_denoised(count: int = 10) -> Figure:
     return comparison_figure(rows, title="Fashion-MNIST test pictures, PSNR beside the original")
 
 
-def biharmonic(x: Tensor, mask: Tensor) -> Tensor:
-    """Inpaint holes by a biharmonic surface."""
-    seen = x.masked_fill(mask > 0, 0.0).permute(0, 2, 3, 1).numpy()
-    filled = [inpaint_biharmonic(a, b[0] > 0, channel_axis=-1) for a, b in zip(seen, mask.numpy(), strict=True)]
-    return torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2).clamp(0, 1)
-
-
 def inpainted(recipe: str, title: str, count: int = 10) -> Figure:
     """Draw images with rectangular holes (first half) and strokes (second half), inpainted by both methods."""
     model, _, x = load(recipe, count)
@@ -63,7 +55,7 @@ def inpainted(recipe: str, title: str, count: int = 10) -> Figure:
     mask = torch.cat([square, lines]).float()
     rows = {
         "with holes": x * (1 - mask) + 0.5 * mask,
-        "biharmonic": biharmonic(x, mask),
+        "biharmonic": biharmonic_surface(x, mask > 0),
         "inpainting\nautoencoder": model.reconstruct(x, mask=mask),
         "original": x,
     }

@@ -219,7 +219,7 @@ def test_detail_that_a_denoiser_would_remove_is_kept_and_noise_is_not():
     assert (alone - mixed[1:]).abs().max() < 0.02  # the random direction differs, and no sample sees another
 
 
-def test_strong_noise_is_left_to_the_denoiser_and_no_noise_to_nobody():
+def test_strong_noise_is_left_to_the_denoiser_and_a_clean_image_as_it_is():
     x = textured()
     noisy = add_noise(x, 80 / 255, torch.Generator().manual_seed(0))
     torch.testing.assert_close(mix_by_risk(blur, noisy), blur(noisy))

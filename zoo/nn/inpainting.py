@@ -77,7 +77,7 @@ def biharmonic_surface(x: Tensor, holes: Tensor) -> Tensor:
         holes: (N, 1, H, W), True in a hole. An image without known pixels is returned as it is.
 
     Returns:
-        Images (N, C, H, W), clipped to the range of each image.
+        Images (N, C, H, W), clipped to [0, 1] in the holes.
     """
     from skimage.restoration import inpaint_biharmonic
 
