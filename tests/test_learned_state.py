@@ -48,8 +48,8 @@ def make(name, files, **args):
 
 def suitable(data):
     """Return a small model for a datamodule."""
-    spec, task = data.spec, {"fra_eng": "lstm_seq2seq", "mitbih": "ecg_classifier", "reuters": "deep_autoencoder"}
-    name = "lstm_classifier" if data.name in TEXTS else "mlp"
+    spec, task = data.spec, {"fra_eng": "lstm_seq2seq", "mitbih": "ecg_classifier"}
+    name = "lstm_classifier" if data.name in TEXTS else "mlp" if "num_classes" in spec else "deep_autoencoder"
     name, small = task.get(data.name, name), {**SMALL, "hidden_dims": [8], "latent_dim": 2, "width": 4}
     known = zoo.model_info(name)["parameters"]
     return zoo.create_model(name, **{key: value for key, value in {**spec, **small}.items() if key in known})
