@@ -1,12 +1,18 @@
 """Choose the temperature of the shipped classifiers that were published without one, on their validation rows.
 
     python scripts/temperatures.py
+    python scripts/temperatures.py --report
 
-It is written beside the weights as a hyper-parameter that they lack; ``zoo verify --publish`` replaces both.
+It is written beside the weights as a hyper-parameter that they lack; ``zoo verify --publish`` replaces both. The report
+chooses nothing: it is the expected calibration error of all shipped classifiers on their test rows, without the
+temperature and with it, by ``zoo test``'s metric.
 """
 
+import argparse
 import json
+import logging
 
+import lightning as L
 import torch
 
 import zoo
@@ -18,7 +24,8 @@ from zoo.recipes.trained import load_trained
 from zoo.tasks.classification import Classifier
 
 
-def main() -> None:
+def choose() -> None:
+    """Write the temperature of each shipped classifier that has none."""
     for name in zoo.list_recipes():
         if not pretrained.weights_path(name).exists():
             continue
@@ -39,6 +46,33 @@ def main() -> None:
         added = json.loads(path.read_text()) if path.exists() else {}
         write_atomically(path, (json.dumps({**added, "temperature": found.temperature}) + "\n").encode())
         print(f"{name:40} {found.temperature:.4f}")
+
+
+def report() -> None:
+    """Print the expected calibration error of each shipped classifier as a table in Markdown."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    print("| recipe | temperature | error at temperature 1 | error |\n|---|---|---|---|")
+    for name in zoo.list_recipes():
+        if not pretrained.weights_path(name).exists():
+            continue
+        model, data = load_trained(load_recipe(name))
+        if not (isinstance(model, Classifier) and model.calibrates) or model.hparams.get("num_classes", 0) < 2:
+            continue
+        chosen = model.hparams["temperature"]
+        errors = []
+        for temperature in (1.0, chosen):
+            model.hparams["temperature"] = temperature
+            found = L.Trainer(**quiet).test(model, datamodule=data, verbose=False)[0]
+            errors.append(f"{found['test_ece']:.4f}")
+        print(f"| `{name}` | {chosen:.2f} | {errors[0]} | {errors[1]} |", flush=True)
+
+
+def main() -> None:
+    """Choose temperatures or report on them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--report", action="store_true", help="print the calibration errors instead")
+    report() if parser.parse_args().report else choose()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from datamodules.ecg.beats import AFTER, BEFORE, cut_windows, median_amplitude, 
 from datamodules.ecg.qrs_detection import detect_qrs
 from datamodules.ecg.records import Record, fill_gaps, resample
 from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, surrounding_intervals
+from datamodules.ecg.signal_quality import SignalQuality
 from zoo.base import ZooModule
 from zoo.nn.kernel_smoothing import count_blocks
 from zoo.training.batches import check_batch, check_labels, check_values
@@ -37,6 +38,12 @@ class Annotation(NamedTuple):
     """Class of each beat: N, S, V, F or Q."""
     probability: np.ndarray
     """Probability (N,) that the model gives it, float32."""
+    probabilities: np.ndarray | None = None
+    """Probabilities (N, 5) of N, S, V, F and Q, float32; None from a model that has none."""
+    fibrillation: np.ndarray | None = None
+    """Whether each beat (N,) lies in an episode of atrial fibrillation, bool; None from a model that does not say."""
+    quality: SignalQuality | None = None
+    """Where the signal can be read; None if it was not assessed."""
 
 
 class BeatInputs(NamedTuple):
