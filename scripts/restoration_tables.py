@@ -30,7 +30,7 @@ from zoo.nn.inpainting import biharmonic_surface, fill_by_interpolation
 RECIPES = {
     "inpainting": "inpainting_autoencoder.flickr8k",
     "denoising": "denoising_autoencoder.flickr8k",
-    "colorization": "colorizer.cifar10_jpeg_lab",
+    "colorization": "colorizer.flickr8k",
 }
 SIDES = {64: 6, 256: 3, 1000: 1}
 """Sides in pixels of our own pictures, and the number of each kind."""
@@ -100,7 +100,7 @@ def colorization(split: str) -> Table:
     cells: dict[tuple[str, ...], Rows] = defaultdict(lambda: defaultdict(list))
     models = {
         name: zoo.create_model(name, pretrained=True)
-        for name in ("colorizer.cifar10_jpeg_vanilla", RECIPES["colorization"])
+        for name in ("colorizer.cifar10_jpeg_vanilla", "colorizer.cifar10_jpeg_lab", RECIPES["colorization"])
     }
     for name, side, images in pictures(split):
         if name in PHOTOGRAPHS:
