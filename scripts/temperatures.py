@@ -11,6 +11,7 @@ temperature and with it, by ``zoo test``'s metric.
 import argparse
 import json
 import logging
+import warnings
 
 import lightning as L
 import torch
@@ -51,6 +52,7 @@ def choose() -> None:
 def report() -> None:
     """Print the expected calibration error of each shipped classifier as a table in Markdown."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     print("| recipe | temperature | error at temperature 1 | error |\n|---|---|---|---|")
     for name in zoo.list_recipes():
