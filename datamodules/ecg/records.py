@@ -129,12 +129,15 @@ def find_records(folder: str | os.PathLike[str], annotator: str) -> tuple[list[P
 
     Raises:
         FileNotFoundError: If the folder is missing or holds no record.
+        ValueError: If the record is a CSV file.
     """
     folder = Path(os.path.expanduser(os.fspath(folder)))
     if folder.is_dir():
         headers = sorted(path for path in folder.rglob("*.hea") if path.is_file())
     elif folder.exists() or folder.with_name(f"{folder.name}.hea").is_file():
         headers = [find_record(folder)]
+        if headers[0].suffix != ".hea":
+            raise ValueError(f"{folder}: a CSV file has no annotations {annotator!r}; expected a WFDB record")
     else:
         raise FileNotFoundError(f"{folder}: no such folder; expected one of WFDB records, *.hea")
     if not headers:
