@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from ecg_faults import FAULTS
+from scipy.ndimage import maximum_filter1d
 
 from datamodules.ecg.beats import beats_of, two_leads
 from datamodules.ecg.qrs_detection import detect_qrs
@@ -102,8 +103,7 @@ def flutter(record: Record) -> np.ndarray:
 
 def widened(mask: np.ndarray, radius: int) -> np.ndarray:
     """Return the mask of the samples at most ``radius`` samples from one of a mask."""
-    near = np.convolve(np.diff(mask.astype(np.int8), prepend=0, append=0) != 0, np.ones(2 * radius + 1), "same") > 0
-    return mask | near[: len(mask)] | near[1:]
+    return maximum_filter1d(mask.astype(np.uint8), 2 * radius + 1, mode="constant") > 0
 
 
 def count(true: np.ndarray, found: np.ndarray, fs: float, inside: np.ndarray, apart: np.ndarray) -> list[int]:
