@@ -53,9 +53,9 @@ SIGNALS = {
         "all NaN": GOOD * NAN,
         "all infinite": np.full_like(GOOD, INF),
         "all masked": np.ma.masked_array(GOOD, np.ones_like(GOOD, bool)),
-        "transposed": GOOD.T,
     },
     "refused": {
+        "transposed": GOOD.T,
         "a string": "abc",
         "None": None,
         "bytes of text": b"abc",

@@ -54,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     command = add("test", "test the shipped weights, or a checkpoint", settings)
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint to test")
+    own = "score the annotated recordings in the folder --data.root, such as atr"
+    command.add_argument("--annotator", metavar="ENDING", help=own)
 
     command = add("predict", "answer files or strings")
     command._negative_number_matcher = re.compile(r"-[\d.]")  # an input such as -1.5,2 is no option
@@ -267,27 +269,24 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
 
 
 def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
-    from zoo import pretrained
     from zoo.recipes import load_recipe
     from zoo.recipes.trained import load_trained
     from zoo.verification import evaluate_recipe
+    from zoo.verification.report import metric_rows
 
     recipe = load_recipe(args.recipe)
-    if overrides["model"]:
-        raise ValueError(
-            f"--model.{next(iter(overrides['model']))}: the weights fix the model; test another with zoo fit"
-        )
+    if name := next(iter(overrides["model"]), None):
+        raise ValueError(f"--model.{name}: the weights fix the model; test another with zoo fit")
     _quiet()
-    model, data = load_trained(recipe, args.ckpt_path, overrides["data"])
-    found = evaluate_recipe(recipe, model, data, overrides["trainer"])
-    of = args.ckpt_path or "the shipped weights"
-    result = None if args.ckpt_path or recipe.is_file else pretrained.load_result(recipe.name)
-    recorded = result["weights"]["metrics"] if result else {}
-    rows = {
-        name: f"{value:.4f}" + (f"   recorded {recorded[name]:.4f}" if name in recorded else "")
-        for name, value in found.metrics.items()
-    }
-    _table(f"{recipe.name}, {of}", rows)
+    if args.annotator is not None:
+        from zoo.prediction.ecg_scoring import score_settings
+
+        found = score_settings(recipe.name, args.ckpt_path, args.annotator, overrides)
+    else:
+        model, data = load_trained(recipe, args.ckpt_path, overrides["data"])
+        found = evaluate_recipe(recipe, model, data, overrides["trainer"])
+    recorded = recipe if args.ckpt_path is None and args.annotator is None else None
+    _table(f"{recipe.name}, {args.ckpt_path or 'the shipped weights'}", metric_rows(found.metrics, recorded))
     if found.report:
         print(f"\n{found.report}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 from collections.abc import Iterator
@@ -115,6 +116,45 @@ def files_of_record(header: Path, annotator: str | None = None) -> list[Path]:
         if annotator:
             files.append(header.with_suffix(f".{annotator}"))
     return files
+
+
+def find_records(folder: str | os.PathLike[str], annotator: str) -> tuple[list[Path], list[Path]]:
+    """Return the headers of the WFDB records in a folder and its subfolders, sorted, with and without annotations.
+
+    The segments of a record are not records of their own, unless they have annotations and it has none.
+
+    Args:
+        folder: The folder, or one record, with or without the ending of one of its files.
+        annotator: Ending of the annotation files, such as ``atr``.
+
+    Raises:
+        FileNotFoundError: If the folder is missing or holds no record.
+        ValueError: If the record is a CSV file.
+    """
+    folder = Path(os.path.expanduser(os.fspath(folder)))
+    if folder.is_dir():
+        headers = sorted(path for path in folder.rglob("*.hea") if path.is_file())
+    elif folder.exists() or folder.with_name(f"{folder.name}.hea").is_file():
+        headers = [find_record(folder)]
+        if headers[0].suffix != ".hea":
+            raise ValueError(f"{folder}: a CSV file has no annotations {annotator!r}; expected a WFDB record")
+    else:
+        raise FileNotFoundError(f"{folder}: no such folder; expected one of WFDB records, *.hea")
+    if not headers:
+        raise FileNotFoundError(f"{folder}: no WFDB record, *.hea, in this folder or its subfolders")
+    annotated = {header for header in headers if header.with_suffix(f".{annotator}").is_file()}
+    covered = {segment for header in annotated for segment in _segments(header)}
+    parts = {segment for header in headers for segment in _segments(header)} - annotated
+    kept = [header for header in headers if header not in covered | parts] or headers
+    return [header for header in kept if header in annotated], [header for header in kept if header not in annotated]
+
+
+def _segments(header: Path) -> set[Path]:
+    """Return the headers of the segments of a record; none if its header cannot be read."""
+    try:
+        return {path for path in files_of_record(header) if path.suffix == ".hea"} - {header}
+    except OSError:
+        return set()
 
 
 def order_leads(record: Record, first: str = "MLII") -> Record:
@@ -251,12 +291,17 @@ def _check_files(header: Path, head: Any, files: list[str]) -> None:
                 )
 
 
+def annotators_of(header: Path) -> list[str]:
+    """Return the endings of the files of a record, by its header, that may be its annotations, sorted."""
+    kinds = {"", ".hea", ".dat", ".csv", ".png", ".txt"}
+    return sorted(p.suffix[1:] for p in header.parent.glob(f"{glob.escape(header.stem)}.*") if p.suffix not in kinds)
+
+
 def _read_annotations(record: Record, header: Path, annotator: str) -> Record:
     """Return a record with the annotations of an annotation file, given by its ending."""
     path = header.with_suffix(f".{annotator}")
     if not path.is_file():
-        kinds = {".hea", ".dat", ".csv", ".png", ".txt"}
-        found = sorted(p.suffix[1:] for p in header.parent.glob(f"{header.stem}.*") if p.suffix not in kinds)
+        found = annotators_of(header)
         hint = f"annotators of this record: {', '.join(found)}" if found else "the record has no annotations"
         raise FileNotFoundError(f"{path} is missing: {hint}")
     try:

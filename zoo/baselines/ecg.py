@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from datamodules.ecg.beats import beats_of
+from datamodules.ecg.records import Record
 from zoo.baselines.measurement import Measurement
 from zoo.metrics.ec57 import CLASSES, EC57, ec57_scores, matched_labels
 from zoo.tasks.ecg_annotation import beat_inputs
@@ -111,6 +112,21 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
     return {f"test_{name}": float(scores[name]) for name in REPORTED_SCORES}
 
 
+def annotated_labels(model: Any, record: Record, detect: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Annotate a recording and return predicted and true classes of its beats, the arguments of ``EC57.update``.
+
+    Args:
+        model: A ``BeatAnnotator``.
+        record: The recording with its annotations, of which those that are no beats are ignored.
+        detect: Whether the R peaks are detected, instead of those of the annotated beats; a detection matches a beat
+            within 150 ms, see ``matched_labels``.
+    """
+    positions, label = beats_of(record)
+    annotation = model.annotate(record.signal, record.fs, None if detect else positions, record.leads)
+    classes = np.array([CLASSES.index(symbol) for symbol in annotation.symbol], np.int64)
+    return matched_labels(positions, label, annotation.sample, classes, record.fs)
+
+
 def detected_beats(model: Any, data: Any) -> Measurement:
     """Scores on the test recordings with detected R peaks, and their difference from those with annotated ones.
 
@@ -120,11 +136,8 @@ def detected_beats(model: Any, data: Any) -> Measurement:
     """
     with_annotated, with_detected = EC57(data.records), EC57(data.records)
     for record in data.recordings():
-        positions, label = beats_of(record)
-        for metric, peaks in ((with_annotated, positions), (with_detected, None)):
-            annotation = model.annotate(record.signal, record.fs, peaks, record.leads)
-            classes = np.array([CLASSES.index(symbol) for symbol in annotation.symbol], np.int64)
-            labels = matched_labels(positions, label, annotation.sample, classes, record.fs)
+        for metric, detect in ((with_annotated, False), (with_detected, True)):
+            labels = annotated_labels(model, record, detect)
             metric.update(*labels, torch.full_like(labels[0], int(record.name)))
     scores = ec57_scores(with_detected.matrix)
     loss = ec57_scores(with_annotated.matrix)["macro_f1"] - scores["macro_f1"]

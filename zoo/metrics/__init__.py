@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.metrics.classes import ClassScores, class_scores, class_table
-    from zoo.metrics.ec57 import EC57, ec57_scores, ec57_table, match_beats, matched_labels
+    from zoo.metrics.ec57 import (
+        EC57,
+        detection_scores,
+        detection_table,
+        ec57_scores,
+        ec57_table,
+        match_beats,
+        matched_labels,
+    )
     from zoo.metrics.images import masked_mse, psnr, psnr_from_mse
     from zoo.metrics.means import EpochMeans, EpochMetrics, SampleMean
     from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
@@ -21,6 +29,8 @@ _MODULES = {
     "class_scores": "classes",
     "class_table": "classes",
     "cosine_similarity": "retrieval",
+    "detection_scores": "ec57",
+    "detection_table": "ec57",
     "ec57_scores": "ec57",
     "ec57_table": "ec57",
     "masked_mse": "images",
@@ -40,6 +50,8 @@ __all__ = [
     "class_scores",
     "class_table",
     "cosine_similarity",
+    "detection_scores",
+    "detection_table",
     "ec57_scores",
     "ec57_table",
     "masked_mse",

@@ -198,6 +198,10 @@ def _format_percent(value: Tensor) -> str:
     return "-" if value.isnan() else f"{100 * value.item():.2f}"
 
 
+def _format_index(value: Tensor) -> str:
+    return "-" if value.isnan() else f"{value.item():.4f}"
+
+
 def _align_columns(rows: Sequence[Sequence[str]]) -> str:
     """Return a table of cells as text, its columns aligned right, the first one left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -205,12 +209,50 @@ def _align_columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(line) for line in lines)
 
 
-def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
+def detection_scores(matrix: Tensor) -> dict[str, float]:
+    """Return the scores of the detection of beats, whatever their class, Q included.
+
+    Args:
+        matrix: Number of beats (6, 6) by true (row) and predicted class (column): N, S, V, F, Q and no beat.
+
+    Returns:
+        ``qrs_sensitivity`` TP / (TP + FN) and ``qrs_positive_predictivity`` TP / (TP + FP), NaN where there is nothing
+        to divide by, and the numbers of ``missed_beats`` FN and ``extra_beats`` FP.
+    """
+    counts = matrix.cpu().double()
+    hits, missed, extra = counts[:NO_BEAT, :NO_BEAT].sum(), counts[:NO_BEAT, NO_BEAT].sum(), counts[NO_BEAT].sum()
+    scores = {
+        "qrs_sensitivity": hits / (hits + missed),
+        "qrs_positive_predictivity": hits / (hits + extra),
+        "missed_beats": missed,
+        "extra_beats": extra,
+    }
+    return {name: float(value) for name, value in scores.items()}
+
+
+def detection_table(matrices: Tensor, records: Sequence[int | str]) -> str:
+    """Return the detection of beats in each record and in all of them as text: numbers, sensitivity, predictivity.
+
+    Args:
+        matrices: Confusion matrices (R, 6, 6) of the records.
+        records: Numbers or names (R,) of the records.
+    """
+    rows = [["record", "beats", "missed", "extra", "QRS Se", "QRS +P"]]
+    for name, matrix in zip((*records, "all"), torch.cat([matrices, matrices.sum(0, keepdim=True)])):
+        scores = detection_scores(matrix)
+        counts = [int(matrix[:NO_BEAT].sum()), int(scores["missed_beats"]), int(scores["extra_beats"])]
+        shares = [torch.tensor(scores[f"qrs_{measure}"]) for measure in CLASS_SCORES[:2]]
+        rows.append([str(name), *map(str, counts), *map(_format_percent, shares)])
+    return _align_columns(rows)
+
+
+def ec57_table(matrices: Tensor, records: Sequence[int | str] = ()) -> str:
     """Return confusion matrix, scores by class, overall scores in percent and scores by record as text.
 
     Args:
         matrices: Confusion matrices (R + 1, 6, 6) of each record and, last, of all others, or one (6, 6).
-        records: Numbers (R,) of the records; those without beats are omitted.
+        records: Numbers or names (R,) of the records; those without beats are omitted. Only the number 232, of MIT-BIH,
+            is scored apart, not the name.
     """
     matrices = matrices.cpu().reshape(-1, NO_BEAT + 1, NO_BEAT + 1)
     matrix = matrices.sum(0)
@@ -230,7 +272,8 @@ def ec57_table(matrices: Tensor, records: Sequence[int] = ()) -> str:
     accuracy, macro_f1, macro_f1_3 = (_format_percent(scores[name]) for name in ("accuracy", "macro_f1", "macro_f1_3"))
     overall = (
         f"accuracy {accuracy}, macro-F1 {macro_f1} over N, S, V, F and {macro_f1_3} over N, S, V, "
-        f"kappa {scores['kappa'].item():.4f}, j {scores['j_index'].item():.4f}, j-kappa {scores['jk_index'].item():.4f}"
+        f"kappa {_format_index(scores['kappa'])}, j {_format_index(scores['j_index'])}, "
+        f"j-kappa {_format_index(scores['jk_index'])}"
     )
     tables = [_align_columns(confusion), _align_columns(by_class), overall]
     if len(records):

@@ -54,8 +54,8 @@ def predict(
     Raises:
         ValueError, OSError: If no recording can be annotated.
     """
-    if annotator is not None and Path(f"record.{annotator}").suffix != f".{annotator}":
-        raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
+    if annotator is not None:
+        check_annotator(annotator)
     jobs = list(zip(names_of(inputs), inputs))
     if output is not None:
         plan_files(jobs, output, annotator)
@@ -86,6 +86,12 @@ def predict(
         if answer["files"]:
             display.append(printable(", ".join(answer["files"])))
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
+
+
+def check_annotator(annotator: str) -> None:
+    """Raise ``ValueError`` unless an annotator is the ending of a file."""
+    if not isinstance(annotator, str) or Path(f"record.{annotator}").suffix != f".{annotator}":
+        raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
 
 
 def read_input(source: Any, name: str, annotator: str | None, fs: float | None) -> Record:

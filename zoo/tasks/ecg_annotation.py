@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Number
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ LARGEST_MILLIVOLTS = 1e6
 """Largest absolute value of a signal, above that of any recorder in any unit. Set by hand."""
 LARGEST_RATE = 1e5
 """Largest sampling rate in Hz, which can still be resampled to that of the model. Set by hand."""
+MOST_LEADS = 64
+"""Largest number of leads, above that of clinical recorders. Set by hand."""
 
 
 class Annotation(NamedTuple):
@@ -163,29 +166,46 @@ class BeatAnnotator(ZooModule):
             yield BeatInputs(x, rr, rhythm, *whole_record, around)
 
 
+def _shorten(value: Any) -> str:
+    """Return the start of a value's representation in one line, for an error message."""
+    return " ".join(repr(value).split())[:40]
+
+
 def _as_array(values: Any, name: str) -> np.ndarray:
-    """Return an array, a tensor or nested sequences as an array of any type; what is masked in floats becomes NaN."""
+    """Return an array, a tensor or nested sequences as an array of any type; masked numbers become NaN."""
     try:
         if isinstance(values, Tensor):
             values = values.detach().cpu().to_dense()
             return np.asarray(values.float() if values.is_floating_point() else values)
-        if np.ma.is_masked(values):
+        if np.ma.is_masked(values) and values.dtype.kind in "fiu":
             return np.asarray(values.astype(float).filled(np.nan))
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):  # such as of sequences of different lengths
-        raise ValueError(f"{name} of type {type(values).__name__}: expected an array of numbers") from None
+    except Exception:  # such as of sequences of different lengths; any, as an object may have its own conversion
+        raise ValueError(f"{name} of type {type(values).__name__:.40}: expected an array of numbers") from None
 
 
 def check_signal(signal_mV: Any) -> np.ndarray:  # noqa: N803  the unit is part of the name
-    """Return a signal as millivolts (samples, leads), float32, after checking its shape, type and range."""
+    """Return a signal as millivolts (samples, leads), float32, after checking its shape, type and range.
+
+    More leads than samples, which are two or more, or more than ``MOST_LEADS`` leads, are taken for a signal (leads,
+    samples) and refused.
+    """
     signal = _as_array(signal_mV, "signal")
     signal = signal[:, None] if signal.ndim == 1 else signal
     if signal.ndim != 2 or not signal.shape[1]:
         raise ValueError(f"signal of shape {signal.shape}: expected (samples, leads), in millivolts")
+    samples, leads = signal.shape
+    if leads > MOST_LEADS or leads > samples > 1:
+        raise ValueError(
+            f"signal of shape {signal.shape}: expected (samples, leads) with at most {MOST_LEADS} leads and no fewer "
+            "samples than leads; transpose it if it is (leads, samples)"
+        )
     if signal.dtype.kind not in "fiu":
-        raise ValueError(f"signal of dtype {signal.dtype}: expected millivolts as numbers")
-    largest = float(np.abs(signal, where=np.isfinite(signal), out=np.zeros_like(signal)).max(initial=0))
-    if largest > LARGEST_MILLIVOLTS:
+        raise ValueError(f"signal of dtype {signal.dtype!s:.40}: expected millivolts as numbers")
+    finite = np.isfinite(signal)
+    ends = (float(signal.min(where=finite, initial=0)), float(signal.max(where=finite, initial=0)))
+    largest = max(ends, key=abs)
+    if abs(largest) > LARGEST_MILLIVOLTS:
         raise ValueError(f"signal reaches {largest:g}: expected millivolts, at most {LARGEST_MILLIVOLTS:g}")
     return signal.astype(np.float32)
 
@@ -193,12 +213,14 @@ def check_signal(signal_mV: Any) -> np.ndarray:  # noqa: N803  the unit is part 
 def check_rate(fs: Any) -> float:
     """Return a sampling rate in Hz after checking that it is a number in range."""
     try:
-        kind = getattr(getattr(fs, "dtype", None), "kind", "f")
-        rate = float("nan") if isinstance(fs, (str, bytes, bool)) or kind not in "fiu" else float(fs)
+        number = fs.item() if isinstance(fs, Tensor) else fs
+        kind = "" if isinstance(number, bool) else getattr(getattr(number, "dtype", None), "kind", "f")
+        known = isinstance(number, (Number, np.ndarray)) and not getattr(fs, "ndim", 0) and not np.ma.is_masked(fs)
+        rate = float(number) if known and kind in ("f", "i", "u") else float("nan")
     except (TypeError, ValueError, OverflowError, RuntimeError):
         rate = float("nan")
     if not 1 <= rate <= LARGEST_RATE:
-        raise ValueError(f"fs must be samples a second, from 1 to {LARGEST_RATE:g}, not {fs!r:.40}")
+        raise ValueError(f"fs must be samples a second, from 1 to {LARGEST_RATE:g}, not {_shorten(fs)}")
     return rate
 
 
@@ -206,19 +228,25 @@ def check_leads(leads: Any, count: int) -> list[str]:
     """Return the names of leads, MLII first if None, after checking their number and type."""
     if leads is None:
         return ["MLII", *(f"lead {k}" for k in range(2, count + 1))]
-    names = leads.tolist() if isinstance(leads, np.ndarray) else leads
+    names = leads.tolist() if hasattr(leads, "tolist") else leads  # an array, or the columns of a table
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"leads {str(leads)[:40]!r}: expected a list of names, one for each lead of the signal")
+        raise ValueError(f"leads {_shorten(leads)}: expected a list of names, one for each lead of the signal")
     if len(names) != count:
         raise ValueError(f"{len(names)} names of leads for a signal of {count}")
     return list(names)
 
 
 def check_peaks(r_peaks: Any, samples: int) -> np.ndarray:
-    """Return R peaks as int64 after checking that they ascend and lie inside the recording."""
+    """Return R peaks as int64 after checking that they ascend and lie inside the recording; two may be the same.
+
+    Floats are refused even if they are whole: those of 32 bits round large positions.
+    """
     peaks = _as_array(r_peaks, "r_peaks")
-    if peaks.ndim != 1 or not (peaks.size == 0 or np.issubdtype(peaks.dtype, np.integer)):
-        raise ValueError(f"r_peaks of shape {peaks.shape} and {peaks.dtype}: expected whole numbers (beats,), samples")
+    if peaks.ndim != 1 or not (peaks.size == 0 or peaks.dtype.kind in "iu"):
+        raise ValueError(
+            f"r_peaks of shape {peaks.shape} and {peaks.dtype!s:.40}: expected whole numbers (beats,), samples, of "
+            "an integer dtype"
+        )
     if len(peaks) and (peaks.min() < 0 or peaks.max() >= samples or (peaks[1:] < peaks[:-1]).any()):
         raise ValueError(f"r_peaks must ascend from 0 to {samples - 1}, not go from {peaks[0]} to {peaks[-1]}")
     return peaks.astype(np.int64)

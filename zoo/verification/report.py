@@ -64,6 +64,17 @@ def format_mean_std(summary: dict[str, Any]) -> str:
     return number + (f" ± {std:.4f}" if std >= 5e-5 else "")
 
 
+def metric_rows(metrics: dict[str, float], recipe: Recipe | None = None) -> dict[str, str]:
+    """Return metrics as text by name, beside those that were recorded for the shipped weights of a recipe, if any."""
+    result = None if recipe is None or recipe.is_file else load_result(recipe.name)
+    recorded = result["weights"]["metrics"] if result else {}
+    rows = {}
+    for name, value in metrics.items():
+        rows[name] = str(value) if isinstance(value, int) else "-" if value != value else f"{value:.4f}"
+        rows[name] += f"   recorded {recorded[name]:.4f}" if name in recorded else ""
+    return rows
+
+
 def claim_of(judged: dict[str, Any]) -> Claim:
     """Return the claim in an entry of a result file, which also holds the judgement."""
     return Claim.from_dict({key: value for key, value in judged.items() if key not in JUDGEMENT})
