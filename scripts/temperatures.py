@@ -32,7 +32,7 @@ def choose() -> None:
             continue
         model, data = load_trained(load_recipe(name))
         calibrates = isinstance(model, Classifier) and model.calibrates and model.hparams.get("num_classes", 0) >= 2
-        if not calibrates or data.train_on_all or model.hparams["temperature"] != 1 or "beats" in model.input_kind:
+        if not calibrates or data.train_on_all or model.hparams["temperature"] != 1 or model.input_kind == "recordings":
             continue
         data.prepare_data()
         data.setup()
@@ -59,7 +59,8 @@ def report() -> None:
         if not pretrained.weights_path(name).exists():
             continue
         model, data = load_trained(load_recipe(name))
-        if not (isinstance(model, Classifier) and model.calibrates) or model.hparams.get("num_classes", 0) < 2:
+        calibrates = isinstance(model, Classifier) and model.calibrates and model.hparams.get("num_classes", 0) >= 2
+        if not calibrates or model.input_kind == "recordings":
             continue
         chosen = model.hparams["temperature"]
         errors = []

@@ -1,102 +1,230 @@
-"""Detection of QRS complexes in a recording."""
+"""Detection of QRS complexes in a recording, over all leads that can be read."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.signal import butter, find_peaks, sosfiltfilt
 
-from datamodules.errors import needs
+from datamodules.ecg.records import fill_gaps
+from datamodules.ecg.signal_quality import NOISE, SignalQuality, assess_quality
 
 MIN_FS = 60.0
-"""Sampling rate in Hz above which the detector, which filters up to 30 Hz, can be used."""
+"""Sampling rate in Hz above which beats can be detected: a QRS complex has frequencies up to 30 Hz."""
 MIN_SECONDS = 1.0
 """Duration below which no beats are detected. Set by hand."""
-DOUBLE_DETECTION_SECONDS = 0.28
-"""Distance below which one of two detections may be a P or T wave. Chosen on DS1 of MIT-BIH."""
-STEEPNESS_RATIO = 0.7
-"""Steepness, relative to the other of two close detections, below which a detection is dropped. Chosen on DS1 of
-MIT-BIH."""
-GAP_RATIO = 1.4
-"""Length of an interval, relative to the median of its neighbours, above which beats may be missing. Set by hand."""
-MIN_GAP_SECONDS = 0.3
-"""Smallest distance from both neighbours at which a beat of the second lead is inserted. Set by hand."""
+MOST_LEADS = 4
+"""Number of leads that are combined, the first ones with a signal. Set by hand."""
+BAND = (7.0, 35.0)
+"""Pass band in Hz, in which QRS complexes stand out from P and T waves. Chosen on DS1 of MIT-BIH."""
+SLOPE_SECONDS, SPREAD_SECONDS = 0.03, 0.05
+"""Time over which changes are taken, and half the time over which their range is taken. Set by hand."""
+CLIP = 4.0
+"""Amplitudes of the lead at which the signal is clipped, so that an artefact weighs no more than a beat. Set by hand;
+3 to 6 make no difference on DS1 of MIT-BIH."""
+LEVEL_SECONDS, LEVEL_WINDOWS, LEVEL_QUANTILE = 1.5, 17, 0.3
+"""Length of the windows whose maxima are steepnesses of beats, number of windows around each that are looked at, and
+the quantile of their maxima. Chosen on DS1 of MIT-BIH."""
+THRESHOLD, NOISE_FACTOR = 0.28, 1.5
+"""Smallest steepness of a beat, in those of the lead, and in those of its noise. Chosen on DS1 of MIT-BIH."""
+NOISY_WEIGHT = 0.05
+"""Factor of the weight of a lead in stretches of noise. Set by hand."""
+REFRACTORY_SECONDS = 0.25
+"""Smallest distance of two beats. Chosen on DS1 of MIT-BIH."""
+WAVES = ((0.28, 0.8), (0.36, 0.5))
+"""Distances in seconds below which one of two detections is a P or T wave if it has less than the share beside it of
+the other's steepness. Chosen on DS1 of MIT-BIH."""
+GAP_RATIO, GAP_SECONDS = 1.5, 0.3
+"""Interval, relative to the median of those around it, above which beats may be missing, and the smallest distance of
+an inserted one from its neighbours. Chosen on DS1 of MIT-BIH."""
+GAP_THRESHOLD, GAP_NOISE_FACTOR = 0.6, 1.2
+"""Threshold in such an interval, relative to ``THRESHOLD`` and to the noise. Chosen on DS1 of MIT-BIH."""
+SUPERFLUOUS_STEEPNESS, SUPERFLUOUS_TOLERANCE = 0.8, 0.12
+"""Steepness relative to both neighbours, and deviation of their distance from the median interval, below which a
+detection between two beats on time is none. Chosen on DS1 of MIT-BIH."""
+PEAK_SECONDS = 0.06
+"""Largest distance of the R peak from the middle of the steep stretch. Set by hand."""
+BLOCK_SECONDS, MARGIN_SECONDS = 600.0, 5.0
+"""Length of the pieces that are filtered at a time, which bounds the memory, and what is added at their ends."""
 
 
-def detect_qrs(signal: np.ndarray, fs: float) -> np.ndarray:
-    """Return the positions (N,) of the beats of a signal, int64, detected by ``sleepecg``.
+def detect_qrs(signal: np.ndarray, fs: float, quality: SignalQuality | None = None) -> np.ndarray:
+    """Return the positions (N,) of the beats of a signal, int64.
 
-    Beats are detected in the first lead. In an interval of more than 1.4 times the median of its neighbours, beats of
-    the second lead are inserted that are more than 0.3 s from both ends, since a ventricular beat may have a small
-    amplitude in one lead. ``drop_double_detections`` then removes P and T waves.
+    The steepness of a lead is the range, within 0.1 s, of the changes over 30 ms of the signal between 7 and 35 Hz. It
+    is divided by its usual value in the beats around, and averaged over leads with weights (beats / noise)^2; leads
+    have no weight in stretches in which they are missing, flat, saturated or an artefact. Beats are the maxima of the
+    average above a threshold. Of two close maxima the much smaller one is a P or T wave; in an interval of more than
+    1.5 times the usual one a lower threshold applies; a small maximum between two beats on time is dropped. Nothing
+    depends on more than half a minute of signal, so that no artefact ends the detection.
 
     Args:
-        signal: Millivolts (samples, leads).
+        signal: Millivolts (samples, leads), NaN where samples are missing.
         fs: Sampling rate in Hz.
+        quality: Quality of the signal; assessed if None.
 
     Raises:
-        ValueError: If the rate is too low for the filters of the detector.
+        ValueError: If the rate is too low.
     """
     if fs <= MIN_FS:
         raise ValueError(
             f"fs={fs:g} is too low to detect beats: more than {MIN_FS:g} samples a second, or give R peaks"
         )
-    return drop_double_detections(signal, _detect_in_two_leads(signal, fs), fs)
+    if len(signal) < MIN_SECONDS * fs:
+        return np.zeros(0, np.int64)
+    quality = assess_quality(signal, fs) if quality is None else quality
+    leads = [k for k in range(signal.shape[1]) if quality.amplitude[k] > 0 and quality.readable[:, k].any()]
+    if not leads:
+        return np.zeros(0, np.int64)
+    steepness, noise = _combine(signal, fs, quality, leads[:MOST_LEADS])
+    heights = np.maximum(THRESHOLD, NOISE_FACTOR * noise)
+    peaks, _ = find_peaks(steepness, height=heights, distance=max(1, int(REFRACTORY_SECONDS * fs)))
+    peaks = drop_waves(peaks, steepness[peaks], fs)
+    if len(peaks) >= LEVEL_WINDOWS // 2:
+        peaks = _search_gaps(peaks, steepness, noise, fs)
+        peaks = _drop_superfluous(peaks, steepness[peaks])
+    return _at_extremes(signal, peaks, fs, quality, leads[0])
 
 
-def drop_double_detections(signal: np.ndarray, peaks: np.ndarray, fs: float) -> np.ndarray:
-    """Return positions (N,) without the less steep of two detections within 0.28 s, if it is much less steep.
-
-    The steepness of a detection is the range, within 80 ms, of the signal's changes over 30 ms, divided by its median
-    over the record and averaged over leads: large in QRS complexes, small in P and T waves. A detection is dropped if
-    it has less than 0.7 of the steepness of the other. Both thresholds were chosen on DS1 of MIT-BIH.
+def drop_waves(peaks: np.ndarray, steepness: np.ndarray, fs: float) -> np.ndarray:
+    """Return positions (N,) without P and T waves: the much less steep of two close detections.
 
     Args:
-        signal: Millivolts (samples, leads).
         peaks: Positions (N,), ascending.
+        steepness: Steepness (N,) at each.
         fs: Sampling rate in Hz.
     """
-    close = np.flatnonzero(np.diff(peaks) < DOUBLE_DETECTION_SECONDS * fs)
-    if not len(close):
-        return peaks
-    step = max(1, round(0.03 * fs))
-    radius = max(step, int(0.08 * fs))
-    window = signal[(peaks[:, None] + np.arange(-radius, radius + 1)).clip(0, len(signal) - 1)]
-    steepness = np.ptp(window[:, step:] - window[:, :-step], axis=1)
-    steepness = (steepness / np.median(steepness, axis=0).clip(1e-3)).mean(1)
+    for seconds, ratio in WAVES:
+        kept = np.ones(len(peaks), bool)
+        for k in np.flatnonzero(np.diff(peaks) < seconds * fs):
+            weak, strong = (k, k + 1) if steepness[k] < steepness[k + 1] else (k + 1, k)
+            if kept[weak] and kept[strong] and steepness[weak] < ratio * steepness[strong]:
+                kept[weak] = False
+        peaks, steepness = peaks[kept], steepness[kept]
+    return peaks
+
+
+def _combine(signal: np.ndarray, fs: float, quality: SignalQuality, leads: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the average steepness (samples,) and noise (samples,) of leads, relative to their beats, float32."""
+    size = len(signal)
+    width = min(size, round(LEVEL_SECONDS * fs))
+    window = np.minimum(np.arange(size) // width, size // width - 1)
+    stretch = quality.at(np.arange(size), fs)
+    parts, weights, noises = [], [], []
+    for lead in leads:
+        steepness = _steepness(signal[:, lead], fs, quality, lead)
+        readable = quality.readable[stretch, lead]
+        beats, noise = _levels(steepness, readable, width)
+        weight = (beats / np.maximum(noise, 0.02 * beats)) ** 2
+        noisy = quality.faults[stretch, lead] == NOISE
+        weights.append((weight[window] * np.where(noisy, NOISY_WEIGHT, 1) * readable).astype(np.float32))
+        parts.append(steepness * (1 / beats).astype(np.float32)[window])
+        noises.append((noise / beats).astype(np.float32)[window])
+    total = np.maximum(sum(weights), np.float32(1e-12))
+    average = [np.asarray(sum(w * x for w, x in zip(weights, each)) / total) for each in (parts, noises)]
+    return average[0], average[1]
+
+
+def _steepness(lead: np.ndarray, fs: float, quality: SignalQuality, number: int) -> np.ndarray:
+    """Return the steepness (samples,) of a lead, float32; 0 where it cannot be read."""
+    limit = CLIP * quality.amplitude[number]
+    step, radius = max(1, round(SLOPE_SECONDS * fs)), max(1, int(SPREAD_SECONDS * fs))
+    band = butter(2, (BAND[0], min(BAND[1], 0.45 * fs)), "bandpass", fs=fs, output="sos")
+    block, margin = int(BLOCK_SECONDS * fs), int(MARGIN_SECONDS * fs)
+    found = np.zeros(len(lead), np.float32)
+    for start in range(0, len(lead), block):
+        first, last = max(0, start - margin), min(len(lead), start + block + margin)
+        x = fill_gaps(lead[first:last, None].astype(np.float64))[:, 0]
+        readable = quality.readable[quality.at(np.arange(first, last), fs), number]
+        x = np.where(readable, np.clip(x - _baseline(x, fs), -limit, limit), 0)
+        x = sosfiltfilt(band, x, padlen=min(len(x) - 1, margin))
+        change = np.zeros_like(x)
+        middle = step // 2
+        change[middle : len(x) - step + middle] = x[step:] - x[:-step]
+        spread = maximum_filter1d(change, 2 * radius + 1) - minimum_filter1d(change, 2 * radius + 1)
+        stop = min(len(lead), start + block)
+        found[start:stop] = (spread * readable)[start - first : stop - first]
+    return found
+
+
+def _baseline(x: np.ndarray, fs: float) -> np.ndarray:
+    """Return the medians of a signal over seconds, interpolated."""
+    half = max(1, int(fs / 2))
+    centres = np.arange(0, len(x), half)
+    index = (centres[:, None] + np.arange(-half, half)).clip(0, len(x) - 1)
+    return np.interp(np.arange(len(x)), centres, np.median(x[index], axis=1))
+
+
+def _levels(steepness: np.ndarray, readable: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usual steepness of beats and of what lies between them, (windows,) each, where a lead is readable."""
+    count = len(steepness) // width
+    parts, there = (x[: count * width].reshape(count, width) for x in (steepness, readable))
+    used = np.flatnonzero(there.mean(1) > 0.7)
+    used = used if len(used) else np.arange(count)
+    maxima, medians = parts[used].max(1).astype(np.float64), np.median(parts[used], axis=1).astype(np.float64)
+    half = LEVEL_WINDOWS // 2
+    near = (np.arange(len(used))[:, None] + np.arange(-half, half + 1)).clip(0, len(used) - 1)
+    beats, noise = np.quantile(maxima[near], LEVEL_QUANTILE, axis=1), np.median(medians[near], axis=1)
+    every = np.arange(count)
+    return np.maximum(np.interp(every, used, beats), 1e-6), np.interp(every, used, noise)
+
+
+def _usual_intervals(intervals: np.ndarray, half: int) -> np.ndarray:
+    """Return the median of the intervals around each one."""
+    padded = np.pad(intervals, half, mode="reflect" if len(intervals) > half else "edge")
+    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1))
+
+
+def _search_gaps(peaks: np.ndarray, steepness: np.ndarray, noise: np.ndarray, fs: float) -> np.ndarray:
+    """Return positions with those of further beats in long intervals, found with a lower threshold."""
+    intervals, heights, margin = np.diff(peaks), steepness[peaks], int(GAP_SECONDS * fs)
+    usual = _usual_intervals(intervals, 4)
+    usual = np.concatenate([usual[:1], usual, usual[-1:]])
+    edges = np.concatenate([[0], peaks, [len(steepness)]])
+    added: list[int] = []
+    for k in np.flatnonzero(np.diff(edges) > GAP_RATIO * usual):
+        start, stop = int(edges[k]), int(edges[k + 1])
+        level = THRESHOLD * min(1.0, float(np.median(heights[max(0, k - 4) : k + 4])))
+        while stop - start >= GAP_RATIO * usual[k]:
+            low = start + margin if start else 0
+            high = stop - margin if stop < len(steepness) else stop
+            inside = steepness[low:high]
+            if len(inside) < 3:
+                break
+            top = int(inside.argmax())
+            least = max(GAP_THRESHOLD * level, GAP_NOISE_FACTOR * float(noise[low + top]))
+            if top in (0, len(inside) - 1) or inside[top] < least:
+                break
+            plateau = int(np.argmax(np.append(inside[top:] != inside[top], True)))
+            found = low + top + (plateau - 1) // 2
+            added.append(found)
+            start, stop = (start, found) if found - start >= stop - found else (found, stop)
+    return np.unique(np.concatenate([peaks, np.array(added, np.int64)]))
+
+
+def _drop_superfluous(peaks: np.ndarray, steepness: np.ndarray) -> np.ndarray:
+    """Return positions without small detections between two beats that are on time without them."""
+    intervals = np.diff(peaks)
     kept = np.ones(len(peaks), bool)
-    for k in close:
-        weak, strong = (k, k + 1) if steepness[k] < steepness[k + 1] else (k + 1, k)
-        if kept[weak] and kept[strong] and steepness[weak] < STEEPNESS_RATIO * steepness[strong]:
-            kept[weak] = False
+    for k in range(1, len(peaks) - 1):
+        if not kept[k - 1] or steepness[k] >= SUPERFLUOUS_STEEPNESS * min(steepness[k - 1], steepness[k + 1]):
+            continue
+        others = np.concatenate([intervals[max(0, k - 12) : k - 1], intervals[k + 1 : k + 12]])
+        usual = float(np.median(others)) if len(others) else 0.0
+        kept[k] = abs(peaks[k + 1] - peaks[k - 1] - usual) >= SUPERFLUOUS_TOLERANCE * usual
     return peaks[kept]
 
 
-def _detect_in_two_leads(signal: np.ndarray, fs: float) -> np.ndarray:
-    """Return the positions (N,) of the beats of the first lead, and of the second lead in its gaps."""
-    first = _detect_in_lead(signal[:, 0], fs)
-    second = _detect_in_lead(signal[:, 1], fs) if signal.shape[1] > 1 else first[:0]
-    if len(first) < 3 or not len(second):
-        return first if len(first) >= len(second) else second
-    intervals = np.diff(first)
-    # Median of the 16 intervals around each interval.
-    padded = (
-        np.pad(intervals, (8, 7), mode="reflect")
-        if len(intervals) > 8
-        else np.full(len(intervals) + 15, np.median(intervals))
-    )
-    local_median = np.median(np.lib.stride_tricks.sliding_window_view(padded, 16), axis=1)
-    after = np.searchsorted(first, second)
-    inside = (after > 0) & (after < len(first))
-    second, after = second[inside], after[inside]
-    before_gap, after_gap = second - first[after - 1], first[after] - second
-    min_gap = MIN_GAP_SECONDS * fs
-    long = intervals[after - 1] > GAP_RATIO * local_median[after - 1]
-    missed = (before_gap > min_gap) & (after_gap > min_gap) & long
-    return np.sort(np.concatenate([first, second[missed]]))
-
-
-def _detect_in_lead(lead: np.ndarray, fs: float) -> np.ndarray:
-    """Return the positions (N,) of the beats of one lead (samples,); none if it is too short or flat."""
-    lead = lead.astype(np.float64)
-    if len(lead) < MIN_SECONDS * fs or np.ptp(lead) < 1e-3:
-        return np.zeros(0, np.int64)
-    return np.asarray(needs("sleepecg", "ecg").detect_heartbeats(lead, fs), np.int64)
+def _at_extremes(signal: np.ndarray, peaks: np.ndarray, fs: float, quality: SignalQuality, first: int) -> np.ndarray:
+    """Return positions moved to the R peak: the largest deflection of the first lead that can be read there."""
+    if not len(peaks):
+        return peaks.astype(np.int64)
+    stretch, radius = quality.at(peaks, fs), max(1, round(PEAK_SECONDS * fs))
+    lead = np.where(quality.readable[stretch].any(1), quality.readable[stretch].argmax(1), first)
+    moved = np.empty(len(peaks), np.int64)
+    for part in np.array_split(np.arange(len(peaks)), 1 + len(peaks) // 4096):
+        wide = (peaks[part, None] + np.arange(-3 * radius, 3 * radius + 1)).clip(0, len(signal) - 1)
+        x = signal[wide, lead[part, None]].astype(np.float64)
+        x = np.abs(np.nan_to_num(x - np.nanmedian(np.where(np.isfinite(x), x, 0), axis=1, keepdims=True)))
+        moved[part] = wide[np.arange(len(part)), 2 * radius + x[:, 2 * radius : 4 * radius + 1].argmax(1)]
+    return np.unique(moved)
