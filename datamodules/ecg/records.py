@@ -23,9 +23,6 @@ from datamodules.ecg.wfdb_files import Leads, header_lines, read_wfdb
 TABLE_ENDINGS = (".csv", ".tsv", ".txt")
 """Endings of the files that are read as tables; one of ``COMPRESSED_ENDINGS`` may follow."""
 
-NOT_BEATS = frozenset("+~|\"!s*Dp=^t[]@()uxT`'")
-"""WFDB codes of annotations that are not beats, such as of rhythm and of signal quality."""
-
 
 class Record(NamedTuple):
     """A recording: its signal and, if read, its annotations."""
@@ -219,15 +216,11 @@ def _read_annotations(record: Record, header: Path, annotator: str, frame: int, 
     length = len(record.signal)
     inside = int(np.searchsorted(sample, length)) if (np.diff(sample) >= 0).all() else -1
     lost = len(sample) - inside
-    # A file none of whose beats is within the record is of another record or damaged.
-    if inside < 0 or (len(sample) and sample[0] < 0) or (lost and (strict or not _any_beat(symbol[:inside]))):
+    # A file most of which is past the end is of another record or damaged.
+    if inside < 0 or (len(sample) and sample[0] < 0) or (lost and (strict or lost > inside)):
         raise ValueError(f"{path}: annotations out of order or beyond the {length} samples of the record")
     warnings = record.warnings
     if lost:
         last = f"the last at sample {sample[-1]}"
         warnings += (f"{path}: {lost} of {len(sample)} annotations are past the {length} samples, {last}: left out",)
     return record._replace(sample=sample[:inside], symbol=symbol[:inside], warnings=warnings)
-
-
-def _any_beat(symbols: Sequence[str]) -> bool:
-    return any(symbol not in NOT_BEATS for symbol in symbols)
