@@ -75,7 +75,7 @@ def _read(
     units: str | None,
     time_column: str | int | None,
 ) -> Leads:
-    use_time = str(time_column).strip().lower() != "none"
+    use_time = time_column is None or str(time_column).strip().lower() != "none"
     pairs = layout.pairs if use_time else []
     if len(layout.rows) < 2:
         find_rate(path, fs, [], pairs)  # raises if there is no rate

@@ -55,6 +55,9 @@ def find_columns(layout: Layout, wanted: Sequence[str | int] | None, time_column
     else:
         names = layout.names or [f"lead {k + 1}" for k in range(layout.width)]
         cells = [[row[k] for row in layout.rows if len(row) > k] for k in range(layout.width)]
+    unnamed = [layout.names is None] * len(names)
+    if layout.transposed:
+        unnamed = [is_number(row[0], decimal) for row in layout.rows]
     bare = layout.names is None and not layout.transposed
     units = [_unit_of(name, layout.units[k] if k < len(layout.units) else "") for k, name in enumerate(names)]
     asked = None
@@ -63,7 +66,7 @@ def find_columns(layout: Layout, wanted: Sequence[str | int] | None, time_column
     chosen = set() if wanted is None else set(choose_leads(names, units, wanted, "column").places)
     columns: list[Column] = []
     for k, (name, unit) in enumerate(zip(names, units)):
-        kind, reason = _kind("" if bare else name, unit, [cell for cell in cells[k] if cell], decimal, bare)
+        kind, reason = _kind("" if unnamed[k] else name, unit, [cell for cell in cells[k] if cell], decimal, unnamed[k])
         if k in chosen:
             if k == asked:
                 raise ValueError(f"column {name!r} is given for a lead and for the time")
@@ -109,17 +112,18 @@ def _kind(name: str, unit: str, cells: list[str], decimal: str, bare: bool) -> t
         return "skip", "empty"
     if not bare and (is_time_name(name) or time_unit(unit, True)):
         return "time", ""
-    if not bare and is_counter_name(name) and not is_lead(name):
+    index = not bare and not name.strip()  # the index of a table, which may be its time
+    if not bare and not index and is_counter_name(name) and not is_lead(name):
         return "counter", ""
     if (not bare and (is_lead(name) or other_kind(name))) or len(cells) < MIN_ROWS:
-        return "signal", ""
+        return "counter" if index else "signal", ""
     if not all(is_number(cell, decimal) for cell in cells):
         return "signal", ""
     values = np.array([to_float(cell) for cell in cells])
     steps = steps_of(values)
     if steps.regular >= 0.99 and (np.diff(values) >= 0).all():
         return "time", "steps"
-    return ("counter", "") if is_counting(values) else ("signal", "")
+    return ("counter", "") if index or is_counting(values) else ("signal", "")
 
 
 def to_float(cell: str) -> float:

@@ -22,7 +22,7 @@ from datamodules.text.files import BYTE_ORDER_MARKS, decode_text
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 COMPRESSED_ENDINGS = tuple(_OPENERS)
 """Endings of compressed tables."""
-HEAD_LINES = 2_000
+HEAD_LINES = 500
 """Number of lines from which the layout is found."""
 TRANSPOSED_WIDTH = 100
 """Smallest number of columns of a table whose rows are taken for leads. Set by hand."""

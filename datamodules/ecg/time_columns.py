@@ -24,6 +24,8 @@ READABLE_RATES = (20.0, 50_000.0)
 """Smallest and largest sampling rate in Hz of a column whose unit is stated. Set by hand."""
 REGULAR = 0.9
 """Smallest share of equal steps of a column of time. Set by hand."""
+ROUNDED = 0.005
+"""Share of steps of 0 and 2 from which they come of rounding instead of missing samples. Set by hand."""
 LONGEST_FILL = 7 * 24 * 3600
 """Longest time in seconds, over all gaps, that is filled with missing samples. Set by hand."""
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
@@ -141,9 +143,11 @@ def steps_of(values: np.ndarray) -> Steps:
     resolution = next((10.0**-k for k in range(10) if np.abs(some * 10**k - np.rint(some * 10**k)).max() < 1e-4), 0.0)
     near = np.abs(steps - median)
     tolerance = 0.1 * median
-    if (near <= 1e-3 * median).mean() < REGULAR and resolution <= 0.75 * median:
+    if resolution <= 0.75 * median:
         tolerance = max(tolerance, 1.01 * resolution)
     regular = near <= tolerance
+    if resolution > 0.75 * median and ((steps == 0) | (np.abs(steps - 2 * median) < tolerance)).mean() > ROUNDED:
+        return Steps(float(steps[regular].mean()), 0.0, tolerance, resolution)  # rounded to a digit as long as a step
     return Steps(float(steps[regular].mean()), float(regular.mean()), tolerance, resolution)
 
 
@@ -188,11 +192,25 @@ def rate_of(seconds: np.ndarray, steps: Steps, scale: float) -> float:
 
 
 def overall_rate(seconds: np.ndarray) -> float:
-    """Return the rows per second between the first and the last change of a column (rows,) of seconds; 0 if unknown."""
+    """Return the rows per second between the first and the last change of a column (rows,) of seconds.
+
+    It is 0 if the column has pauses: if the median rate of its parts is another.
+    """
     changes = np.flatnonzero(np.diff(seconds) > 0) + 1
-    if len(changes) < 2 or seconds[changes[-1]] <= seconds[changes[0]]:
+    if len(changes) < 2:
         return 0.0
-    return float((changes[-1] - changes[0]) / (seconds[changes[-1]] - seconds[changes[0]]))
+    ends = changes[np.linspace(0, len(changes) - 1, min(len(changes), 21)).astype(int)]
+    times = np.diff(seconds[ends])
+    whole = seconds[ends[-1]] - seconds[ends[0]]
+    if not whole > 0 or not (times > 0).all():
+        return 0.0
+    rate = float((ends[-1] - ends[0]) / whole)
+    parts = float(np.median(np.diff(ends) / times))
+    return rate if abs(parts - rate) <= PAUSES * rate else 0.0
+
+
+PAUSES = 0.05
+"""Largest relative difference of the rate of a column's parts from its whole rate. Set by hand."""
 
 
 class Places(NamedTuple):
