@@ -117,11 +117,10 @@ def _read(
             whole = np.full((int(gaps.place[-1]) + 1, len(signals)), np.nan, np.float32)
             whole[gaps.place] = signal
             signal = whole
-    used = rate.column.number if rate.column is not None else -1
     left_out += [
         f"{each.shown} ({'time' if each.kind != 'counter' else 'sample numbers'})"
         for each in times
-        if each.number != used
+        if each.number != rate.used
     ]
     stated = stated_unit(layout.pairs)
     known, doubts = to_millivolts(signal, [columns[k].unit or stated for k in signals], rate.fs, units)

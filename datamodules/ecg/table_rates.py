@@ -52,6 +52,8 @@ class Rate(NamedTuple):
     steps: Steps = Steps(0.0, 0.0, 0.0, 0.0)
     scale: float = 0.0
     """Seconds per unit of the column; 0 for sample numbers."""
+    used: int = -1
+    """Number from 0 of the column that was taken as time or sample numbers; -1 if none was."""
 
 
 class _Judged(NamedTuple):
@@ -103,12 +105,12 @@ def find_rate(
         if not PLAUSIBLE_RATES[0] <= best.fs <= PLAUSIBLE_RATES[1]:
             warnings.append(f"{step}, an unusual rate of an ECG")
         text = f"{best.column.shown} taken as time"
-        return Rate(fs or best.fs, text, warnings, best.column, best.steps, best.scale)
+        return Rate(fs or best.fs, text, warnings, best.column, best.steps, best.scale, best.column.number)
     if fs is not None and hertz and abs(fs - hertz) > AGREEMENT * hertz:
         raise ValueError(f"{path}: fs={fs:g}, but {written!r} is stated; leave out fs, or give time_column='none'")
     column = counted[0] if counted else None
     text = f"{column.column.shown} taken as sample numbers" if column else ""
-    place = (column.column, column.steps, 0.0) if column and _is_rising(columns, column) else ()
+    place = (column.column, column.steps, 0.0, column.column.number) if column and _is_rising(columns, column) else ()
     if fs is not None or hertz:
         rate = fs or hertz
         for each in loose:
@@ -120,7 +122,7 @@ def find_rate(
     if loose:
         each = loose[0]
         line = f"the steps of {each.column.shown} are irregular: the rate is that of all rows, and gaps are not filled"
-        return Rate(each.fs, f"{each.column.shown} taken as time", [line])
+        return Rate(each.fs, f"{each.column.shown} taken as time", [line], used=each.column.number)
     raise ValueError(f"{path}: a CSV file does not say its rate; give fs, the samples a second")
 
 

@@ -263,7 +263,7 @@ def find_gaps(values: np.ndarray, steps: Steps, scale: float, name: str) -> Plac
     missing = np.where(gaps, whole - 1, 0).astype(np.int64)
     if not scale and missing.sum() > max(10 * len(values), 1_000_000):
         raise ValueError(f"{name} jumps by {float(jumps.max()):g}; split the file there, or give time_column='none'")
-    line = f"{int(gaps.sum())} gaps in {name}, {int(missing.sum())} samples in all, are filled with missing samples"
+    line = f"{int(gaps.sum())} gap{'s' * (gaps.sum() > 1)} in {name}, {int(missing.sum())} samples in all, are filled with missing samples"
     if (gaps & ~near).any():
         line += f"; {int((gaps & ~near).sum())} of them are no whole number of samples"
     place = np.arange(len(values), dtype=np.int64)

@@ -80,9 +80,11 @@ def read_wfdb(
         raise ValueError(sums[0])
     if not signals or not any(signal.size for signal in signals):
         raise ValueError(f"{header}: the record holds no signal")
-    stated = _stated(header)
-    names = [stated.get(_ascii(name), (name, ""))[0] or f"lead {k + 1}" for k, name in enumerate(read.sig_name)]
-    physical = [stated.get(_ascii(each), ("", ""))[1] or unit or "mV" for each, unit in zip(read.sig_name, read.units)]
+    stated, names, physical = _stated(header), [], []
+    for k, (name, unit) in enumerate(zip(read.sig_name, read.units)):
+        name_in_file, unit_in_file = stated.get(_ascii(name)) or stated.get(k) or ("", "")
+        names.append(name_in_file or name or f"lead {k + 1}")
+        physical.append(unit_in_file or unit or "mV")
     try:
         frames = [int(n or 1) for n in (read.samps_per_frame or [1] * len(names))]
         rates = [fs * n for n in frames]
@@ -108,24 +110,25 @@ def header_lines(header: Path) -> list[str]:
     return [line for line in re.split(r"[\r\n]+", text) if line.strip() and not line.startswith("#")]
 
 
-def _stated(header: Path) -> dict[str, tuple[str, str]]:
-    """Return the name and unit of each signal of a record and its segments, by the ASCII characters of the name.
+def _stated(header: Path) -> dict[str | int, tuple[str, str]]:
+    """Return the name and unit of signals in whose lines are characters that are not ASCII, for ``wfdb`` drops these.
 
-    ``wfdb`` drops all other characters: of ``µV`` it leaves ``V``.
+    Of ``µV`` it leaves ``V``. The keys are the ASCII characters of the name, or without a name the number from 0.
     """
     lines = header_lines(header)
-    stated: dict[str, tuple[str, str]] = {}
+    stated: dict[str | int, tuple[str, str]] = {}
     if "/" in lines[0].split()[0]:
         for line in lines[1:]:
             segment = header.parent / f"{line.split()[0]}.hea"
             if segment.is_file() and segment != header:
                 stated |= _stated(segment)
         return stated
-    for line in lines[1:]:
+    for k, line in enumerate(lines[1:]):
         cells = line.split(None, 8)
         unit = _UNITS.search(cells[2]) if len(cells) > 2 else None
-        if not line.isascii() and len(cells) > 8:
-            stated[_ascii(cells[8])] = (cells[8].strip(), unit[1] if unit else "")
+        name = cells[8].strip() if len(cells) > 8 else ""
+        if not line.isascii():
+            stated[_ascii(name) or k] = (name, unit[1] if unit else "")
     return stated
 
 
