@@ -4,6 +4,7 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import random
 
 import numpy as np
 import pytest
@@ -241,7 +242,9 @@ def test_odd_times_are_said(tmp_path):
     assert "goes back in 1 rows" in record.warnings[0]
     times = SECONDS.copy()
     times[1000] = times[999]
-    assert "repeats" in read_record(write(tmp_path, table([times, A], "time,ECG"))).warnings[0]
+    record = read_record(write(tmp_path, table([times, A], "time,ECG")))
+    check(record, 1)
+    assert "repeats" in record.warnings[0]
     times = SECONDS.copy()
     times[2000:] += 0.0103
     assert "no whole number" in read_record(write(tmp_path, table([times, A], "time,ECG"))).warnings[0]
@@ -532,3 +535,32 @@ def test_binary_content_in_a_table(tmp_path):
     for content in (bytes(range(256)) * 4, b"PK\x03\x04" + bytes(60), gzip.compress(LAYOUTS["seconds"].encode())):
         path = write(tmp_path, content)
         assert str(path) in refused(lambda: read_record(path, fs=250))  # noqa: B023
+
+
+def test_altered_tables_are_read_or_refused_in_one_line(tmp_path):
+    names = ("seconds", "hms", "PhysioNet seconds", "OpenBCI", "preamble", "rdsamp", "German")
+    inserts = (b",", b";", b"\n", b'"', b"'", b"\t", b"#", b"x", b"-", b"1e999", b"\r", b"nan", b":", b"0", b"\xb5")
+    path, lines = tmp_path / "r.csv", []
+    for trial in range(150):
+        draw = random.Random(trial)
+        content = bytearray(LAYOUTS[draw.choice(names)].encode()[: draw.choice((200, 3000))])
+        for _ in range(draw.choice((1, 2, 5, 20))):
+            place = draw.randrange(len(content) if draw.random() < 0.5 else min(150, len(content)))
+            if draw.random() < 0.5:
+                content[place:place] = draw.choice(inserts)
+            else:
+                del content[place : place + draw.randrange(1, 30)]
+        path.write_bytes(content)
+        try:
+            record = read_record(path, fs=draw.choice((None, 250)))
+            assert record.signal.shape[1] == len(record.leads)
+        except ValueError as error:
+            lines.append(str(error))
+    assert len(lines) > 20
+    assert all(str(path) in line and "\n" not in line for line in lines)
+
+
+def test_a_rate_is_asked_for_whatever_the_encoding(tmp_path):
+    path = write(tmp_path, table([A * 1000], "für (µV)"), encoding="cp1252")
+    assert "give fs" in refused(lambda: read_record(path))
+    check(read_record(path, fs=250), 1)

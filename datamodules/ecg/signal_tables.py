@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def read_table(
     try:
         return _read(path, layout, fs, wanted, units, time_column)
     except ValueError as error:
-        if layout.guessed:  # the text may be no such table because of its encoding
+        if layout.guessed and EXPECTED in str(error):  # the text may be no such table because of its encoding
             refuse_encoding(path)
         if str(error).startswith(str(path)):
             raise
@@ -200,7 +201,8 @@ def _numbers(path: Path, layout: Layout, columns: Sequence[Column]) -> dict[int,
         except pandas.errors.EmptyDataError:
             raise ValueError(f"{path} is empty: expected millivolts, a column a lead") from None
         except (pandas.errors.ParserError, UnicodeError) as error:
-            raise ValueError(f"{path}: {EXPECTED} ({' '.join(str(error).split())})") from error
+            reason = re.sub(r"in line (\d+)", lambda found: f"in line {int(found[1]) + layout.skip}", str(error))
+            raise ValueError(f"{path}: {EXPECTED} ({' '.join(reason.split())})") from error
     arrays = {}
     for k in list(parts):
         array = np.concatenate(parts.pop(k)) if parts[k] else np.zeros(0, np.float32)

@@ -132,8 +132,9 @@ def steps_of(values: np.ndarray) -> Steps:
 
     A rounded column, such as 0.003, 0.006, 0.008 at 360 Hz, is regular if its steps deviate by its last digit.
     """
-    steps = np.diff(values)
-    positive = steps[steps > 0]
+    with np.errstate(invalid="ignore"):  # of infinite numbers
+        steps = np.diff(values)
+    positive = steps[(steps > 0) & np.isfinite(steps)]
     if not len(positive):
         return Steps(0.0, 0.0, 0.0, 0.0)
     # The commonest step, of those that are not gaps: the median is one of them.
@@ -146,6 +147,8 @@ def steps_of(values: np.ndarray) -> Steps:
     if resolution <= 0.75 * median:
         tolerance = max(tolerance, 1.01 * resolution)
     regular = near <= tolerance
+    if not regular.any():
+        return Steps(0.0, 0.0, 0.0, 0.0)
     if resolution > 0.75 * median and ((steps == 0) | (np.abs(steps - 2 * median) < tolerance)).mean() > ROUNDED:
         return Steps(float(steps[regular].mean()), 0.0, tolerance, resolution)  # rounded to a digit as long as a step
     return Steps(float(steps[regular].mean()), float(regular.mean()), tolerance, resolution)
@@ -251,8 +254,9 @@ def find_gaps(values: np.ndarray, steps: Steps, scale: float, name: str) -> Plac
         )
     whole = np.rint(ratio)
     gaps = odd & (whole >= 2)
+    gaps[1:] &= ~(same[:-1] & (whole[1:] == 2))  # a row with the time of the one before, and none is missing
     near = np.abs(ratio - whole) <= max(0.1, 1.1 * steps.resolution / steps.step)
-    small = odd & ~gaps & ~same
+    small = odd & (whole < 2) & ~same
     if small.any():
         warnings.append(f"{int(small.sum())} steps of {name} are irregular: taken as one sample each")
     if not gaps.any():
@@ -263,7 +267,8 @@ def find_gaps(values: np.ndarray, steps: Steps, scale: float, name: str) -> Plac
     missing = np.where(gaps, whole - 1, 0).astype(np.int64)
     if not scale and missing.sum() > max(10 * len(values), 1_000_000):
         raise ValueError(f"{name} jumps by {float(jumps.max()):g}; split the file there, or give time_column='none'")
-    line = f"{int(gaps.sum())} gap{'s' * (gaps.sum() > 1)} in {name}, {int(missing.sum())} samples in all, are filled with missing samples"
+    number, samples = int(gaps.sum()), int(missing.sum())
+    line = f"{number} gap{'s' if number > 1 else ''} in {name}: {samples} samples are filled in as missing"
     if (gaps & ~near).any():
         line += f"; {int((gaps & ~near).sum())} of them are no whole number of samples"
     place = np.arange(len(values), dtype=np.int64)
