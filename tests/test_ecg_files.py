@@ -390,6 +390,7 @@ def test_frames_of_several_samples(tmp_path):
     wfdb.wrann("r", "atr", np.array([25, 1000]), ["N", "N"], write_dir=str(tmp_path))
     record = read_record(tmp_path / "r", "atr")
     check(record, atol=4e-3)
+    assert not record.warnings
     assert record.sample.tolist() == [100, 4000]
     assert "CM5" in record.reading
     wfdb.wrann("r", "atr", np.array([100, 4000]), ["N", "N"], fs=250, write_dir=str(tmp_path))

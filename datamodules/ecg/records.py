@@ -16,7 +16,7 @@ from datamodules.ecg.edf_files import EDF_ENDINGS, read_edf
 from datamodules.ecg.lead_names import canonical_lead
 from datamodules.ecg.lead_units import named_unit
 from datamodules.ecg.other_files import format_of
-from datamodules.ecg.signal_tables import read_table
+from datamodules.ecg.signal_tables import read_signals
 from datamodules.ecg.table_layout import COMPRESSED_ENDINGS
 from datamodules.ecg.wfdb_files import Leads, header_lines, read_wfdb
 
@@ -57,7 +57,7 @@ def read_record(
 
     Args:
         path: A WFDB record, with or without the ending of one of its files, an EDF or BDF file, or a CSV file with one
-            column per lead, as ``signal_tables.read_table`` reads it.
+            column per lead, as ``signal_tables.read_signals`` reads it.
         annotator: Ending of the annotation file to read, such as ``atr``; None for no annotations.
         fs: Sampling rate in Hz of a CSV file without a column of time; other files state their own.
         strict: Whether signals that do not have the checksum of their header, and annotations past the end, are an
@@ -81,7 +81,7 @@ def read_record(
     if _is_table(header):
         if annotator is not None:
             raise ValueError(f"{path}: a CSV file has no annotations {annotator!r}")
-        return _as_record(header, read_table(header, fs, leads, units, time_column))
+        return _as_record(header, read_signals(header, fs, leads, units, time_column))
     if time_column is not None:
         raise ValueError(f"{header}: time_column={time_column!r} has no use, only a CSV file has columns")
     if header.suffix.lower() in EDF_ENDINGS:

@@ -31,7 +31,7 @@ CHUNK_ROWS = 500_000
 EXPECTED = "expected numbers in columns, a lead each"
 
 
-def read_table(
+def read_signals(
     path: Path,
     fs: float | None = None,
     wanted: Sequence[str | int] | None = None,

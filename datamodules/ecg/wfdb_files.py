@@ -182,7 +182,7 @@ def _check_sums(header: Path, readable: Path) -> Iterator[str]:
             path = header.parent / f"{segment}.hea"
             yield from _check_sums(path, path)
     stated = getattr(head, "checksum", None) or []
-    if not any(value is not None for value in stated) or not head.sig_len:
+    if not any(stated) or not head.sig_len:  # 0 for all is what is written where they were not computed
         return
     # The samples as they are in the file: of every rate, and without the shift of a skew.
     read = package.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True, return_res=32)
