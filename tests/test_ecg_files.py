@@ -121,6 +121,8 @@ LAYOUTS = {
     ),
     "sample numbers": "fs: 250\n" + table([np.arange(N), A, B], "'sample #','MLII','V5'"),
     "markers of text": "fs,250\n" + table([A, B, ["", "", "N", "", "V"] * (N // 5)], "I,II,annotation"),
+    "numbers of columns": table([[str(k) for k in range(N)], SECONDS, A, B], ",0,1,2"),
+    "numbers of columns without an index": table([[f"{s:.3f}" for s in SECONDS], A, B], "0,1,2"),
     "line ends of old": table([SECONDS, A, B], "time,I,II", end="\r"),
     "line ends of Windows": table([SECONDS, A, B], "time,I,II", end="\r\n"),
 }
@@ -225,6 +227,13 @@ def test_gaps_are_missing_samples(name, tmp_path):
     assert np.allclose(record.signal[3100:], SIGNAL[3100:], atol=2e-3)
     assert "2 gaps" in " ".join(record.warnings)
     assert "101 samples" in " ".join(record.warnings)
+
+
+def test_times_without_a_name_and_of_irregular_steps_are_no_lead(tmp_path):
+    for times in (np.floor(SECONDS * 3), np.cumsum(DRAW.exponential(4, N))):
+        record = read_record(write(tmp_path, table([times, A, B])), fs=250)
+        check(record)
+        assert "column 1" in record.reading
 
 
 def test_clocks_go_on_after_midnight(tmp_path):

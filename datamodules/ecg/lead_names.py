@@ -13,7 +13,7 @@ _BY_KEY |= {str(k + 1): lead for k, lead in enumerate(LEADS[:3])}
 _BY_KEY |= {f"mcl{k}": f"V{k}" for k in range(1, 7)} | {f"d{k + 1}": lead for k, lead in enumerate(LEADS[:3])}
 _BY_KEY |= {f"d{lead.lower()}": lead for lead in LEADS[:3]}
 _WORDS = re.compile(
-    r"\b(ecg|ekg|leads?|ableitung|channels?|chan|ch|signal|filtered|raw|value|derivation|extremity|chest|limb)\b"
+    r"\b(ecg|ekg|leads?|ableitung|derivaci[oó]n|d[eé]rivation|einthoven|goldberger|wilson|modified|kanal|channels?|chan|ch|signal|filtered|raw|value|derivation|extremity|chest|limb)\b"
 )
 OTHER_KINDS = {
     "pulse wave": r"pleth\w*|ppg\w*|pulse\w*|spo2\w*|sao2|sp?o2|bvp|pox",

@@ -158,6 +158,8 @@ def _varying(
         low, high = np.fmin.reduce(arrays[k]), np.fmax.reduce(arrays[k])
         if not low < high:
             reasons[k] = "constant"
+        elif len(some) >= MIN_ROWS and ((np.diff(some) >= 0).all() or (np.diff(some) <= 0).all()):
+            reasons[k] = "only rises or falls, as a time of irregular steps"
         elif len(some) >= MIN_ROWS and (some == np.rint(some)).all():
             values, numbers = np.unique(some[:100_000], return_counts=True)
             if len(values) <= 4 and numbers.max() > 0.9 * numbers.sum() and len(some) > 100:

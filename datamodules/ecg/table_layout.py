@@ -177,8 +177,10 @@ def find_layout(path: Path) -> Layout:
     cells = {k: split(lines[k], separator, quote) for k in used}
     transposed = whole and len(used) <= 16 and max(map(len, cells.values())) >= max(TRANSPOSED_WIDTH, 5 * len(used))
     start = used[0] if transposed else _start(used, cells, good, width, decimal)
-    rows = [cells[k] for k in used if k >= start]
     above = [k for k in used if k < start]
+    rows = [cells[k] for k in used if k >= start]
+    if not transposed and len(rows) > 1 and _is_numbering(rows):  # a header of the numbers of columns
+        rows, start = rows[1:], start + 1
     while (
         width > 1
         and not any(len(row) >= width and row[width - 1] for row in rows)
@@ -255,6 +257,16 @@ def _start(used: list[int], cells: dict[int, list[str]], good: set[int], width: 
             break
         place -= 1
     return used[place]
+
+
+def _is_numbering(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row is 0, 1, ... above other numbers, as pandas writes columns without names."""
+    first = list(rows[0])
+    bare = [cell for cell in first if cell]
+    if len(first) < 2 or bare != [str(k) for k in range(len(bare))] or first[len(first) - len(bare) :] != bare:
+        return False
+    index = len(bare) == len(first) - 1 and rows[1][:1] == ["0"]
+    return index or (len(bare) == len(first) and all("." in cell for cell in rows[1]))
 
 
 def _is_pair(cells: Sequence[str]) -> bool:
