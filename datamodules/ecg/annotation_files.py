@@ -16,6 +16,7 @@ SKIP, NUM, SUB, CHAN, AUX = 59, 60, 61, 62, 63
 COMMENT = 22
 """Code of a comment; at time 0 it says something of the file, such as its rate or the symbols that it defines."""
 DEFINITIONS = "## annotation type definitions", "## end of definitions"
+_RESOLUTION = re.compile(r"## time resolution: (\d+(?:\.\d+)?)")
 _DEFINITION = re.compile(r"(\d+) (\S+) .+")
 
 
@@ -104,3 +105,14 @@ def _definitions(notes: list[str]) -> dict[int, str]:
     if inside:
         raise ValueError("the end of their definitions is missing")
     return symbols
+
+
+def time_resolution(path: Path) -> float | None:
+    """Return the number of units of time per second that an annotation file states in a comment at time 0, if any."""
+    for each in _annotations(path.read_bytes()):
+        if not _is_about_the_file(each):
+            return None
+        found = _RESOLUTION.fullmatch(each.note.strip())
+        if found and float(found[1]) > 0:
+            return float(found[1])
+    return None
