@@ -24,12 +24,12 @@ FEWEST_INTERVALS = 30
 NN50_SECONDS = 0.05
 """Difference of successive N-N intervals above which pNN50 counts them."""
 
-AFIB, PAUSE, V_RUN, S_RUN = "atrial fibrillation", "pause", "run of V", "run of S"
+AFIB, PAUSE, V_RUN, COUPLET, S_RUN = "atrial fibrillation", "pause", "run of V", "couplet of V", "run of S"
 PATTERNS = {
     "bigeminy of V": re.compile(f"(?:NV){{{REPEATS},}}"),
     "trigeminy of V": re.compile(f"(?:NNV){{{REPEATS},}}"),
     V_RUN: re.compile(f"V{{{SHORTEST_RUN},}}"),
-    "couplet of V": re.compile("(?<!V)VV(?!V)"),
+    COUPLET: re.compile("(?<!V)VV(?!V)"),
     S_RUN: re.compile(f"S{{{SHORTEST_RUN},}}"),
 }
 """Expressions, by kind of episode, over the classes of successive beats."""
