@@ -29,7 +29,9 @@ HEAD = 8.0
 """Millimetres above a strip's signal, for the classes of its beats."""
 
 
-def rate_trend(sample: np.ndarray, rates: np.ndarray, fs: float, samples: int, shaded: dict[str, Any], name: str) -> Any:
+def rate_trend(
+    sample: np.ndarray, rates: np.ndarray, fs: float, samples: int, shaded: dict[str, Any], name: str
+) -> Any:
     """Draw the heart rate over time: the mean of each bin, and the range from its smallest to its largest rate.
 
     Args:
@@ -128,7 +130,9 @@ def paper_strip(
     ]
     begin, end = (min(max((place - start) * across, 0), width) for place in marked)
     if marked[1] > marked[0]:
-        parts.append(f'<rect class="event" x="{begin:.0f}" y="0" width="{end - begin:.0f}" height="{HEAD * UNITS:.0f}"/>')
+        parts.append(
+            f'<rect class="event" x="{begin:.0f}" y="0" width="{end - begin:.0f}" height="{HEAD * UNITS:.0f}"/>'
+        )
     points = np.stack([x, y], 1)
     for run in np.split(points, np.flatnonzero(~np.isfinite(y))):
         places = np.rint(run[np.isfinite(run[:, 1])]).astype(np.int64)

@@ -70,7 +70,8 @@ figcaption { margin-bottom: 2px; white-space: pre-wrap; }
 }
 """
 
-TEMPLATE = """{% macro table(rows) %}<table><thead><tr>{% for name in rows[0] %}<th>{{ name }}</th>{% endfor %}</tr></thead>
+TEMPLATE = """{% macro table(rows) %}
+<table><thead><tr>{% for name in rows[0] %}<th>{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in rows %}<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table>{% endmacro -%}
 <!DOCTYPE html>
@@ -91,37 +92,38 @@ TEMPLATE = """{% macro table(rows) %}<table><thead><tr>{% for name in rows[0] %}
 <div><dt>time analysed</dt><dd>{{ analysed }}{% if quality %} %{% endif %}</dd></div></dl>
 <h2>Beats</h2>
 {{ table(summary) }}
-<p class="note">The burden is the class's share of all beats. The rate of a class is 60 over the mean of the RR intervals in
-seconds that end at its beats.</p>
+<p class="note">The burden is the class's share of all beats. The rate of a class is 60 over the mean of the RR
+intervals in seconds that end at its beats.</p>
 <h2>Heart rate</h2>
 <figure>{{ trend }}</figure>
-<p class="note">A heart rate is that of {{ rate_intervals }} successive RR intervals. RR intervals across stretches in which no
-lead can be read are left out.</p>
+<p class="note">A heart rate is that of {{ rate_intervals }} successive RR intervals. RR intervals across stretches in
+which no lead can be read are left out.</p>
 <h2>Signal quality</h2>
 {% if quality %}{{ table(quality) }}
-<p class="note">Share of time. Stretches of a second in which at least one lead has no fault are analysed:
-{{ analysed }} % of the recording.</p>
+<p class="note">Share of time. Stretches of a second in which at least one lead has no fault are analysed: {{ analysed
+}} % of the recording.</p>
 {% else %}<p class="note">Signal quality was not assessed: all of the recording counts as analysed.</p>{% endif %}
 <h2>By time</h2>
 {{ table(times) }}
-<p class="note">Times from the start of the recording, h:mm:ss. Rates in beats a minute: the smallest and the largest over
-{{ rate_intervals }} intervals, the mean of all RR intervals.</p>
+<p class="note">Times from the start of the recording, h:mm:ss. Rates in beats a minute: the smallest and the largest
+over {{ rate_intervals }} intervals, the mean of all RR intervals.</p>
 <h2>Rhythm episodes</h2>
 {{ table(episodes) }}
-<p class="note">A run has at least {{ shortest_run }} beats of a class in a row, bigeminy (NV) and trigeminy (NNV) at least
-{{ repeats }} repetitions; a pause is an RR interval above {{ pause }} s without unusable signal. The rate of an episode is 60
-over the mean of the RR intervals inside it.</p>
+<p class="note">A run has at least {{ shortest_run }} beats of a class in a row, bigeminy (NV) and trigeminy (NNV) at
+least {{ repeats }} repetitions; a pause is an RR interval above {{ pause }} s without unusable signal. The rate of an
+episode is 60 over the mean of the RR intervals inside it.</p>
 <div class="lists">{% for each in lists %}<div><h3>{{ each.kind }}{% if each.found > each.rows | length %}
-<small>the longest {{ each.rows | length }} of {{ each.found }} listed</small>{% endif %}</h3>{{ table(each.rows) }}</div>
+<small>the longest {{ each.rows | length }} of {{ each.found }} listed</small>{% endif %}</h3>
+{{ table(each.rows) }}</div>
 {% endfor %}</div>
 <h2>Heart rate variability</h2>
 {{ table([variability]) }}
-<p class="note">Of intervals between neighbouring beats of class N outside atrial fibrillation and unusable signal, over the
-whole recording (Task Force of the ESC and NASPE, 1996); at least {{ fewest }} are needed.</p>
+<p class="note">Of intervals between neighbouring beats of class N outside atrial fibrillation and unusable signal,
+over the whole recording (Task Force of the ESC and NASPE, 1996); at least {{ fewest }} are needed.</p>
 <h2>Strips</h2>
-<p class="note">{{ "%g" | format(strip_seconds) }} seconds each; a small square is 0.04 s wide, a large one 0.2 s. Above each strip
-are the classes of its beats, {{ classes }}, and between them the RR intervals in milliseconds; what the strip shows is in
-bold.</p>
+<p class="note">{{ "%g" | format(strip_seconds) }} seconds each; a small square is 0.04 s wide, a large one 0.2 s.
+Above each strip are the classes of its beats, {{ classes }}, and between them the RR intervals in milliseconds; what
+the strip shows is in bold.</p>
 {% for kind in strips %}<section><h3>{{ kind.title }} <small>{{ kind.strips | length }} of {{ kind.found }} shown{% if
 kind.strips | length < kind.found %}, {{ kind.order }}{% endif %}</small></h3>
 {% for strip in kind.strips %}<figure><figcaption>{{ strip.caption }}</figcaption>{{ draw(strip) }}</figure>
@@ -144,7 +146,7 @@ def report_page(record: Record, found: Annotation, source: str = "") -> bytes:
 
     fs, samples, rr = record.fs, len(record.signal), rr_seconds(found, record.fs)
     episodes, rows = find_episodes(found, fs), _printable(report_rows(record, found))
-    shaded = {AFIB: [(each.start / fs, each.stop / fs) for each in episodes if each.kind == AFIB]}
+    shaded: dict[str, Any] = {AFIB: [(each.start / fs, each.stop / fs) for each in episodes if each.kind == AFIB]}
     if found.quality is not None:
         shaded["not analysed"] = ranges_of(~found.quality.usable) * STRETCH_SECONDS
     figure = rate_trend(found.sample, heart_rates(rr), fs, samples, shaded, rows["name"].replace("$", r"\$"))

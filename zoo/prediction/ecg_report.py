@@ -109,8 +109,9 @@ def analysed_share(found: Annotation, start: float = 0.0, stop: float = math.inf
     """Return the share of the stretches between two times in seconds that are usable; NaN if it was not assessed."""
     if found.quality is None:
         return math.nan
-    places = [min(len(found.quality.usable), math.ceil(time / STRETCH_SECONDS - 1e-9)) for time in (start, min(stop, 1e9))]
-    part = found.quality.usable[slice(*places)]
+    usable = found.quality.usable
+    first, end = (math.ceil(min(time / STRETCH_SECONDS, len(usable)) - 1e-9) for time in (start, stop))
+    part = usable[first:end]
     return float(part.mean()) if len(part) else math.nan
 
 
@@ -201,8 +202,8 @@ def _duration(seconds: float) -> str:
 def episode_lists(found: Annotation, fs: float, episodes: Sequence[Episode]) -> list[dict[str, Any]]:
     """Return the episodes of each kind that has any, couplets apart: ``kind``, their number ``found`` and ``rows``.
 
-    The rows are those of the ``LISTED`` longest in order of time. Their column ``rhythm`` says whether they lie in atrial
-    fibrillation, where it was assessed.
+    The rows are those of the ``LISTED`` longest in order of time. Their column ``rhythm`` says whether they lie in
+    atrial fibrillation, where it was assessed.
     """
     lists = []
     for kind in KINDS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -143,7 +144,7 @@ def find_episodes(found: Annotation, fs: float) -> list[Episode]:
 def _unbroken(rr: np.ndarray) -> Iterator[tuple[int, int]]:
     """Yield first index and last index plus one of beats between which all RR intervals are known."""
     breaks = [*np.flatnonzero(~np.isfinite(rr)).tolist(), len(rr)]
-    yield from zip(breaks[:-1], breaks[1:])
+    yield from itertools.pairwise(breaks)
 
 
 def heart_rate_variability(found: Annotation, fs: float) -> Variability:
