@@ -82,10 +82,8 @@ def predict(
             print(printable(f"warning: {warning}"), file=sys.stderr)
         if annotator == ANNOTATOR:
             if edited is None:
-                folders = f"beside the recording{f' or in {output}' if output is not None else ''}"
-                raise FileNotFoundError(
-                    f"{name}: no file {stem}.{ANNOTATOR} {folders}; predict with --output writes it"
-                )
+                places = "beside it" if output is None else f"beside it or in {output}"
+                raise FileNotFoundError(f"{name}: no {stem}.{ANNOTATOR} {places}; predict with --output writes it")
             found, origin = annotate_edited(model, record, edited)
         else:
             peaks, origin = (beats_of(record)[0] if annotator else None), ""

@@ -32,7 +32,7 @@ UNKNOWN = "-"
 """What a cell says whose value is not known."""
 LONG_RECORDING = 7_200.0
 """Seconds from which a recording has rows of an hour instead of five minutes."""
-LISTED = 30
+LISTED = 20
 """Largest number of episodes of a kind that are listed one by one. Set by hand."""
 BEFORE_EVENT = 3.0
 """Seconds of a strip before its event, if the event does not fit in its middle."""
