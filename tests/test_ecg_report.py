@@ -14,7 +14,8 @@ from datamodules.ecg.annotation_files import read_annotations, read_notes
 from datamodules.ecg.records import Record
 from datamodules.ecg.signal_quality import SignalQuality
 from zoo.cli import main
-from zoo.figures.ecg import CAUTION
+from zoo.figures.ecg import CAUTION, record_strips
+from zoo.figures.ecg_report import _outline, _shaded_bins
 from zoo.prediction import OPTIONS, ecg, ecg_files, predict_inputs
 from zoo.prediction.ecg_page import report_page
 from zoo.prediction.ecg_report import analysed_share, choose_strips, episode_lists, report_rows, rows_of_time
@@ -303,6 +304,27 @@ def test_odd_recordings_have_a_page(kind):
     Page(text)
     assert not re.search(r"\bnan\b|\binf\b", re.sub("<style.*?</style>", "", text, flags=re.DOTALL))
     assert json.loads(ecg_files.as_json(record, found))["name"] == "r"
+    title = record_strips(record.signal, FS, found, "r", record.leads).get_suptitle()
+    assert ("first" if kind == "edited" else "most probable") in title
+
+
+def test_shaded_are_bins_that_are_mostly_covered():
+    times = np.array([[1.0, 2.5], [3.0, 3.4], [6.0, 9.0]])
+    assert _shaded_bins(times, 1.0, 9.5).tolist() == [1, 2, 6, 7, 8]
+    assert _shaded_bins(times, 3.0, 9.5).tolist() == [0, 2]
+    assert len(_shaded_bins(times[:0], 1.0, 9.5)) == 0
+
+
+def test_strips_keep_the_extremes_of_many_samples():
+    part = np.random.default_rng(0).normal(size=10_000)
+    part[[123, 4_567]] = 9, -9
+    part[2_000:3_000] = np.nan
+    x, y = _outline(part)
+    assert (np.nanmax(y), np.nanmin(y)) == (9, -9)
+    assert np.isnan(y).any()
+    assert (np.diff(x) >= 0).all()
+    known = np.isfinite(y)
+    assert np.array_equal(part[x[known].astype(int)], y[known])
 
 
 def test_page_of_a_day_takes_seconds():
@@ -504,6 +526,10 @@ def test_marks_of_rhythm_go_round(tmp_path):
         notes = [note.rstrip("\0") for note in read.aux_note if note]
         assert notes == read_notes(path)[1]
         assert notes[0] == ("(AFIB" if inside[0] else "(N")
+    wfdb.wrann(
+        "r", "zoo", np.array([80, 160, 6_000]), ["N", "V", "+"], aux_note=["", "", "(AFIB"], write_dir=str(tmp_path)
+    )
+    assert not ecg_files.read_edited(path, recording(60)).fibrillation.any()  # a mark at the end concerns no beat
     path.write_bytes(ecg_files.as_annotation_file(beats("NV"), FS))
     assert ecg_files.read_edited(path, recording(60)).fibrillation is None
 

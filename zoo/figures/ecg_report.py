@@ -39,7 +39,8 @@ def rate_trend(
         rates: Heart rates (N,) in beats a minute; NaN where not known.
         fs: Sampling rate in Hz.
         samples: Length of the recording.
-        shaded: Start and stop (M, 2) in seconds of the times that are shaded, by their label.
+        shaded: Start and stop (M, 2) in seconds, by their label, of the times that are shaded: the bins of which they
+            cover at least half.
         name: Name of the recording.
 
     Returns:
@@ -53,8 +54,11 @@ def rate_trend(
     figure = Figure(figsize=(10.5, 2.9), layout="constrained")
     axes = figure.subplots()
     for (what, times), colour in zip(shaded.items(), ("tab:red", "0.6", "tab:blue")):
-        for k, (start, stop) in enumerate(np.asarray(times, float).reshape(-1, 2).tolist()):
-            axes.axvspan(start / unit, stop / unit, color=colour, alpha=0.25, linewidth=0, label="" if k else what)
+        starts = _shaded_bins(np.asarray(times, float).reshape(-1, 2), width, seconds) * width / unit
+        bars = [(start, width / unit) for start in starts.tolist()]
+        if bars:
+            whole = axes.get_xaxis_transform()
+            axes.broken_barh(bars, (0, 1), transform=whole, color=colour, alpha=0.25, linewidth=0, label=what)
     known = np.isfinite(rates)
     bins, values = (sample[known] / fs / width).astype(np.int64), rates[known]
     if len(bins):
@@ -75,6 +79,16 @@ def rate_trend(
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
+
+
+def _shaded_bins(times: np.ndarray, width: float, seconds: float) -> np.ndarray:
+    """Return the bins of a width of which at least half lies in ranges of time (M, 2) that do not overlap."""
+    edges = np.arange(int(np.ceil(seconds / width)) + 1) * width
+    covered = np.concatenate([[0.0], np.cumsum(times[:, 1] - times[:, 0])])
+    before = np.stack([covered[:-1], covered[1:]], 1)
+    if not len(times):
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(np.diff(np.interp(edges, times.ravel(), before.ravel())) >= width / 2)
 
 
 def as_svg(figure: Any) -> str:

@@ -140,9 +140,10 @@ def read_edited(path: Path, record: Record) -> Annotation:
         places, notes = read_notes(path)
     except ValueError as error:
         raise ValueError(f"{path}: damaged annotations ({error}); is it truncated?") from error
-    if len(sample) and (sample[0] < 0 or sample[-1] >= len(record.signal) or (np.diff(sample) < 0).any()):
-        raise ValueError(f"{path}: annotations out of order or beyond the {len(record.signal)} samples of the record")
     beats, classes = beats_of(record._replace(sample=sample, symbol=symbol))
+    inside = not len(beats) or (beats[0] >= 0 and beats[-1] < len(record.signal))
+    if not inside or (np.diff(sample) < 0).any():
+        raise ValueError(f"{path}: annotations out of order or beyond the {len(record.signal)} samples of the record")
     symbols = [list(BEAT_NAMES)[k] for k in classes.tolist()]
     marks = [k for k, note in enumerate(notes) if note.startswith("(")]
     fibrillation = None
