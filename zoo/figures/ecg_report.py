@@ -157,7 +157,8 @@ def paper_strip(
     for k in range(first, stop):
         place = (int(sample[k]) - start) * across
         bold = " chosen" if marked[0] <= sample[k] <= marked[1] else ""
-        parts.append(f'<text class="beat {symbols[k]}{bold}" x="{place:.0f}" y="42">{symbols[k]}</text>')
+        inside = min(max(place, 18), width - 18)  # a letter at an edge would be cut
+        parts.append(f'<text class="beat {symbols[k]}{bold}" x="{inside:.0f}" y="42">{symbols[k]}</text>')
         if k > first:
             interval = (int(sample[k]) - int(sample[k - 1])) / fs
             between = place - interval * MM_PER_SECOND * UNITS / 2
