@@ -113,7 +113,7 @@ over {{ rate_intervals }} intervals, the mean of all RR intervals.</p>
 least {{ repeats }} repetitions; a pause is an RR interval above {{ pause }} s without unusable signal. The rate of an
 episode is 60 over the mean of the RR intervals inside it.</p>
 <div class="lists">{% for each in lists %}<div><h3>{{ each.kind }}{% if each.found > each.rows | length %}
-<small>the longest {{ each.rows | length }} of {{ each.found }} listed</small>{% endif %}</h3>
+{{ " " }}<small>the longest {{ each.rows | length }} of {{ each.found }} listed</small>{% endif %}</h3>
 {{ table(each.rows) }}</div>
 {% endfor %}</div>
 <h2>Heart rate variability</h2>
