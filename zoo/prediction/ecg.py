@@ -62,8 +62,8 @@ def predict(
     Raises:
         ValueError, OSError: If no recording can be annotated.
     """
-    if annotator is not None and Path(f"record.{annotator}").suffix != f".{annotator}":
-        raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
+    if annotator is not None:
+        check_annotator(annotator)
     formats = check_formats(format)
     if format is not None and output is None:
         raise ValueError("format is of the files in the folder --output, which is missing")
@@ -108,6 +108,12 @@ def predict(
         lines = [answer["reading"], *answer.pop("remarks"), *(f"warning: {warning}" for warning in answer["warnings"])]
         display += [printable(line) for line in (*lines, ", ".join(answer["files"])) if line]
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
+
+
+def check_annotator(annotator: str) -> None:
+    """Raise ``ValueError`` unless an annotator is the ending of a file."""
+    if not isinstance(annotator, str) or Path(f"record.{annotator}").suffix != f".{annotator}":
+        raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
 
 
 def annotate_edited(model: Any, record: Record, path: Path) -> tuple[Annotation, str]:
