@@ -16,7 +16,7 @@ import zoo
 import zoo.prediction
 from zoo import cli
 from zoo.errors import in_one_line, printable
-from zoo.prediction import ecg
+from zoo.prediction import ecg, ecg_files
 from zoo.tasks.ecg_annotation import Annotation
 
 NAMES = (
@@ -92,9 +92,9 @@ def test_a_picture_of_any_name_is_restored(name, monkeypatch):
 def test_a_recording_of_any_name_is_annotated(name, monkeypatch):
     pytest.importorskip("wfdb")
     if name.isascii() and "$" not in name:  # nothing that a figure has to do with
-        monkeypatch.setattr(ecg, "as_png", lambda _: b"a figure")
+        monkeypatch.setattr(ecg_files, "as_png", lambda _: b"a figure")
     found = ecg.predict(Beats(), None, [f"{name}.csv"], "out", fs=250)
-    assert sorted(os.listdir("out")) == sorted(f"{name}.{ending}" for ending in ("zoo", "csv", "png"))
+    assert sorted(os.listdir("out")) == sorted(f"{name}.{ending}" for ending in ("zoo", "csv", "png", "html"))
     from rich.console import Console
 
     stream = io.TextIOWrapper(io.BytesIO(), "utf-8", "strict")

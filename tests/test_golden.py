@@ -41,6 +41,7 @@ from zoo.nn import (
 from zoo.nn.attention import Attention
 from zoo.nn.recurrent import CELLS, Recurrent
 from zoo.prediction import ecg as prediction_ecg
+from zoo.prediction import ecg_files
 from zoo.tasks import Annotation
 from zoo.tasks.ecg_classification import beat_weights
 from zoo.training.optim import OPTIMIZERS, SCHEDULES, build_optimizer, schedule_factor
@@ -527,7 +528,7 @@ def summary_of_beats():
     found = recording()
     annotation = Annotation(found.sample, [("N", "S", "V", "V")[k % 4] for k in range(len(found.sample))], np.zeros(60))
     rows = prediction_ecg.beat_summary(annotation, 360.0, len(found.signal))
-    return [json.dumps(rows), prediction_ecg.as_csv(annotation, 360.0).decode()]
+    return [json.dumps(rows), ecg_files.as_csv(annotation, 360.0).decode()]
 
 
 EXPECTED = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from zoo.errors import printable, unknown
 from zoo.outcome import DEBUG, end_well
+from zoo.prediction import add_options
 from zoo.tuning.command import add_arguments
 
 SECTIONS = ("model", "data", "trainer")
@@ -66,12 +67,10 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         metavar="PATH",
         help="file of the answers: .csv, .json, and formats of the model such as .npy, .png and .txt; "
-        "file or folder of restored images; folder of annotations",
+        "file or folder of restored images; folder of a recording's annotations and report",
     )
     command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
-    command.add_argument("--annotator", metavar="ENDING", help="annotator whose R peaks are used, such as atr")
-    command.add_argument("--column", metavar="NAME", help="column of texts in a table")
-    command.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of a recording in a CSV file")
+    add_options(command)
 
     command = add("verify", "train from scratch, measure, compare with the claim; exit status 1 if it is not met")
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")

@@ -49,6 +49,22 @@ def read_annotations(path: Path) -> tuple[np.ndarray, list[str]]:
     return np.array([each.sample for each in found], np.int64), [symbols[each.code] for each in found]
 
 
+def read_notes(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Read the annotations of a file that have a note, such as ``(AFIB`` at a change of rhythm.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        Positions (notes,) in samples, int64, and the notes. Comments at time 0 are left out.
+
+    Raises:
+        ValueError: If the file is not a whole annotation file.
+    """
+    found = [each for each in _annotations(path.read_bytes()) if each.note and not _is_about_the_file(each)]
+    return np.array([each.sample for each in found], np.int64), [each.note.rstrip("\0") for each in found]
+
+
 def _is_about_the_file(annotation: _Annotation) -> bool:
     return annotation.sample == 0 and annotation.code == COMMENT
 

@@ -26,6 +26,8 @@ SALIENCY_SAMPLES = 9
 def record_strips(signal: np.ndarray, fs: float, annotation: Annotation, name: str, leads: Sequence[str]) -> Any:
     """Draw ten seconds around the most probable beat of each predicted class, with the class of every beat.
 
+    If no probability is known it is the first of its class.
+
     Args:
         signal: Signal (samples, leads) in millivolts; the first lead is drawn.
         fs: Sampling rate in Hz.
@@ -41,12 +43,14 @@ def record_strips(signal: np.ndarray, fs: float, annotation: Annotation, name: s
     present = [symbol for symbol in BEAT_NAMES if symbol in annotation.symbol] or [""]
     symbols = np.array(annotation.symbol, dtype="U1")
     figure = Figure(figsize=(11, 0.8 + 1.9 * len(present)), layout="constrained")
-    figure.suptitle(f"{name}: the most probable beat of each class. {CAUTION}")
+    sure = np.nan_to_num(np.asarray(annotation.probability, float), nan=-1.0)
+    which = "most probable" if (sure >= 0).any() or not len(sure) else "first"
+    figure.suptitle(f"{name}: the {which} beat of each class. {CAUTION}")
     for axes, symbol in zip(np.atleast_1d(figure.subplots(len(present), 1)), present):
         middle = len(signal) // 2
         if symbol:
             rows = np.flatnonzero(symbols == symbol)
-            middle = int(annotation.sample[rows[annotation.probability[rows].argmax()]])
+            middle = int(annotation.sample[rows[sure[rows].argmax()]])
         width = int(STRIP_SECONDS * fs)
         start = max(0, min(middle - width // 2, len(signal) - width))
         part = signal[start : start + width, 0]

@@ -2,27 +2,72 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.errors import in_one_line, unknown
-from zoo.prediction import ecg, images, rows
-from zoo.prediction.inputs import Predictions, as_list
 
-PIPELINES: dict[str, Callable[..., Predictions]] = {
-    "images": images.predict,
-    "recordings": ecg.predict,
-    "rows": rows.predict,
-}
-"""How inputs of each kind are answered; a task says of which kind its inputs are, see ``ZooModule.input_kind``."""
+if TYPE_CHECKING:
+    from zoo.prediction.inputs import Predictions
+
+PIPELINES = {"images": "zoo.prediction.images", "recordings": "zoo.prediction.ecg", "rows": "zoo.prediction.rows"}
+"""Modules, whose ``predict`` answers inputs of each kind; a task says of which kind its inputs are, see
+``ZooModule.input_kind``."""
+
+
+class Option(NamedTuple):
+    """An option of ``predict`` and of its command."""
+
+    kind: str
+    """The kind of inputs that it belongs to."""
+    users: str
+    """What a user calls them."""
+    argument: dict[str, Any]
+    """Arguments of ``add_argument`` of its parser."""
+
 
 OPTIONS = {
-    "annotator": ("recordings", "recordings"),
-    "fs": ("recordings", "recordings"),
-    "column": ("rows", "tables of texts"),
+    "annotator": Option(
+        "recordings",
+        "recordings",
+        {
+            "metavar": "ENDING",
+            "help": "annotator whose R peaks are used, such as atr; zoo: beats and classes as written and edited",
+        },
+    ),
+    "fs": Option(
+        "recordings",
+        "recordings",
+        {"metavar": "HZ", "type": float, "help": "sampling rate of a recording in a CSV file"},
+    ),
+    "leads": Option("recordings", "recordings", {"metavar": "NAMES", "help": "leads of a recording, such as MLII,V1"}),
+    "units": Option(
+        "recordings", "recordings", {"metavar": "UNIT", "help": "unit of a CSV file's signals, such as uV"}
+    ),
+    "time_column": Option(
+        "recordings", "recordings", {"metavar": "NAME", "help": "column of times in a CSV file of a recording"}
+    ),
+    "format": Option(
+        "recordings",
+        "recordings",
+        {
+            "metavar": "FORMAT",
+            "action": "append",
+            "help": "files of a recording: wfdb, csv, png, html, json, several by commas (default: all but json)",
+        },
+    ),
+    "column": Option("rows", "tables of texts", {"metavar": "NAME", "help": "column of texts in a table"}),
 }
-"""The kind of inputs that an option belongs to, and what a user calls them."""
+"""Options by name."""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options to the parser of ``zoo predict``."""
+    for name, option in OPTIONS.items():
+        command.add_argument(f"--{name.replace('_', '-')}", dest=name, **option.argument)
 
 
 def predict(
@@ -36,8 +81,8 @@ def predict(
             bytes of a file, or arrays and tensors in natural units.
         output: File or folder to which the answers are written too.
         **options: ``ckpt_path``, a checkpoint in place of a recipe's shipped weights; ``data``, the datamodule that
-            reads the inputs of a model; ``fs`` and ``annotator`` of recordings, see ``zoo.prediction.ecg.predict``;
-            ``column``, the name of the column of texts in tables.
+            reads the inputs of a model; ``fs``, ``annotator``, ``leads``, ``units``, ``time_column`` and ``format`` of
+            recordings, see ``zoo.prediction.ecg.predict``; ``column``, the name of the column of texts in tables.
 
     Returns:
         A dictionary for each sample: its input under ``"input"``, and what the model answers.
@@ -67,6 +112,8 @@ def predict_inputs(
     Raises:
         ValueError, OSError: If no input can be answered, or an option has no use for the model.
     """
+    from zoo.prediction.inputs import as_list
+
     try:
         return _predict_inputs(model, as_list(inputs), output, ckpt_path, data, options)
     except (ValueError, OSError) as error:
@@ -98,9 +145,10 @@ def _predict_inputs(
     for name in given:
         if name not in OPTIONS:
             raise unknown("option of predict", name, ("ckpt_path", "data", *OPTIONS))
-        if kind != OPTIONS[name][0]:
-            raise ValueError(f"{name} is for {OPTIONS[name][1]}, which {type(model).__name__} does not take")
-    return PIPELINES[kind](model, data, sources, os.fspath(output) if output is not None else None, **given)
+        if kind != OPTIONS[name].kind:
+            raise ValueError(f"{name} is for {OPTIONS[name].users}, which {type(model).__name__} does not take")
+    pipeline = importlib.import_module(PIPELINES[kind])
+    return pipeline.predict(model, data, sources, os.fspath(output) if output is not None else None, **given)
 
 
 def refuse_overwriting(output: Any, read: Sequence[Any]) -> None:

@@ -1,11 +1,8 @@
-"""From a recording of the heart to annotated beats, tables and record_strips."""
+"""From recordings of the heart to annotated beats, tables and reports."""
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,19 +10,23 @@ from typing import Any
 import numpy as np
 
 from datamodules.ecg.beats import beats_of
-from datamodules.ecg.records import Record, files_of_record, find_record, order_leads, read_record
-from zoo.errors import needs, printable
-from zoo.figures.ecg import BEAT_NAMES, CAUTION, record_strips
-from zoo.files import check_outputs, write_files
+from datamodules.ecg.records import Record, order_leads, read_record
+from zoo.errors import printable
+from zoo.figures.ecg import BEAT_NAMES, CAUTION
+from zoo.prediction.ecg_files import (
+    ANNOTATOR,
+    answer_files,
+    check_formats,
+    edited_file,
+    output_names,
+    plan_files,
+    read_edited,
+    write_answers_of,
+)
+from zoo.prediction.ecg_report import beat_summary
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
 from zoo.prediction.jobs import run_jobs
 from zoo.tasks.ecg_annotation import Annotation
-
-ANNOTATOR = "zoo"
-"""Ending of the annotation files written."""
-
-
-"""Options of ``predict`` for recordings."""
 
 
 def predict(
@@ -36,6 +37,8 @@ def predict(
     *,
     annotator: str | None = None,
     fs: float | None = None,
+    format: str | Sequence[str] | None = None,
+    **reading: Any,
 ) -> Predictions:
     """Annotate the beats of recordings.
 
@@ -43,48 +46,67 @@ def predict(
         model: A ``BeatAnnotator``.
         data: Not needed: recordings are read as they are.
         inputs: WFDB records and CSV files, bytes of CSV files, or arrays of millivolts (samples, leads).
-        output: Folder for WFDB annotations, CSV files and strips; it is made if its own folder is there.
-        annotator: Ending of the annotation file from which R peaks are taken; they are detected if None.
+        output: Folder for the answers; it is made if its own folder is there.
+        annotator: Ending of the annotation file from which R peaks are taken; they are detected if None. From a file
+            ``zoo``, as ``predict`` writes it, in the folder or beside the recording, classes and episodes of atrial
+            fibrillation are taken too.
         fs: Samples a second of CSV files and arrays.
+        format: Formats of the files written, see ``ecg_files.FORMATS``; all but JSON if None.
+        **reading: ``leads``, ``units`` and ``time_column`` of files, see ``read_record``; ``leads`` of arrays are their
+            names.
 
     Returns:
         Answers with the ``annotation`` of each recording, its ``summary`` as rows, the ``warnings`` about its
-        files, and the ``files`` written.
+        files, how it was read as ``reading``, and the ``files`` written.
 
     Raises:
         ValueError, OSError: If no recording can be annotated.
     """
     if annotator is not None:
         check_annotator(annotator)
+    formats = check_formats(format)
+    if format is not None and output is None:
+        raise ValueError("format is of the files in the folder --output, which is missing")
     jobs = list(zip(names_of(inputs), inputs))
+    names = output_names(jobs)
     if output is not None:
-        plan_files(jobs, output, annotator)
+        plan_files(jobs, names, output, annotator, formats)
 
-    def one(job: tuple[str, Any]) -> dict[str, Any]:
-        name, source = job
-        record = order_leads(read_input(source, name, annotator, fs))
+    def one(job: tuple[tuple[str, Any], str]) -> dict[str, Any]:
+        (name, source), stem = job
+        edited = edited_file(source, output, stem) if annotator == ANNOTATOR else None
+        record = order_leads(read_input(source, name, None if annotator == ANNOTATOR else annotator, fs, **reading))
+        renamed = "" if stem == record.name else f"{name}: its files are called {stem}, others have its name"
+        record = record._replace(name=stem)
         for warning in record.warnings:
             print(printable(f"warning: {warning}"), file=sys.stderr)
-        peaks = beats_of(record)[0] if annotator else None
-        found = model.annotate(record.signal, record.fs, peaks, record.leads)
-        rows = beat_summary(found, record.fs, len(record.signal))
-        files = [] if output is None else write_annotation(Path(output), str(record.name), record, found)
+        if annotator == ANNOTATOR:
+            if edited is None:
+                places = "beside it" if output is None else f"beside it or in {output}"
+                raise FileNotFoundError(f"{name}: no {stem}.{ANNOTATOR} {places}; predict with --output writes it")
+            found, origin = annotate_edited(model, record, edited)
+        else:
+            peaks, origin = (beats_of(record)[0] if annotator else None), ""
+            found = model.annotate(record.signal, record.fs, peaks, record.leads)
+        files = {} if output is None else answer_files(output, stem, formats, edited)
+        write_answers_of(files, record, found, origin)
         return {
             "input": name,
             "annotation": found,
-            "summary": rows,
-            "files": list(map(str, files)),
-            "name": record.name,
+            "summary": beat_summary(found, record.fs, len(record.signal)),
+            "files": [str(path) for path in files.values()],
+            "name": stem,
+            "remarks": [line for line in (renamed, origin) if line],
+            "reading": record.reading,
             "warnings": list(record.warnings),
         }
 
-    answers, failures = run_jobs(jobs, one, "annotating", len(jobs) > 1)
+    answers, failures = run_jobs(list(zip(jobs, names)), one, "annotating", len(jobs) > 1)
     display: list[Any] = []
     for answer in answers:
         display.append(summary_table(str(answer.pop("name")), answer["summary"]))
-        display += [printable(f"warning: {warning}") for warning in answer["warnings"]]
-        if answer["files"]:
-            display.append(printable(", ".join(answer["files"])))
+        lines = [answer["reading"], *answer.pop("remarks"), *(f"warning: {warning}" for warning in answer["warnings"])]
+        display += [printable(line) for line in (*lines, ", ".join(answer["files"])) if line]
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
 
 
@@ -94,65 +116,55 @@ def check_annotator(annotator: str) -> None:
         raise ValueError(f"annotator {annotator!r}: expected the ending of an annotation file, such as atr")
 
 
-def read_input(source: Any, name: str, annotator: str | None, fs: float | None) -> Record:
+def annotate_edited(model: Any, record: Record, path: Path) -> tuple[Annotation, str]:
+    """Return the beats of a file that ``predict`` wrote and that may have been edited, and a line that says so.
+
+    Positions and classes are those of the file, and atrial fibrillation if it marks rhythms. Probabilities are those
+    that the model gives to the classes of the file; NaN where it gives none.
+    """
+    read = read_edited(path, record)
+    found = model.annotate(record.signal, record.fs, read.sample, record.leads)
+    probability, probabilities = read.probability, None
+    if np.array_equal(found.sample, read.sample):
+        same = np.array(found.symbol, dtype="U1") == np.array(read.symbol, dtype="U1")
+        probability, probabilities = np.where(same, found.probability, probability), found.probabilities
+        if probabilities is not None:
+            rows = [list(BEAT_NAMES).index(symbol) for symbol in read.symbol]
+            probability = probabilities[np.arange(len(rows)), rows]
+    own = read._replace(probability=probability, probabilities=probabilities, quality=found.quality)
+    if read.fibrillation is not None:
+        return own, f"beats, classes and atrial fibrillation are those of {path}, not classified again"
+    return own, f"beats and classes are those of {path}, not classified again; it marks no rhythm"
+
+
+def read_input(source: Any, name: str, annotator: str | None, fs: float | None, **reading: Any) -> Record:
     """Read a recording from a path, the bytes of a CSV file or an array of millivolts (samples,) or (samples, leads).
 
     Raises:
-        ValueError: If an array comes without ``fs`` or with an annotator.
+        ValueError: If an array comes without ``fs``, with an annotator, or with its axes exchanged.
     """
+    if isinstance(reading.get("leads"), str):
+        reading["leads"] = [lead.strip() for lead in reading["leads"].split(",")]
     if isinstance(source, str):
-        return read_record(source, annotator, fs)
+        return read_record(source, annotator, fs, **reading)
     if annotator is not None:
         raise ValueError(f"{name}: only a record on disk has annotations {annotator!r}")
     if isinstance(source, bytes):
         with as_file(source, ".csv") as path:
-            return read_record(path, fs=fs)._replace(name=name)
+            return read_record(path, fs=fs, **reading)._replace(name=name)
+    for option in sorted(reading.keys() - {"leads"}):
+        raise ValueError(f"{name}: {option} is for files; an array is in millivolts, without a column of times")
     if fs is None:
         raise ValueError(f"{name}: an array does not say its rate; give fs, the samples a second")
     signal = as_float_tensor(source).numpy()
     signal = signal[:, None] if signal.ndim == 1 else signal
-    if signal.ndim != 2:
-        raise ValueError(f"{name}: array of shape {signal.shape}, expected millivolts (samples, leads)")
-    return Record(name, signal, fs, [f"lead {k + 1}" for k in range(signal.shape[-1])])
-
-
-def longest_run(symbols: Sequence[str], symbol: str) -> int:
-    """Return the largest number of beats of a class in a row."""
-    longest = run = 0
-    for found in symbols:
-        run = run + 1 if found == symbol else 0
-        longest = max(longest, run)
-    return longest
-
-
-def beat_summary(found: Annotation, fs: float, samples: int) -> list[dict[str, str]]:
-    """Summarise annotated beats in a row for each class and one for all: number, burden in %, longest run, mean rate.
-
-    The burden is the class's share of all beats. A rate is 60 over the mean of the RR intervals that end at the class's
-    beats, in beats a minute.
-
-    Args:
-        found: The beats.
-        fs: Samples a second.
-        samples: Length of the recording.
-    """
-    rr = np.diff(found.sample, prepend=found.sample[:1]) / fs
-    symbols = np.array(found.symbol, dtype="U1")
-    rows = []
-    for symbol in (*BEAT_NAMES, "all"):
-        chosen = symbols == symbol if symbol != "all" else np.ones(len(symbols), bool)
-        intervals = rr[chosen & (rr > 0)]
-        n = int(chosen.sum())
-        rows.append(
-            {
-                "class": f"{symbol} {BEAT_NAMES[symbol]}" if symbol != "all" else f"all, in {samples / fs:.0f} s",
-                "beats": str(n),
-                "burden %": f"{100 * n / len(symbols):.2f}" if len(symbols) else "-",
-                "longest run": str(longest_run(found.symbol, symbol)) if symbol != "all" else "",
-                "mean rate, 1/min": f"{60 / intervals.mean():.0f}" if len(intervals) else "-",
-            }
-        )
-    return rows
+    if signal.ndim != 2 or not 0 < signal.shape[1] <= len(signal):
+        turned = "; transpose it" if signal.ndim == 2 and signal.size else ""
+        raise ValueError(f"{name}: array of shape {signal.shape}, expected millivolts (samples, leads){turned}")
+    leads = list(reading.get("leads") or [f"lead {k + 1}" for k in range(signal.shape[1])])
+    if len(leads) != signal.shape[1]:
+        raise ValueError(f"{name}: {len(leads)} names of leads for an array of {signal.shape[1]}")
+    return Record(name, signal, fs, leads)
 
 
 def summary_table(title: str, rows: Sequence[dict[str, str]]) -> Any:
@@ -166,82 +178,3 @@ def summary_table(title: str, rows: Sequence[dict[str, str]]) -> Any:
     for row in rows:
         table.add_row(*row.values())
     return table
-
-
-def as_csv(found: Annotation, fs: float) -> bytes:
-    """Return the beats as CSV: sample, seconds, symbol and probability."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(["sample", "seconds", "symbol", "probability"])
-    for sample, symbol, probability in zip(found.sample.tolist(), found.symbol, found.probability.tolist()):
-        writer.writerow([sample, f"{sample / fs:.3f}", symbol, f"{probability:.4f}"])
-    return buffer.getvalue().encode()
-
-
-def as_annotation_file(found: Annotation, fs: float) -> bytes:
-    """Return the beats as a WFDB annotation file."""
-    if not len(found.sample):
-        return b"\0\0"  # the end; wfdb writes no file without annotations
-    with tempfile.TemporaryDirectory() as folder:
-        needs("wfdb", "ecg").wrann("beats", ANNOTATOR, found.sample, found.symbol, fs=fs, write_dir=folder)
-        return (Path(folder) / f"beats.{ANNOTATOR}").read_bytes()
-
-
-def _label(name: str) -> str:
-    """Return a name for a figure, in which dollar signs would enclose a formula."""
-    return printable(name).replace("$", r"\$")
-
-
-def as_png(figure: Any) -> bytes:
-    """Return a figure as a PNG file."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return buffer.getvalue()
-
-
-def plan_files(jobs: Sequence[tuple[str, Any]], folder: str, annotator: str | None) -> None:
-    """Raise ``ValueError`` before any work is done if annotations cannot be written, or would replace a recording.
-
-    Args:
-        jobs: Name and source of each recording.
-        folder: Where the annotations go.
-        annotator: Ending of the annotation files that are read.
-    """
-    targets, read = [], []
-    for name, source in jobs:
-        if isinstance(source, str):
-            try:
-                found = find_record(source)
-                read += files_of_record(found, annotator)
-            except OSError:
-                continue  # it has no answer, and the error is its own
-        stem = found.stem if isinstance(source, str) else name
-        targets += [(name, path) for path in annotation_files(Path(folder), stem)]
-    check_outputs(folder, targets, read, folder=True)
-
-
-def annotation_files(folder: Path, name: str) -> list[Path]:
-    """Return the files of a recording's annotations in a folder: WFDB annotations, CSV and strips."""
-    return [folder / f"{name}.{ending}" for ending in (ANNOTATOR, "csv", "png")]
-
-
-def write_annotation(folder: Path, name: str, record: Any, found: Annotation) -> list[Path]:
-    """Write the annotated beats of a recording: all files or none.
-
-    Args:
-        folder: Where to.
-        name: Name of the recording, to which endings are added.
-        record: The recording, with ``signal``, ``fs`` and ``leads``.
-        found: Its beats.
-
-    Returns:
-        The files: WFDB annotations ``.zoo``, ``.csv`` and record_strips ``.png``.
-    """
-    contents = [
-        as_annotation_file(found, record.fs),
-        as_csv(found, record.fs),
-        as_png(record_strips(record.signal, record.fs, found, _label(name), list(map(_label, record.leads)))),
-    ]
-    files = annotation_files(folder, name)
-    write_files(dict(zip(files, contents)))
-    return files

@@ -110,7 +110,10 @@ class BeatAnnotator(ZooModule):
         raise AttributeError("example_input_array follows from the model's arguments")
 
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the symbols of successive beats of a recording and their probabilities (N,)."""
+        """Return the symbols of successive beats of a recording and their probabilities.
+
+        Probabilities are those of all five classes (N, 5), or (N,) of the symbols alone.
+        """
         raise NotImplementedError(f"{type(self).__name__} is abstract: it has no classify_beats")
 
     @torch.no_grad()
@@ -151,7 +154,8 @@ class BeatAnnotator(ZooModule):
                 symbols, probability = self.classify_beats(part)
                 found += symbols
                 sure.append(probability.float().cpu().numpy())
-        return Annotation(peaks, found, np.concatenate(sure))
+        values = np.concatenate(sure)
+        return Annotation(peaks, found, *((values,) if values.ndim == 1 else (values.max(1), values)))
 
     def _pieces(
         self, windows: np.ndarray, rows: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray]

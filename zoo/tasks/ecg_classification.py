@@ -135,10 +135,10 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return self.probabilities(self(**self.network_inputs(beat_inputs(batch))))
 
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the classes of successive beats of a recording and their probabilities (N,)."""
+        """Return the classes of successive beats of a recording and the probabilities (N, 5) of all classes."""
         kept = self(**self.network_inputs(beats)), shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
-        sure, classes = self.record_probabilities(*kept).max(1)
-        return [CLASSES[k] for k in classes.tolist()], sure
+        probabilities = self.record_probabilities(*kept)
+        return [CLASSES[k] for k in probabilities.argmax(1).tolist()], probabilities
 
 
 class SmoothedEC57(Metric):
