@@ -47,6 +47,8 @@ DS2 = (
     *(212, 213, 214, 219, 221, 222, 228, 231, 232, 233, 234),
 )
 """Test records of de Chazal, O'Dwyer & Reilly (2004)."""
+PACED = (102, 104, 107, 217)
+"""Records with paced beats, which are in neither set."""
 PROTOCOLS = ("inter_patient", "intra_patient")
 FORMAT = "2"
 """Version of the cached beats; increased whenever ``extract_beats`` yields other rows for the same files."""
@@ -57,7 +59,7 @@ class MITBIHDataModule(TensorDataModule):
     """MIT-BIH Arrhythmia Database (Moody & Mark, 2001): half-hour recordings of two leads with annotated beats.
 
     The classes are N, S, V, F and Q of ANSI/AAMI EC57. The records with paced beats, 102, 104, 107 and 217, are
-    excluded. Under ``inter_patient`` the split is that of de Chazal, O'Dwyer & Reilly (2004): 22 training records, DS1,
+    excluded as EC57 demands, unless ``paced`` adds them to DS1; their paced beats and fusions with these are Q. Under ``inter_patient`` the split is that of de Chazal, O'Dwyer & Reilly (2004): 22 training records, DS1,
     and 22 test records, DS2. The validation split is one of ``folds`` groups of records of DS1 with similar numbers of
     N, S and V beats. Groups are records. Records 201 and 202 are from the same patient, and the published split has the
     first in DS1 and the second in DS2; this flaw is kept for comparability. Under ``intra_patient`` beats are split at
@@ -94,6 +96,7 @@ class MITBIHDataModule(TensorDataModule):
         train_on_all: Whether to train on the validation records as well, for final weights: validation then says
             nothing about generalisation.
         neighbours: Number of beats on either side whose windows are included in a batch.
+        paced: Whether the records with paced beats are part of DS1, so that Q is learned; never of the test split.
         synthetic_hearts: Number of synthetic hearts added to the training split: simulated rhythms with windows of the
             training beats, see ``datamodules.ecg.synthetic_beats``; each adds about 360 beats.
         val_size: Number of beats held out for validation under ``intra_patient``, 8,000 if 0; must be 0 under
@@ -110,6 +113,8 @@ class MITBIHDataModule(TensorDataModule):
     """Aliases of constructor arguments, accepted by ``create_datamodule``."""
     sha256_sums = "8f7525fd188fd684e8e5b0417e059ca666529c3fa1669b356fdd221d059b4823"
     blake2b_files: str | None = "5238d2a1bdcecaae7fe917a3a6c4c55d"
+    blake2b_paced: str | None = "072033465b602c2b1f0a440bd209bb37"
+    """The same checksum with the records of ``paced`` beats."""
 
     def __init__(
         self,
@@ -119,6 +124,7 @@ class MITBIHDataModule(TensorDataModule):
         fold: int | None = None,
         train_on_all: bool = False,
         neighbours: int = 2,
+        paced: bool = False,
         synthetic_hearts: int = 0,
         val_size: int = 0,
         batch_size: int = 256,
@@ -127,6 +133,10 @@ class MITBIHDataModule(TensorDataModule):
         super().__init__(val_size=val_size, batch_size=batch_size, **common)
         if protocol not in PROTOCOLS:
             raise unknown("protocol", protocol, PROTOCOLS)
+        if paced and protocol != "inter_patient":
+            raise ValueError("paced=True does not fit: under intra_patient paced beats would be tested too")
+        self.paced = paced
+        self.ds1 = (*self.ds1, *PACED) if paced else self.ds1
         if not 2 <= folds <= len(self.ds1):
             raise ValueError(f"folds={folds} does not fit: choose from 2 to {len(self.ds1)}, the records of DS1")
         if fold is not None and not 0 <= fold < folds:
@@ -182,7 +192,7 @@ class MITBIHDataModule(TensorDataModule):
             archive=self.archive,
             url=self.url,
             sha256_sums=self.sha256_sums,
-            blake2b_files=self.blake2b_files,
+            blake2b_files=self.blake2b_paced if self.paced else self.blake2b_files,
         )
 
     def prepare_data(self) -> None:
@@ -257,8 +267,9 @@ class MITBIHDataModule(TensorDataModule):
             return super().split_validation(train)
         records = np.array(sorted(self.ds1))
         y = train.column(1).numpy()
-        # Q, with 8 beats, and F, of which nine tenths are in one record, cannot be balanced.
-        counts = np.array([np.bincount(y[train.groups == record], minlength=5)[:3] for record in records])
+        # F, of which nine tenths are in one record, and without paced records Q, with 8 beats, cannot be balanced.
+        classes = [0, 1, 2, 4] if self.paced else [0, 1, 2]
+        counts = np.array([np.bincount(y[train.groups == record], minlength=5)[classes] for record in records])
         held_out = np.isin(train.groups, records[balanced_folds(counts, self.folds) == self.fold])
         return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 

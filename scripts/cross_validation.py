@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-SHOWN = ("macro_f1", "n_f1", "s_f1", "v_f1", "f_f1", "accuracy", "jk_index")
+SHOWN = ("macro_f1", "n_f1", "s_f1", "v_f1", "f_f1", "q_f1", "accuracy", "jk_index")
 AREAS = ("auc", "abnormal_auc")
 
 

@@ -79,6 +79,7 @@ def small(written, cache, monkeypatch):
     monkeypatch.setattr(MITBIHDataModule, "ds1", TRAINED)
     monkeypatch.setattr(MITBIHDataModule, "ds2", TESTED)
     monkeypatch.setattr(MITBIHDataModule, "blake2b_files", None)
+    monkeypatch.setattr(MITBIHDataModule, "blake2b_paced", None)
 
     def build(**args):
         data = MITBIHDataModule(**{"root": str(written), "folds": 2, "batch_size": 8, **args})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 AROUND = 8
@@ -75,7 +77,7 @@ def rhythm_around(positions: np.ndarray, fs: float, half_widths: tuple[int, ...]
     for half_width in half_widths:
         near = log[:, around - half_width : around + half_width]
         present = (~np.isnan(near)).sum(1, keepdims=True).clip(1)
-        quantiles, changes = _quantiles(near, INTERVAL_QUANTILES), _quantiles(np.abs(np.diff(near)), CHANGE_QUANTILES)
+        quantiles, changes = quantiles_of_rows(near, INTERVAL_QUANTILES), quantiles_of_rows(np.abs(np.diff(near)), CHANGE_QUANTILES)
         median, scale = quantiles[:, 2:3], 2 * MIN_CHANGE + changes[:, 1:2]
         features += [last - quantiles, np.log(MIN_CHANGE + changes)]
         features += [(near < edge).sum(1, keepdims=True) / present for edge in (last, following)]
@@ -88,7 +90,7 @@ def rhythm_features(half_widths: tuple[int, ...] = RHYTHM_HALF_WIDTHS) -> int:
     return len(half_widths) * (len(INTERVAL_QUANTILES) + len(CHANGE_QUANTILES) + 4)
 
 
-def _quantiles(values: np.ndarray, levels: tuple[float, ...]) -> np.ndarray:
+def quantiles_of_rows(values: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     """Return the quantiles (N, len(levels)) of rows (N, K), ignoring NaN; NaN for a row of NaN alone."""
     ordered = np.sort(values, axis=1)  # NaN are sorted last
     position = ((~np.isnan(ordered)).sum(1, keepdims=True).clip(1) - 1) * np.array(levels)
