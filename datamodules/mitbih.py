@@ -59,12 +59,13 @@ class MITBIHDataModule(TensorDataModule):
     """MIT-BIH Arrhythmia Database (Moody & Mark, 2001): half-hour recordings of two leads with annotated beats.
 
     The classes are N, S, V, F and Q of ANSI/AAMI EC57. The records with paced beats, 102, 104, 107 and 217, are
-    excluded as EC57 demands, unless ``paced`` adds them to DS1; their paced beats and fusions with these are Q. Under ``inter_patient`` the split is that of de Chazal, O'Dwyer & Reilly (2004): 22 training records, DS1,
-    and 22 test records, DS2. The validation split is one of ``folds`` groups of records of DS1 with similar numbers of
-    N, S and V beats. Groups are records. Records 201 and 202 are from the same patient, and the published split has the
-    first in DS1 and the second in DS2; this flaw is kept for comparability. Under ``intra_patient`` beats are split at
-    random, with a fifth for test, so that every patient is in all splits: results are far better and say nothing about
-    new patients. Groups are beats.
+    excluded as EC57 demands, unless ``paced`` adds them to DS1; their paced beats and fusions with these are Q. Under
+    ``inter_patient`` the split is that of de Chazal, O'Dwyer & Reilly (2004): 22 training records, DS1, and 22 test
+    records, DS2. The validation split is one of ``folds`` groups of records of DS1 with similar numbers of N, S and V
+    beats. Groups are records. Records 201 and 202 are from the same patient, and the published split has the first in
+    DS1 and the second in DS2; this flaw is kept for comparability. Under ``intra_patient`` beats are split at random,
+    with a fifth for test, so that every patient is in all splits: results are far better and say nothing about new
+    patients. Groups are beats.
 
     A batch is (x, y, rr, rhythm, amplitude, template, around, record) of N beats with two leads: ``MLII`` first,
     selected by name, then the other lead, which is V1 in 38 records and V2, V4 or V5 in six:
@@ -108,7 +109,8 @@ class MITBIHDataModule(TensorDataModule):
     url = "https://physionet.org/files/mitdb/1.0.0/"
     folder = "mitdb"
     archive = "mit-bih-arrhythmia-database-1.0.0"
-    ds1, ds2 = DS1, DS2
+    ds1: tuple[int, ...] = DS1
+    ds2: tuple[int, ...] = DS2
     renamed: ClassVar[dict[str, str]] = {"made_up_hearts": "synthetic_hearts"}
     """Aliases of constructor arguments, accepted by ``create_datamodule``."""
     sha256_sums = "8f7525fd188fd684e8e5b0417e059ca666529c3fa1669b356fdd221d059b4823"

@@ -45,7 +45,7 @@ def beats(symbols, rr=0.8, **fields):
 def quality(seconds, unusable=(), leads=2):
     faults = np.zeros((seconds, leads), np.int8)
     faults[list(unusable)] = 3
-    return SignalQuality(faults)
+    return SignalQuality(faults, np.ones(faults.shape[1]))
 
 
 def recording(seconds, name="r", leads=("MLII", "V1")):

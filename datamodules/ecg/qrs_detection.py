@@ -44,6 +44,8 @@ SUPERFLUOUS_STEEPNESS, SUPERFLUOUS_TOLERANCE = 0.8, 0.12
 detection between two beats on time is none. Chosen on DS1 of MIT-BIH."""
 PEAK_SECONDS = 0.06
 """Largest distance of the R peak from the middle of the steep stretch. Set by hand."""
+DEFLECTION = 0.3
+"""Deflection in amplitudes of a lead from which a beat's R peak is looked for in no further lead. Set by hand."""
 BLOCK_SECONDS, MARGIN_SECONDS = 600.0, 5.0
 """Length of the pieces that are filtered at a time, which bounds the memory, and what is added at their ends."""
 
@@ -76,14 +78,15 @@ def detect_qrs(signal: np.ndarray, fs: float, quality: SignalQuality | None = No
     leads = [k for k in range(signal.shape[1]) if quality.amplitude[k] > 0 and quality.readable[:, k].any()]
     if not leads:
         return np.zeros(0, np.int64)
-    steepness, noise = _combine(signal, fs, quality, leads[:MOST_LEADS])
+    leads = leads[:MOST_LEADS]
+    steepness, noise = _combine(signal, fs, quality, leads)
     heights = np.maximum(THRESHOLD, NOISE_FACTOR * noise)
     peaks, _ = find_peaks(steepness, height=heights, distance=max(1, int(REFRACTORY_SECONDS * fs)))
     peaks = drop_waves(peaks, steepness[peaks], fs)
     if len(peaks) >= LEVEL_WINDOWS // 2:
         peaks = _search_gaps(peaks, steepness, noise, fs)
         peaks = _drop_superfluous(peaks, steepness[peaks])
-    return _at_extremes(signal, peaks, fs, quality, leads[0])
+    return _at_extremes(signal, peaks, fs, quality, leads)
 
 
 def drop_waves(peaks: np.ndarray, steepness: np.ndarray, fs: float) -> np.ndarray:
@@ -215,16 +218,25 @@ def _drop_superfluous(peaks: np.ndarray, steepness: np.ndarray) -> np.ndarray:
     return peaks[kept]
 
 
-def _at_extremes(signal: np.ndarray, peaks: np.ndarray, fs: float, quality: SignalQuality, first: int) -> np.ndarray:
-    """Return positions moved to the R peak: the largest deflection of the first lead that can be read there."""
+def _at_extremes(
+    signal: np.ndarray, peaks: np.ndarray, fs: float, quality: SignalQuality, leads: list[int]
+) -> np.ndarray:
+    """Return positions moved to the R peak: the largest deflection of the first lead that can be read and has one."""
     if not len(peaks):
         return peaks.astype(np.int64)
-    stretch, radius = quality.at(peaks, fs), max(1, round(PEAK_SECONDS * fs))
-    lead = np.where(quality.readable[stretch].any(1), quality.readable[stretch].argmax(1), first)
+    radius = max(1, round(PEAK_SECONDS * fs))
     moved = np.empty(len(peaks), np.int64)
     for part in np.array_split(np.arange(len(peaks)), 1 + len(peaks) // 4096):
         wide = (peaks[part, None] + np.arange(-3 * radius, 3 * radius + 1)).clip(0, len(signal) - 1)
-        x = signal[wide, lead[part, None]].astype(np.float64)
-        x = np.abs(np.nan_to_num(x - np.nanmedian(np.where(np.isfinite(x), x, 0), axis=1, keepdims=True)))
-        moved[part] = wide[np.arange(len(part)), 2 * radius + x[:, 2 * radius : 4 * radius + 1].argmax(1)]
+        readable = quality.readable[quality.at(peaks[part], fs)]
+        largest, missing = np.zeros(len(part)), np.ones(len(part), bool)
+        moved[part] = peaks[part]
+        for lead in leads:
+            x = np.nan_to_num(signal[wide, lead].astype(np.float64))
+            x = np.abs(x - np.median(x, axis=1, keepdims=True))[:, 2 * radius : 4 * radius + 1]
+            height = x.max(1) / quality.amplitude[lead]
+            better = missing & readable[:, lead] & (height > largest)
+            moved[part[better]] = wide[better, 2 * radius + x.argmax(1)[better]]
+            largest = np.where(better, height, largest)
+            missing &= largest < DEFLECTION
     return np.unique(moved)

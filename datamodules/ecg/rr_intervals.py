@@ -77,7 +77,10 @@ def rhythm_around(positions: np.ndarray, fs: float, half_widths: tuple[int, ...]
     for half_width in half_widths:
         near = log[:, around - half_width : around + half_width]
         present = (~np.isnan(near)).sum(1, keepdims=True).clip(1)
-        quantiles, changes = quantiles_of_rows(near, INTERVAL_QUANTILES), quantiles_of_rows(np.abs(np.diff(near)), CHANGE_QUANTILES)
+        quantiles, changes = (
+            quantiles_of_rows(near, INTERVAL_QUANTILES),
+            quantiles_of_rows(np.abs(np.diff(near)), CHANGE_QUANTILES),
+        )
         median, scale = quantiles[:, 2:3], 2 * MIN_CHANGE + changes[:, 1:2]
         features += [last - quantiles, np.log(MIN_CHANGE + changes)]
         features += [(near < edge).sum(1, keepdims=True) / present for edge in (last, following)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 FAULTS = ("", "missing", "flat", "saturated", "artefact", "noise")
 """Faults of a stretch of a lead by their code; none is the first."""
 MISSING, FLAT, SATURATED, ARTEFACT, NOISE = range(1, len(FAULTS))
+STRETCH_SECONDS = 1.0
+"""Length of a stretch."""
 MISSING_SHARE = 0.1
 """Share of missing samples from which a stretch is missing. Set by hand."""
 FLAT_RATIO, FLAT_STRETCHES = 0.01, 3
@@ -16,6 +19,9 @@ FLAT_RATIO, FLAT_STRETCHES = 0.01, 3
 that are a fault rather than the rest between two beats. Set by hand."""
 SATURATED_SHARE = 0.25
 """Share of samples at the largest or smallest value of the lead from which a stretch is saturated. Set by hand."""
+RAIL_DISTANCE = 1.5
+"""Distance of that value from the median, in amplitudes of the lead, from which it is the end of the recorder's range.
+Set by hand."""
 ARTEFACT_RATIO = 6.0
 """Range, in amplitudes of the lead, above which a stretch is an artefact; ventricular beats stay below. Set by hand."""
 NOISE_RATIO = 0.15
@@ -59,9 +65,11 @@ def assess_quality(signal: np.ndarray, fs: float) -> SignalQuality:
         fs: Sampling rate in Hz.
     """
     seconds = max(1, int(np.ceil(len(signal) / fs)))
+    if not len(signal):
+        return SignalQuality(np.full((1, signal.shape[1]), MISSING, np.int8), np.zeros(signal.shape[1]))
     faults, amplitudes = np.zeros((seconds, signal.shape[1]), np.int8), np.zeros(signal.shape[1])
     for k in range(signal.shape[1]):
-        missing, span, curvature, extreme = _measure(signal[:, k], fs, seconds)
+        missing, span, curvature = _measure(signal[:, k], fs, seconds)
         padded = np.pad(span, 1, mode="edge")
         span_of_three = np.maximum(np.maximum(padded[:-2], padded[2:]), span)
         present = (missing < MISSING_SHARE) & (span > 0)
@@ -69,7 +77,7 @@ def assess_quality(signal: np.ndarray, fs: float) -> SignalQuality:
         code = faults[:, k]
         code[curvature > NOISE_RATIO * amplitude] = NOISE
         code[span > ARTEFACT_RATIO * amplitude] = ARTEFACT
-        code[(extreme > SATURATED_SHARE) & (span > 0)] = SATURATED
+        code[_share_at_rails(signal[:, k], fs, seconds, RAIL_DISTANCE * amplitude) > SATURATED_SHARE] = SATURATED
         code[runs(span <= FLAT_RATIO * amplitude, FLAT_STRETCHES)] = FLAT
         code[missing >= MISSING_SHARE] = MISSING
     return SignalQuality(faults, amplitudes)
@@ -84,25 +92,41 @@ def runs(mask: np.ndarray, least: int) -> np.ndarray:
     return found
 
 
-def _measure(lead: np.ndarray, fs: float, seconds: int) -> np.ndarray:
-    """Return the share of missing samples, range, median curvature and share of extremes (4, seconds) of a lead."""
-    width, step = max(2, round(fs)), max(1, round(CURVATURE_SECONDS * fs))
-    starts = np.rint(np.arange(seconds) * fs).astype(np.int64).clip(0, max(0, len(lead) - width))
-    finite = np.isfinite(lead)
-    low, high = (lead[finite].min(), lead[finite].max()) if finite.any() else (0.0, 0.0)
-    found = np.zeros((4, seconds))
+def _windows(size: int, fs: float, seconds: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the numbers of a block of stretches and the indices (stretches, width) of their samples."""
+    width = max(2, round(fs))
+    starts = np.rint(np.arange(seconds) * fs).astype(np.int64).clip(0, max(0, size - width))
     for first in range(0, seconds, BLOCK_SECONDS):
         block = slice(first, first + BLOCK_SECONDS)
-        index = (starts[block, None] + np.arange(width)).clip(0, max(0, len(lead) - 1))
-        x, there = lead[index].astype(np.float64), finite[index]
+        yield block, (starts[block, None] + np.arange(width)).clip(0, size - 1)
+
+
+def _measure(lead: np.ndarray, fs: float, seconds: int) -> np.ndarray:
+    """Return the share of missing samples, the range and the median curvature (3, seconds) of a lead."""
+    step = max(1, round(CURVATURE_SECONDS * fs))
+    found = np.zeros((3, seconds))
+    for block, index in _windows(len(lead), fs, seconds):
+        x = lead[index].astype(np.float64)
+        there = np.isfinite(x)
         found[0, block] = 1 - there.mean(1)
-        whole = there.any(1)
-        span = np.where(there, x, -np.inf).max(1, initial=-np.inf) - np.where(there, x, np.inf).min(1, initial=np.inf)
-        found[1, block] = np.where(whole, span, 0)
+        span = np.where(there, x, -np.inf).max(1) - np.where(there, x, np.inf).min(1)
+        found[1, block] = np.where(there.any(1), span, 0)
         total = np.cumsum(np.where(there, x, 0), axis=1)
         smooth = (total[:, step:] - total[:, :-step]) / step
         if smooth.shape[1] > 2 * step:
             bends = smooth[:, 2 * step :] - 2 * smooth[:, step:-step] + smooth[:, : -2 * step]
             found[2, block] = np.median(np.abs(bends), axis=1)
-        found[3, block] = ((x >= high) | (x <= low)).mean(1)
     return found
+
+
+def _share_at_rails(lead: np.ndarray, fs: float, seconds: int, distance: float) -> np.ndarray:
+    """Return the share (seconds,) of samples at the extremes of a lead that are far from its median."""
+    finite = lead[np.isfinite(lead)]
+    share = np.zeros(seconds)
+    if not len(finite) or distance <= 0:
+        return share
+    middle = np.median(finite[:: max(1, len(finite) // 100_000)])
+    rails = [x for x in (finite.min(), finite.max()) if abs(x - middle) > distance]
+    for block, index in _windows(len(lead), fs, seconds) if rails else ():
+        share[block] = np.isin(lead[index], rails).mean(1)
+    return share

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.ecg.beats import AFTER, BEFORE, cut_windows, median_amplitude, template_beat, two_leads
+from datamodules.ecg.beats import AFTER, BEFORE, cut_windows, median_amplitude, template_beat
+from datamodules.ecg.lead_names import canonical_lead
 from datamodules.ecg.qrs_detection import detect_qrs
 from datamodules.ecg.records import Record, fill_gaps, resample
 from datamodules.ecg.rr_intervals import rhythm_around, rhythm_features, surrounding_intervals
-from datamodules.ecg.signal_quality import SignalQuality
+from datamodules.ecg.signal_quality import SignalQuality, assess_quality
 from zoo.base import ZooModule
+from zoo.nn.atrial_fibrillation import find_fibrillation
 from zoo.nn.kernel_smoothing import count_blocks
 from zoo.training.batches import check_batch, check_labels, check_values
 
@@ -24,6 +26,8 @@ WINDOW, PEAK = BEFORE + AFTER, BEFORE
 RHYTHM = rhythm_features()
 """Number of features of the longer rhythm of a beat; see ``rhythm_around``."""
 
+POOR_SHARE = 0.5
+"""Share of the best lead's readable time below which a lead is not preferred. Set by hand."""
 LARGEST_MILLIVOLTS = 1e6
 """Largest absolute value of a signal, above that of any recorder in any unit. Set by hand."""
 LARGEST_RATE = 1e5
@@ -140,22 +144,61 @@ class BeatAnnotator(ZooModule):
         """
         signal, fs = check_signal(signal_mV), check_rate(fs)
         names = check_leads(leads, signal.shape[1])
-        record = two_leads(Record("signal", fill_gaps(signal), fs, names))
-        peaks = detect_qrs(record.signal, fs) if r_peaks is None else check_peaks(r_peaks, len(signal))
+        quality = assess_quality(signal, fs)
+        peaks = detect_qrs(signal, fs, quality) if r_peaks is None else check_peaks(r_peaks, len(signal))
         if not len(peaks):
-            return Annotation(peaks, [], np.zeros(0, np.float32))
-        slower = resample(record._replace(sample=peaks), self.hparams["fs"])
-        windows = cut_windows(slower.signal, slower.sample)  # type: ignore[arg-type]
-        rows = surrounding_intervals(peaks, fs), rhythm_around(peaks, fs)
-        whole = (median_amplitude(windows)[None], template_beat(windows, rows[0])[None])
-        found, sure = [], []
-        with self.evaluating():
-            for part in self._pieces(windows, rows, whole):
-                symbols, probability = self.classify_beats(part)
-                found += symbols
-                sure.append(probability.float().cpu().numpy())
-        values = np.concatenate(sure)
-        return Annotation(peaks, found, *((values,) if values.ndim == 1 else (values.max(1), values)))
+            return Annotation(peaks, [], np.zeros(0, np.float32), quality=quality)
+        chosen = choose_leads(names, quality)
+        record = Record("signal", fill_gaps(signal[:, chosen]), fs, [names[k] for k in chosen], sample=peaks)
+        slower = resample(record, self.hparams["fs"])
+        readable = readable_leads(quality, peaks, fs)[:, chosen]
+        symbols, values = self._classify(slower, readable, (surrounding_intervals(peaks, fs), rhythm_around(peaks, fs)))
+        fibrillation = find_fibrillation(peaks / fs, np.isin(symbols, ("V", "F")))
+        probability = (values,) if values.ndim == 1 else (values.max(1), values)
+        return self.in_rhythm(
+            Annotation(peaks, symbols, *probability)._replace(fibrillation=fibrillation, quality=quality)
+        )
+
+    def in_rhythm(self, found: Annotation) -> Annotation:
+        """Return an annotation after considering what the rhythm says of its beats; here as it is."""
+        return found
+
+    def _classify(
+        self, record: Record, readable: np.ndarray, rows: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[list[str], np.ndarray]:
+        """Return the classes (N,) of the beats of a recording at the model's rate, and their probabilities.
+
+        Where one of the two leads cannot be read the other one takes its place; its beats are compared with all others
+        that it shows.
+
+        Args:
+            record: The recording of two leads, with its beats as annotations.
+            readable: Whether each lead (N, 2) can be read around each beat.
+            rows: RR intervals and rhythm features of the beats.
+        """
+        assert record.sample is not None
+        symbols = np.full(len(readable), "", dtype="U1")
+        values: dict[int, np.ndarray] = {}
+        both = readable[:, 0] == readable[:, 1]
+        for pair, own, shown in (
+            ([0, 1], both, both),
+            ([0, 0], ~both & readable[:, 0], readable[:, 0]),
+            ([1, 1], ~both & readable[:, 1], readable[:, 1]),
+        ):
+            if not own.any():
+                continue
+            windows = cut_windows(record.signal[:, pair], record.sample[shown])
+            beside = rows[0][shown], rows[1][shown]
+            whole = (median_amplitude(windows)[None], template_beat(windows, beside[0])[None])
+            found, sure = [], []
+            with self.evaluating():
+                for part in self._pieces(windows, beside, whole):
+                    classes, probability = self.classify_beats(part)
+                    found += classes
+                    sure.append(probability.float().cpu().numpy())
+            symbols[own] = np.array(found, dtype="U1")[own[shown]]
+            values |= dict(zip(np.flatnonzero(own).tolist(), np.concatenate(sure)[own[shown]]))
+        return symbols.tolist(), np.stack([values[k] for k in range(len(readable))])
 
     def _pieces(
         self, windows: np.ndarray, rows: tuple[np.ndarray, np.ndarray], whole: tuple[np.ndarray, np.ndarray]
@@ -168,6 +211,24 @@ class BeatAnnotator(ZooModule):
             x, rr, rhythm, amplitude, template, around = map(self.as_input, arrays)
             whole_record = amplitude.expand(len(x), -1), template.expand(len(x), -1, -1)
             yield BeatInputs(x, rr, rhythm, *whole_record, around)
+
+
+def choose_leads(names: list[str], quality: SignalQuality) -> list[int]:
+    """Return the numbers of the two leads that are classified: MLII first, then the others in their order.
+
+    A lead that can be read for less than half of the time for which the best one can comes after the others. A single
+    lead is returned twice.
+    """
+    share = quality.readable.mean(0)
+    poor = share < POOR_SHARE * share.max()
+    order = sorted(range(len(names)), key=lambda k: (poor[k], canonical_lead(names[k]) != "II"))
+    return [order[0], order[min(1, len(order) - 1)]]
+
+
+def readable_leads(quality: SignalQuality, peaks: np.ndarray, fs: float) -> np.ndarray:
+    """Return whether each lead (N, leads) can be read from 0.3 s before to 0.5 s after each of N positions."""
+    before, at, after = (quality.at((peaks / fs + shift).clip(0) * fs, fs) for shift in (-0.3, 0.0, 0.5))
+    return np.asarray(quality.readable[before] & quality.readable[at] & quality.readable[after])
 
 
 def _shorten(value: Any) -> str:

@@ -16,7 +16,7 @@ from zoo.metrics import EC57
 from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD, ec57_table
 from zoo.nn.kernel_smoothing import shape_features, smooth_over_similar_beats, timing_features
 from zoo.tasks.classification import Classifier
-from zoo.tasks.ecg_annotation import BeatAnnotator, BeatInputs, beat_inputs
+from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs, beat_inputs
 
 FEWEST = 100
 """Fewest beats of a class in training with which it is learned; Q has 8, F 415."""
@@ -134,11 +134,29 @@ class BeatClassifier(BeatAnnotator, Classifier):
         """Return the probabilities (N, 5) of a batch (x, y, rr, rhythm, ...), without smoothing."""
         return self.probabilities(self(**self.network_inputs(beat_inputs(batch))))
 
+    def in_rhythm(self, found: Annotation) -> Annotation:
+        """Return an annotation in which no beat in atrial fibrillation is S: it has no atrial rhythm."""
+        if found.probabilities is None or found.fibrillation is None:
+            return found
+        values = no_premature_beats(torch.from_numpy(found.probabilities), torch.from_numpy(found.fibrillation))
+        sure, classes = values.max(1)
+        symbols = [CLASSES[k] for k in classes.tolist()]
+        return found._replace(symbol=symbols, probability=sure.numpy(), probabilities=values.numpy())
+
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
         """Return the classes of successive beats of a recording and the probabilities (N, 5) of all classes."""
         kept = self(**self.network_inputs(beats)), shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
         probabilities = self.record_probabilities(*kept)
         return [CLASSES[k] for k in probabilities.argmax(1).tolist()], probabilities
+
+
+def no_premature_beats(probabilities: Tensor, fibrillation: Tensor) -> Tensor:
+    """Return probabilities (N, 5) in which that of S is added to that of N where a mask (N,) is set."""
+    n, s = CLASSES.index("N"), CLASSES.index("S")
+    moved = probabilities.clone()
+    moved[fibrillation, n] += moved[fibrillation, s]
+    moved[fibrillation, s] = 0
+    return moved
 
 
 class SmoothedEC57(Metric):
