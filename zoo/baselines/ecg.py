@@ -32,21 +32,22 @@ def _batches(data: Any, split: str) -> Iterator[tuple[Any, ...]]:
 
 
 class _Beats(NamedTuple):
-    """Features of the forest, classes, records, and the features of kernel smoothing, of N beats."""
+    """Features of the forest, classes, records, and what the smoothing of a record needs, of N beats."""
 
     x: np.ndarray
     y: np.ndarray
     record: np.ndarray
     shape: torch.Tensor
     timing: torch.Tensor
+    interval: torch.Tensor
 
 
 def _read_beats(data: Any, split: str) -> _Beats:
     """Return the beats of a split."""
     from zoo.nn.ecg import correlation, divide_by_amplitude, relative_rhythm
-    from zoo.nn.kernel_smoothing import shape_features, timing_features
+    from zoo.nn.kernel_smoothing import last_interval, shape_features, timing_features
 
-    features, classes, records, shapes, timings = [], [], [], [], []
+    features, classes, records, shapes, timings, intervals = [], [], [], [], [], []
     for x, y, rr, rhythm, amplitude, template, _, record in _batches(data, split):
         centred = x - x.median(2, keepdim=True).values
         window, typical = (divide_by_amplitude(part, amplitude) for part in (centred, template))
@@ -57,8 +58,9 @@ def _read_beats(data: Any, split: str) -> _Beats:
         records.append(record.numpy())
         shapes.append(shape_features(x, amplitude))
         timings.append(timing_features(rr))
+        intervals.append(last_interval(rr))
     arrays = [np.concatenate(part) for part in (features, classes, records)]
-    return _Beats(arrays[0], arrays[1], arrays[2], torch.cat(shapes), torch.cat(timings))
+    return _Beats(arrays[0], arrays[1], arrays[2], torch.cat(shapes), torch.cat(timings), torch.cat(intervals))
 
 
 def random_forest(model: Any, data: Any) -> dict[str, float]:
@@ -66,8 +68,9 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
 
     The features are computed from the network inputs: the window and its difference from the record's template beat,
     both divided by the record's amplitude and averaged to 22.5 Hz, their correlation, and the relative rhythm. The
-    probabilities are smoothed over similar beats as those of the network. The minimum leaf size, 5 or 50, is selected
-    by macro-F1 in cross-validation over the training patients; the other settings are set by hand, not tuned.
+    probabilities are smoothed over similar beats as those of the network, and no beat in atrial fibrillation is S. The
+    minimum leaf size, 5 or 50, is selected by macro-F1 in cross-validation over the training patients; the other
+    settings are set by hand, not tuned.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import GroupKFold, cross_val_predict
@@ -92,7 +95,8 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
         predicted = np.zeros(len(votes), np.int64)
         for number in np.unique(beats.record):
             rows = np.flatnonzero(beats.record == number)
-            smoothed = model.record_probabilities(torch.from_numpy(scores[rows]), beats.shape[rows], beats.timing[rows])
+            of_record = beats.shape[rows], beats.timing[rows], beats.interval[rows]
+            smoothed = model.record_probabilities(torch.from_numpy(scores[rows]), *of_record)
             predicted[rows] = smoothed.argmax(1).numpy()
         metric = EC57()
         metric.update(torch.from_numpy(predicted), torch.from_numpy(beats.y))
@@ -103,7 +107,7 @@ def random_forest(model: Any, data: Any) -> dict[str, float]:
         patients, real = np.abs(train.record), train.record > 0
         folds = GroupKFold(min(5, len(np.unique(patients))))
         votes = cross_val_predict(forest(leaf), train.x, train.y, groups=patients, cv=folds, method="predict_proba")
-        recorded = _Beats(train.x[real], train.y[real], train.record[real], train.shape[real], train.timing[real])
+        recorded = _Beats(*(column[real] for column in train))  # type: ignore[arg-type]
         return float(evaluate(votes[real], recorded)["macro_f1"])
 
     best = forest(max((5, 50), key=macro_f1)).fit(train.x, train.y)

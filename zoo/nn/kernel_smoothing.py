@@ -46,9 +46,18 @@ def timing_features(rr: Tensor) -> Tensor:
     Args:
         rr: RR intervals as in ``relative_rhythm``; missing intervals count as the mean.
     """
-    last = (rr.shape[1] - 2) // 2 - 1
+    last = _last(rr)
     neighbours, recent = rr[:, last : last + 2], rr[:, -1:]
     return torch.where((neighbours > 0) & (recent > 0), (neighbours / recent).clamp(0.05, 20).log(), 0.0)
+
+
+def last_interval(rr: Tensor) -> Tensor:
+    """Return the interval (N,) before each beat in seconds, 0 for the first one; ``rr`` as in ``timing_features``."""
+    return rr[:, _last(rr)]
+
+
+def _last(rr: Tensor) -> int:
+    return (rr.shape[1] - 2) // 2 - 1
 
 
 def smooth_over_similar_beats(scores: Tensor, shapes: Tensor, timings: Tensor, width: float) -> Tensor:

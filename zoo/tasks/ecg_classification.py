@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,10 +15,14 @@ from torchmetrics.utilities import dim_zero_cat
 from zoo.base import Batch, Values
 from zoo.metrics import EC57
 from zoo.metrics.ec57 import CLASSES, SUPRAVENTRICULAR_RECORD, ec57_table
-from zoo.nn.kernel_smoothing import shape_features, smooth_over_similar_beats, timing_features
+from zoo.nn.atrial_fibrillation import find_fibrillation
+from zoo.nn.kernel_smoothing import last_interval, shape_features, smooth_over_similar_beats, timing_features
 from zoo.tasks.classification import Classifier
 from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs, beat_inputs
 
+VENTRICULAR = [CLASSES.index(name) for name in "VF"]
+SMOOTHED = ("scores", "shapes", "timings", "intervals", "label", "record")
+"""States of ``SmoothedEC57``."""
 FEWEST = 100
 """Fewest beats of a class in training with which it is learned; Q has 8, F 415."""
 SMALLEST_BANDWIDTH = 1e-3
@@ -38,8 +43,9 @@ class BeatClassifier(BeatAnnotator, Classifier):
     simulated rhythms, whose records have negative numbers, are counted separately.
 
     In evaluation and in ``annotate`` probabilities are smoothed over similar beats of the same record, see
-    ``zoo.nn.kernel_smoothing``, which uses later beats (non-causal). The loss, ``predict_step`` and ``classify`` treat
-    each beat independently.
+    ``zoo.nn.kernel_smoothing``, which uses later beats (non-causal), and in atrial fibrillation, see
+    ``zoo.nn.atrial_fibrillation``, the probability of S is added to that of N. The loss, ``predict_step`` and
+    ``classify`` treat each beat independently.
 
     Metrics in evaluation are those of ``zoo.metrics.EC57``: ``accuracy`` and ``macro_f1`` over N, S, V and F,
     ``s_f1``, ...
@@ -84,12 +90,27 @@ class BeatClassifier(BeatAnnotator, Classifier):
         """Map the inputs of N beats, see ``BeatInputs``, to scores (N, 5)."""
         return self.net(x, rr, rhythm, amplitude, template, around)
 
-    def record_probabilities(self, scores: Tensor, shapes: Tensor, timings: Tensor) -> Tensor:
-        """Return the probabilities (N, 5) of the beats of one record, smoothed over similar beats."""
+    def record_probabilities(
+        self, scores: Tensor, shapes: Tensor, timings: Tensor, intervals: Tensor | None = None
+    ) -> Tensor:
+        """Return the probabilities (N, 5) of the beats of one record, smoothed over similar beats.
+
+        Args:
+            scores: Scores (N, 5) of the beats in order of time.
+            shapes: Shape features, see ``shape_features``.
+            timings: Timing features, see ``timing_features``.
+            intervals: Seconds (N,) from the beat before, by which atrial fibrillation is found, in which no beat is S;
+                None not to look for it.
+        """
         width = self.hparams["smoothing_bandwidth"]
-        return (
+        found = (
             smooth_over_similar_beats(scores, shapes, timings, width) if width else self.probabilities(scores.float())
         )
+        if intervals is None:
+            return found
+        ventricular = np.isin(found.argmax(1).cpu().numpy(), VENTRICULAR)
+        fibrillation = find_fibrillation(intervals.double().cumsum(0).cpu().numpy(), ventricular)
+        return no_premature_beats(found, torch.from_numpy(fibrillation).to(found.device))
 
     def report(self) -> str:
         """Return the tables of the last test, with annotated R peaks, as text; see ``zoo.metrics.ec57_table``."""
@@ -126,7 +147,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
         scores = self(**self.network_inputs(beats))
         values: Values = {"loss": self.loss(scores, y, weight)}
         if not self.training:
-            features = shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
+            features = shape_features(beats.x, beats.amplitude), timing_features(beats.rr), last_interval(beats.rr)
             values["ec57"] = (scores.detach(), *features, y, record)
         return values
 
@@ -164,8 +185,8 @@ class SmoothedEC57(Metric):
 
     Args:
         records: Numbers of the records that have a matrix of their own; see ``EC57``.
-        probabilities: Function of scores (N, 5), shape features and timing features of the beats of one record, in
-            order of time, to probabilities (N, 5).
+        probabilities: Function of scores (N, 5), shape features, timing features and intervals (N,) of the beats of one
+            record, in order of time, to probabilities (N, 5).
     """
 
     full_state_update = False
@@ -173,35 +194,37 @@ class SmoothedEC57(Metric):
     scores: list[Tensor]
     shapes: list[Tensor]
     timings: list[Tensor]
+    intervals: list[Tensor]
     label: list[Tensor]
     record: list[Tensor]
 
-    def __init__(self, records: Sequence[int], probabilities: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self, records: Sequence[int], probabilities: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    ) -> None:
         super().__init__()
         self.records, self.probabilities = sorted(records), probabilities
-        for name in ("scores", "shapes", "timings", "label", "record"):
+        for name in SMOOTHED:
             self.add_state(name, [], dist_reduce_fx="cat")
         self.classified: tuple[Tensor, Tensor] = torch.zeros(0, len(CLASSES)), torch.zeros(0, dtype=torch.int64)
         """Probabilities (N, 5) and classes (N,) of the beats that were scored last, on the CPU."""
         self.matrices = EC57(self.records).matrices
         """Their confusion matrices by record, as ``EC57`` has them, on the CPU."""
 
-    def update(self, scores: Tensor, shapes: Tensor, timings: Tensor, label: Tensor, record: Tensor) -> None:
-        """Add beats: their scores, features, classes (N,) and the numbers (N,) of their records."""
-        self.scores.append(scores)
-        self.shapes.append(shapes)
-        self.timings.append(timings)
-        self.label.append(label)
-        self.record.append(record)
+    def update(
+        self, scores: Tensor, shapes: Tensor, timings: Tensor, intervals: Tensor, label: Tensor, record: Tensor
+    ) -> None:
+        """Add beats: their scores, features, intervals, classes (N,) and the numbers (N,) of their records."""
+        for name, values in zip(SMOOTHED, (scores, shapes, timings, intervals, label, record), strict=True):
+            getattr(self, name).append(values)
 
     def compute(self) -> dict[str, Tensor]:
         """Classify the beats and return the scores; see ``EC57``."""
-        columns = (self.scores, self.shapes, self.timings, self.label, self.record)
-        scores, shapes, timings, label, record = map(dim_zero_cat, columns)
+        columns = (getattr(self, name) for name in SMOOTHED)
+        scores, shapes, timings, intervals, label, record = map(dim_zero_cat, columns)
         probabilities = torch.empty(scores.shape, device=label.device)
         for number in record.unique():
             rows = torch.nonzero(record == number).flatten()
-            probabilities[rows] = self.probabilities(scores[rows], shapes[rows], timings[rows])
+            probabilities[rows] = self.probabilities(scores[rows], shapes[rows], timings[rows], intervals[rows])
         beats = EC57(self.records).to(label.device)
         beats.update(probabilities.argmax(1), label, record)
         self.classified, self.matrices = (probabilities.cpu(), label.cpu()), beats.matrices.cpu()
