@@ -1,7 +1,8 @@
 """Faults of ECG recordings, as functions of a signal: what a detector or a classifier has to withstand.
 
 Each function takes millivolts (samples, leads) and the sampling rate in Hz, and returns a faulty copy and the mask
-(samples,) of its faulty samples. None depends on anything random but a fixed seed. ``FAULTS`` has them by name.
+(samples,) of the samples at which no lead can be read. None depends on anything random but a fixed seed. ``FAULTS``
+has them by name.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def flat_lead(signal: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
     where, mask = _second_half(signal, fs)
     faulty = signal.copy()
     faulty[where, 0] = faulty[max(where.start - 1, 0), 0]
-    return faulty, mask
+    return faulty, np.zeros_like(mask)
 
 
 def missing_lead(signal: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +65,7 @@ def missing_lead(signal: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]
     where, mask = _second_half(signal, fs)
     faulty = signal.copy()
     faulty[where, 0] = np.nan
-    return faulty, mask
+    return faulty, np.zeros_like(mask)
 
 
 def saturated(signal: np.ndarray, fs: float) -> tuple[np.ndarray, np.ndarray]:

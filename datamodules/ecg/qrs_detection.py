@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import numpy as np
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
 from datamodules.ecg.records import fill_gaps
@@ -15,7 +18,7 @@ MIN_SECONDS = 1.0
 """Duration below which no beats are detected. Set by hand."""
 MOST_LEADS = 4
 """Number of leads that are combined, the first ones with a signal. Set by hand."""
-BAND = (7.0, 35.0)
+BAND = (5.5, 35.0)
 """Pass band in Hz, in which QRS complexes stand out from P and T waves. Chosen on DS1 of MIT-BIH."""
 SLOPE_SECONDS, SPREAD_SECONDS = 0.03, 0.05
 """Time over which changes are taken, and half the time over which their range is taken. Set by hand."""
@@ -39,6 +42,9 @@ GAP_RATIO, GAP_SECONDS = 1.5, 0.3
 an inserted one from its neighbours. Chosen on DS1 of MIT-BIH."""
 GAP_THRESHOLD, GAP_NOISE_FACTOR = 0.6, 1.2
 """Threshold in such an interval, relative to ``THRESHOLD`` and to the noise. Chosen on DS1 of MIT-BIH."""
+WIDE_BEAT_SIZE, WIDE_BEAT_INTERVAL = 0.6, 0.45
+"""Deflection, relative to that of the beats around, from which a wave in such an interval is a wide beat, and its
+smallest distance from the beat before, relative to the usual interval, at which it is no T wave. Set by hand."""
 SUPERFLUOUS_STEEPNESS, SUPERFLUOUS_TOLERANCE = 0.8, 0.12
 """Steepness relative to both neighbours, and deviation of their distance from the median interval, below which a
 detection between two beats on time is none. Chosen on DS1 of MIT-BIH."""
@@ -53,12 +59,13 @@ BLOCK_SECONDS, MARGIN_SECONDS = 600.0, 5.0
 def detect_qrs(signal: np.ndarray, fs: float, quality: SignalQuality | None = None) -> np.ndarray:
     """Return the positions (N,) of the beats of a signal, int64.
 
-    The steepness of a lead is the range, within 0.1 s, of the changes over 30 ms of the signal between 7 and 35 Hz. It
-    is divided by its usual value in the beats around, and averaged over leads with weights (beats / noise)^2; leads
-    have no weight in stretches in which they are missing, flat, saturated or an artefact. Beats are the maxima of the
-    average above a threshold. Of two close maxima the much smaller one is a P or T wave; in an interval of more than
-    1.5 times the usual one a lower threshold applies; a small maximum between two beats on time is dropped. Nothing
-    depends on more than half a minute of signal, so that no artefact ends the detection.
+    The steepness of a lead is the range, within 0.1 s, of the changes over 30 ms of the signal between 5.5 and 35 Hz.
+    It is divided by its usual value in the beats around, and averaged over leads with weights (beats / noise)^2;
+    leads have no weight in stretches in which they are missing, flat, saturated or an artefact. Beats are the maxima
+    of the average above a threshold. Of two close maxima the much smaller one is a P or T wave; in an interval of
+    more than 1.5 times the usual one a lower threshold applies, and a wide wave as large as a beat is one; a small
+    maximum between two beats on time is dropped. Nothing depends on more than half a minute of signal, so that no
+    artefact ends the detection.
 
     Args:
         signal: Millivolts (samples, leads), NaN where samples are missing.
@@ -84,7 +91,8 @@ def detect_qrs(signal: np.ndarray, fs: float, quality: SignalQuality | None = No
     peaks, _ = find_peaks(steepness, height=heights, distance=max(1, int(REFRACTORY_SECONDS * fs)))
     peaks = drop_waves(peaks, steepness[peaks], fs)
     if len(peaks) >= LEVEL_WINDOWS // 2:
-        peaks = _search_gaps(peaks, steepness, noise, fs)
+        size_of = functools.partial(_deflections, signal, fs, quality, leads)
+        peaks = _search_gaps(peaks, steepness, noise, fs, size_of)
         peaks = _drop_superfluous(peaks, steepness[peaks])
     return _at_extremes(signal, peaks, fs, quality, leads)
 
@@ -178,8 +186,23 @@ def _usual_intervals(intervals: np.ndarray, half: int) -> np.ndarray:
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1))
 
 
-def _search_gaps(peaks: np.ndarray, steepness: np.ndarray, noise: np.ndarray, fs: float) -> np.ndarray:
-    """Return positions with those of further beats in long intervals, found with a lower threshold."""
+def _search_gaps(
+    peaks: np.ndarray,
+    steepness: np.ndarray,
+    noise: np.ndarray,
+    fs: float,
+    size_of: Callable[[int, int, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return positions with those of further beats in long intervals: less steep ones, and wide ones by their size.
+
+    Args:
+        peaks: Positions (N,), ascending.
+        steepness: Steepness (samples,), relative to the beats around.
+        noise: The same of what lies between beats.
+        fs: Sampling rate in Hz.
+        size_of: Function from the first and last position of a stretch, and beats near it, to its deflections relative
+            to those of the beats.
+    """
     intervals, heights, margin = np.diff(peaks), steepness[peaks], int(GAP_SECONDS * fs)
     usual = _usual_intervals(intervals, 4)
     usual = np.concatenate([usual[:1], usual, usual[-1:]])
@@ -187,22 +210,50 @@ def _search_gaps(peaks: np.ndarray, steepness: np.ndarray, noise: np.ndarray, fs
     added: list[int] = []
     for k in np.flatnonzero(np.diff(edges) > GAP_RATIO * usual):
         start, stop = int(edges[k]), int(edges[k + 1])
-        level = THRESHOLD * min(1.0, float(np.median(heights[max(0, k - 4) : k + 4])))
+        near = slice(max(0, k - 4), k + 4)
+        level = GAP_THRESHOLD * THRESHOLD * min(1.0, float(np.median(heights[near])))
         while stop - start >= GAP_RATIO * usual[k]:
-            low = start + margin if start else 0
+            after = max(margin, int(WIDE_BEAT_INTERVAL * usual[k]))
+            low, wide = (start + margin, start + after) if start else (0, 0)
             high = stop - margin if stop < len(steepness) else stop
-            inside = steepness[low:high]
-            if len(inside) < 3:
-                break
-            top = int(inside.argmax())
-            least = max(GAP_THRESHOLD * level, GAP_NOISE_FACTOR * float(noise[low + top]))
-            if top in (0, len(inside) - 1) or inside[top] < least:
-                break
-            plateau = int(np.argmax(np.append(inside[top:] != inside[top], True)))
-            found = low + top + (plateau - 1) // 2
+            found = _top(steepness[low:high])
+            if found is None or steepness[low + found] < max(level, GAP_NOISE_FACTOR * float(noise[low + found])):
+                size = size_of(wide, high, peaks[near])
+                found, low = _top(size), wide
+                if found is None or size[found] < WIDE_BEAT_SIZE:
+                    break
+            found += low
             added.append(found)
             start, stop = (start, found) if found - start >= stop - found else (found, stop)
     return np.unique(np.concatenate([peaks, np.array(added, np.int64)]))
+
+
+def _top(values: np.ndarray) -> int | None:
+    """Return the middle of the maximum of values (N,); None if it is at an end."""
+    if len(values) < 3:
+        return None
+    first = int(values.argmax())
+    if first in (0, len(values) - 1):
+        return None
+    return first + (int(np.argmax(np.append(values[first:] != values[first], True))) - 1) // 2
+
+
+def _deflections(
+    signal: np.ndarray, fs: float, quality: SignalQuality, leads: list[int], start: int, stop: int, beats: np.ndarray
+) -> np.ndarray:
+    """Return the deflections (stop - start,) from the median of a stretch, in those of beats, averaged over leads."""
+    radius, smooth = max(1, round(PEAK_SECONDS * fs)), max(1, round(SLOPE_SECONDS * fs))
+    if stop - start < 3:
+        return np.zeros(0)
+    used = [k for k in leads if quality.readable[quality.at(np.array([start, *beats, stop - 1]), fs), k].all()]
+    total = np.zeros(stop - start)
+    for lead in used:
+        around = signal[(beats[:, None] + np.arange(-5 * radius, 5 * radius + 1)).clip(0, len(signal) - 1), lead]
+        usual = np.nan_to_num(np.abs(around - np.median(around, axis=1, keepdims=True))).max(1)
+        x = np.nan_to_num(signal[start:stop, lead].astype(np.float64))
+        size = uniform_filter1d(np.abs(x - np.median(x)), smooth)
+        total += size / max(float(np.median(usual)), 1e-6) / len(used)
+    return total
 
 
 def _drop_superfluous(peaks: np.ndarray, steepness: np.ndarray) -> np.ndarray:
