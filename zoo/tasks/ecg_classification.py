@@ -55,6 +55,8 @@ class BeatClassifier(BeatAnnotator, Classifier):
         patients: Exponent of the record weights: 0 weighs each beat of a class equally, 1 each record.
         smoothing_bandwidth: Bandwidth of the smoothing kernel, as a root mean square difference: of the shape in units
             of the record's amplitude, of the timing in logarithms. 0 turns smoothing off.
+        unknown_threshold: Smallest probability with which a beat of a recording is Q; below it that of the others is
+            scaled up to 1.
         fs: Samples a second of the network's windows.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
@@ -70,11 +72,12 @@ class BeatClassifier(BeatAnnotator, Classifier):
         balance: float = 0.5,
         patients: float = 0.0,
         smoothing_bandwidth: float = 0.0,
+        unknown_threshold: float = 0.0,
         fs: int = 180,
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        for name, value in {"balance": balance, "patients": patients}.items():
+        for name, value in {"balance": balance, "patients": patients, "unknown_threshold": unknown_threshold}.items():
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must be in [0, 1], not {value}")
         if smoothing_bandwidth != 0 and not SMALLEST_BANDWIDTH <= smoothing_bandwidth < float("inf"):
@@ -106,6 +109,7 @@ class BeatClassifier(BeatAnnotator, Classifier):
         found = (
             smooth_over_similar_beats(scores, shapes, timings, width) if width else self.probabilities(scores.float())
         )
+        found = without_doubtful(found, CLASSES.index("Q"), self.hparams["unknown_threshold"])
         if intervals is None:
             return found
         ventricular = np.isin(found.argmax(1).cpu().numpy(), VENTRICULAR)
@@ -169,6 +173,14 @@ class BeatClassifier(BeatAnnotator, Classifier):
         kept = self(**self.network_inputs(beats)), shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
         probabilities = self.record_probabilities(*kept)
         return [CLASSES[k] for k in probabilities.argmax(1).tolist()], probabilities
+
+
+def without_doubtful(probabilities: Tensor, number: int, threshold: float) -> Tensor:
+    """Return probabilities (N, C) of sum 1 in which those of a class below a threshold are 0."""
+    doubtful = probabilities[:, number] < min(threshold, 1.0)
+    kept = probabilities.clone()
+    kept[doubtful, number] = 0
+    return kept / kept.sum(1, keepdim=True).clamp_min(1e-12)
 
 
 def no_premature_beats(probabilities: Tensor, fibrillation: Tensor) -> Tensor:
