@@ -545,7 +545,6 @@ def test_predict_restores_images_in_memory(tmp_path):
 
 
 def test_predict_annotates_arrays():
-    pytest.importorskip("sleepecg")
     time = np.arange(20 * 250) / 250
     beat = np.exp(-(((time % 0.8) - 0.4) ** 2) / 0.0002).astype(np.float32)
     (answer,) = zoo.predict("ecg_classifier.mitbih", np.stack([beat, -beat], 1), fs=250)

@@ -12,7 +12,6 @@ from zoo.prediction.ecg_scoring import score_records
 from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator
 
 wfdb = pytest.importorskip("wfdb")
-pytest.importorskip("sleepecg")
 
 SECONDS, GAP = 30, 0.8
 RECIPE = "ecg_classifier.mitbih"

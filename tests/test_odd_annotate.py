@@ -12,7 +12,6 @@ import torch
 
 import zoo
 
-pytest.importorskip("sleepecg")
 
 FS, SECONDS = 250, 8
 TIME = np.arange(SECONDS * FS) / FS
