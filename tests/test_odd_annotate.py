@@ -12,7 +12,6 @@ import torch
 
 import zoo
 
-
 FS, SECONDS = 250, 8
 TIME = np.arange(SECONDS * FS) / FS
 BEAT = np.exp(-(((TIME % 0.8) - 0.4) ** 2) / 0.0002).astype(np.float32)
