@@ -26,7 +26,7 @@ from zoo.prediction.ecg_files import (
 from zoo.prediction.ecg_report import beat_summary
 from zoo.prediction.inputs import Predictions, as_file, as_float_tensor, names_of
 from zoo.prediction.jobs import run_jobs
-from zoo.tasks.ecg_annotation import Annotation
+from zoo.tasks.ecg_annotation import Annotation, choose_leads
 
 
 def predict(
@@ -96,7 +96,7 @@ def predict(
             "summary": beat_summary(found, record.fs, len(record.signal)),
             "files": [str(path) for path in files.values()],
             "name": stem,
-            "remarks": [line for line in (renamed, origin) if line],
+            "remarks": [line for line in (renamed, origin, leads_used(record, found)) if line],
             "reading": record.reading,
             "warnings": list(record.warnings),
         }
@@ -108,6 +108,14 @@ def predict(
         lines = [answer["reading"], *answer.pop("remarks"), *(f"warning: {warning}" for warning in answer["warnings"])]
         display += [printable(line) for line in (*lines, ", ".join(answer["files"])) if line]
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
+
+
+def leads_used(record: Record, found: Annotation) -> str:
+    """Return a line that names the two leads by which beats were classified, if the recording has more."""
+    if found.quality is None or len(record.leads) < 3:
+        return ""
+    first, second = (record.leads[k] for k in choose_leads(record.leads, found.quality))
+    return f"beats are classified by {first} and {second}"
 
 
 def check_annotator(annotator: str) -> None:
