@@ -6,10 +6,11 @@
 
 ``fit`` trains a logistic regression of ``zoo.nn.atrial_fibrillation.irregularity`` on the beats of DS1, whose classes
 and rhythms are annotated, and on the beats of simulated hearts, since only records 201 and 203 of DS1 have atrial
-fibrillation. Atrial flutter is left out. ``measure`` annotates recordings and prints sensitivity and positive
-predictivity by time, the share of flutter that is taken for fibrillation, and how many annotated normal beats in
-fibrillation are called S, with annotated R peaks, by the model and by the same model without what the rhythm says.
-Records 201 of DS1 and 202 of DS2 are of the same man.
+fibrillation: other rhythms are those of ``synthetic_hearts``, and fibrillation has independent log-normal intervals
+of widely different spread. Atrial flutter is left out. ``measure`` annotates recordings and prints sensitivity and
+positive predictivity by time, the share of flutter that is taken for fibrillation, and how many annotated normal
+beats in fibrillation are called S, with annotated R peaks, by the model and by the same model without what the rhythm
+says. Records 201 of DS1 and 202 of DS2 are of the same man.
 """
 
 from __future__ import annotations
@@ -19,26 +20,31 @@ import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 import zoo
 from datamodules import MITBIHDataModule
 from datamodules.ecg.annotation_files import read_notes
 from datamodules.ecg.beats import CLASS_NAMES, beats_of
 from datamodules.ecg.records import Record, read_record
-from datamodules.ecg.rhythm_simulation import V, synthetic_hearts
+from datamodules.ecg.rhythm_simulation import BEATS_PER_HEART, V, synthetic_hearts
 from datamodules.mitbih import DS1, DS2
 from zoo.nn.atrial_fibrillation import FEWEST, irregularity
 from zoo.tasks.ecg_annotation import Annotation
 
-HEARTS, EVERY, RECORDED_WEIGHT = 400, 5, 2.0
-"""Simulated hearts, the beats that are used of each (one in five), and the weight of a recorded beat beside them."""
+HEARTS, FIBRILLATING, EVERY, RECORDED_WEIGHT = 400, 300, 5, 2.0
+"""Simulated hearts, further ones that fibrillate, the beats that are used of each (one in five), and the weight of a
+recorded beat beside them."""
+SPREADS = (0.05, 0.35)
+"""Standard deviations of the logarithms of the intervals in simulated fibrillation."""
 FIBRILLATION, FLUTTER = "(AFIB", "(AFL"
 SAME_MAN = 202
 
@@ -79,21 +85,30 @@ def recorded_rows() -> Rows:
 
 
 def simulated_rows() -> Rows:
-    """Return beats of simulated hearts."""
-    hearts = synthetic_hearts(HEARTS, seed=0)
-    parts = []
+    """Return beats of simulated hearts, those in fibrillation and others."""
+    hearts, rng, parts = synthetic_hearts(HEARTS, seed=0), np.random.default_rng(0), []
     for number in range(HEARTS):
         own = hearts.heart == number
-        features, count = irregularity(hearts.position[own], hearts.label[own] == V)
-        parts.append([features, count, hearts.fibrillates[own], np.zeros(own.sum(), int)])
-    return Rows(*(np.concatenate(column) for column in zip(*parts)))
+        if not hearts.fibrillates[own].any():
+            parts.append((*irregularity(hearts.position[own], hearts.label[own] == V), np.zeros(own.sum(), bool)))
+    for _ in range(FIBRILLATING):
+        base, spread, shortest = rng.uniform(0.4, 1.1), rng.uniform(*SPREADS), rng.uniform(0.25, 0.5)
+        ventricular = rng.random(BEATS_PER_HEART) < rng.choice([0, 0.02, 0.1])
+        intervals = np.maximum(min(shortest, 0.8 * base), base * np.exp(spread * rng.normal(size=BEATS_PER_HEART)))
+        seconds = np.cumsum(np.where(ventricular, 0.65 * base, intervals))
+        parts.append((*irregularity(seconds, ventricular), np.ones(BEATS_PER_HEART, bool)))
+    columns = [np.concatenate(column) for column in zip(*parts)]
+    return Rows(*columns, np.zeros(len(columns[0]), int))
 
 
-def trained(recorded: Rows, simulated: Rows) -> LogisticRegression:
+def trained(recorded: Rows, simulated: Rows) -> Any:
     """Return the regression of both."""
     rows = [np.concatenate([ours[::EVERY], theirs[::EVERY]]) for ours, theirs in zip(recorded, simulated)]
     weight = np.where(rows[3] > 0, RECORDED_WEIGHT, 1.0)
-    return LogisticRegression(max_iter=1000).fit(rows[0], rows[2], sample_weight=weight)
+    model = make_pipeline(
+        StandardScaler(), PolynomialFeatures(2, include_bias=False), LogisticRegression(max_iter=2000)
+    )
+    return model.fit(rows[0], rows[2], logisticregression__sample_weight=weight)
 
 
 def fit() -> None:
@@ -110,9 +125,18 @@ def fit() -> None:
             table.add_row(str(number), *map(str, values))
     Console().print(table)
     model = trained(recorded, simulated)
-    print(
-        "WEIGHTS =", tuple(round(float(w), 3) for w in model.coef_[0]), "BIAS =", round(float(model.intercept_[0]), 3)
-    )
+    scaler, products, regression = (step for _, step in model.steps)
+    quadratic = np.zeros((4, 4))
+    for powers, weight in zip(products.powers_[4:], regression.coef_[0, 4:]):
+        quadratic[tuple(np.repeat(np.arange(4), powers))] = weight
+    for name, value in (
+        ("MEAN", scaler.mean_),
+        ("SCALE", scaler.scale_),
+        ("BIAS", regression.intercept_[0]),
+        ("LINEAR", regression.coef_[0, :4]),
+        ("QUADRATIC", quadratic),
+    ):
+        print(f"{name} = {np.round(value, 3).tolist()}")
 
 
 def in_episodes(found: Annotation, size: int) -> np.ndarray:
