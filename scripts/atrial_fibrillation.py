@@ -36,6 +36,7 @@ from datamodules.ecg.annotation_files import read_notes
 from datamodules.ecg.beats import CLASS_NAMES, beats_of
 from datamodules.ecg.records import Record, read_record
 from datamodules.ecg.rhythm_simulation import BEATS_PER_HEART, V, synthetic_hearts
+from datamodules.ecg.signal_quality import ranges_of
 from datamodules.mitbih import DS1, DS2
 from zoo.nn.atrial_fibrillation import FEWEST, irregularity
 from zoo.tasks.ecg_annotation import Annotation
@@ -143,8 +144,7 @@ def in_episodes(found: Annotation, size: int) -> np.ndarray:
     """Return the mask (samples,) of the time from the first to the last beat of each episode."""
     assert found.fibrillation is not None
     mask = np.zeros(size, bool)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], found.fibrillation.astype(np.int8), [0]])))
-    for start, stop in edges.reshape(-1, 2):
+    for start, stop in ranges_of(found.fibrillation):
         mask[found.sample[start] : found.sample[stop - 1] + 1] = True
     return mask
 

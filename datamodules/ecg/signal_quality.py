@@ -83,11 +83,16 @@ def assess_quality(signal: np.ndarray, fs: float) -> SignalQuality:
     return SignalQuality(faults, amplitudes)
 
 
+def ranges_of(mask: np.ndarray) -> np.ndarray:
+    """Return first index and last index plus one (ranges, 2) of each range of successive true values of a mask (N,)."""
+    padded = np.concatenate([[0], np.asarray(mask, np.int8), [0]])
+    return np.flatnonzero(np.diff(padded)).reshape(-1, 2)
+
+
 def runs(mask: np.ndarray, least: int) -> np.ndarray:
     """Return a mask (N,) of the places in runs of at least ``least``, or in a run over the whole mask."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
     found = np.zeros(len(mask), bool)
-    for start, stop in edges.reshape(-1, 2):
+    for start, stop in ranges_of(mask):
         found[start:stop] = stop - start >= min(least, len(mask))
     return found
 

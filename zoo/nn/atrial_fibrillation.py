@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from datamodules.ecg.rr_intervals import quantiles_of_rows
+from datamodules.ecg.signal_quality import ranges_of
 
 HALF_WINDOW = 32
 """Number of intervals on either side whose irregularity is measured. Chosen on DS1 of MIT-BIH."""
@@ -85,15 +86,10 @@ def find_fibrillation(seconds: np.ndarray, ectopic: np.ndarray) -> np.ndarray:
     features, count = irregularity(seconds, ectopic)
     odds = uniform_filter1d(score(features).clip(-MOST_ODDS, MOST_ODDS), 2 * HALF_SMOOTHING + 1, mode="nearest")
     found = (odds > 0) & (count >= FEWEST)
-    for start, stop in _runs(~found):
+    for start, stop in ranges_of(~found):
         if start and stop < len(found) and seconds[stop] - seconds[start - 1] < MAX_BREAK_SECONDS:
             found[start:stop] = True
-    for start, stop in _runs(found):
+    for start, stop in ranges_of(found):
         if seconds[stop - 1] - seconds[start] < MIN_SECONDS:
             found[start:stop] = False
     return found
-
-
-def _runs(mask: np.ndarray) -> np.ndarray:
-    """Return the first place of each run of a mask (N,), and the one after its last (runs, 2)."""
-    return np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))).reshape(-1, 2)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datamodules.ecg.signal_quality import STRETCH_SECONDS
+from datamodules.ecg.signal_quality import STRETCH_SECONDS, ranges_of
 from zoo.tasks.ecg_annotation import Annotation
 
 RATE_INTERVALS = 8
@@ -103,12 +103,6 @@ def heart_rates(rr: np.ndarray) -> np.ndarray:
         whole = count[RATE_INTERVALS:] - count[:-RATE_INTERVALS] == RATE_INTERVALS
         rates[RATE_INTERVALS - 1 :][whole] = 60 * RATE_INTERVALS / total[whole]
     return rates
-
-
-def ranges_of(flags: np.ndarray) -> np.ndarray:
-    """Return first and last index plus one (ranges, 2) of each range of successive true values."""
-    padded = np.concatenate([[0], np.asarray(flags, np.int8), [0]])
-    return np.flatnonzero(np.diff(padded)).reshape(-1, 2)
 
 
 def find_episodes(found: Annotation, fs: float) -> list[Episode]:
