@@ -405,18 +405,13 @@ def restored_in_tiles_and_at_half_size():
     return filled.reconstruct(rand(1, 1, 70, 60), mask=holes), coloured.reconstruct(rand(1, 1, 90, 70))
 
 
-@case("random_length", "short")
+@case("both", "one_off")
 def beats_of_two_leads(kind):
-    """Detections of two leads are merged: the detector itself is another package's."""
-    from datamodules.ecg import qrs_detection
+    from datamodules.ecg.qrs_detection import detect_qrs
 
-    first = rhythm()[: 10 if kind == "short" else 60]
-    leads = iter([np.delete(first, [5, 6]), first + 3])
-    original, qrs_detection._detect_in_lead = qrs_detection._detect_in_lead, lambda lead, fs: next(leads)
-    try:
-        return qrs_detection._detect_in_two_leads(np.zeros((first[-1] + 500, 2)), 360.0)
-    finally:
-        qrs_detection._detect_in_lead = original
+    signal = recording().signal.copy()
+    signal[len(signal) // 2 :, 0] *= kind == "both"
+    return detect_qrs(signal, 360.0)
 
 
 @case("total_variation", "wavelet", "nonlocal_means", "median", "linear_denoiser")
