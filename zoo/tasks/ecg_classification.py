@@ -55,8 +55,8 @@ class BeatClassifier(BeatAnnotator, Classifier):
         patients: Exponent of the record weights: 0 weighs each beat of a class equally, 1 each record.
         smoothing_bandwidth: Bandwidth of the smoothing kernel, as a root mean square difference: of the shape in units
             of the record's amplitude, of the timing in logarithms. 0 turns smoothing off.
-        unknown_threshold: Smallest probability with which a beat of a recording is Q; below it that of the others is
-            scaled up to 1.
+        unknown_threshold: Probability of Q below which a beat of a recording is not Q; the probabilities of the other
+            classes are then normalised to a sum of 1.
         fs: Samples a second of the network's windows.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
