@@ -81,6 +81,14 @@ def test_where_one_lead_is_off_the_other_one_counts(fill, lead, part):
     assert extra <= 2
 
 
+def test_of_many_leads_those_that_can_be_read_count():
+    signal, beats = heart(leads=np.linspace(1, 0.5, 12))
+    signal[len(signal) // 3 :, :6] = np.nan
+    missed, extra = missed_and_extra(detect_qrs(signal, FS), beats)
+    assert missed <= 1
+    assert extra <= 1
+
+
 @pytest.mark.parametrize("every", [0, 2, 3, 4, 12])
 @pytest.mark.parametrize("wave", [0.1, 0.3, 0.5])
 @pytest.mark.parametrize("width", [0.02, 0.04])

@@ -16,8 +16,8 @@ MIN_FS = 60.0
 """Sampling rate in Hz above which beats can be detected: a QRS complex has frequencies up to 30 Hz."""
 MIN_SECONDS = 1.0
 """Duration below which no beats are detected. Set by hand."""
-MOST_LEADS = 4
-"""Number of leads that are combined, the first ones with a signal. Set by hand."""
+COMBINED_LEADS = 4
+"""Number of leads that are combined, those that can be read for longest, the first ones of equals. Set by hand."""
 BAND = (5.5, 35.0)
 """Pass band in Hz, in which QRS complexes stand out from P and T waves. Chosen on DS1 of MIT-BIH."""
 SLOPE_SECONDS, SPREAD_SECONDS = 0.03, 0.05
@@ -85,7 +85,7 @@ def detect_qrs(signal: np.ndarray, fs: float, quality: SignalQuality | None = No
     leads = [k for k in range(signal.shape[1]) if quality.amplitude[k] > 0 and quality.readable[:, k].any()]
     if not leads:
         return np.zeros(0, np.int64)
-    leads = leads[:MOST_LEADS]
+    leads = sorted(sorted(leads, key=lambda k: -quality.readable[:, k].sum())[:COMBINED_LEADS])
     steepness, noise = _combine(signal, fs, quality, leads)
     heights = np.maximum(THRESHOLD, NOISE_FACTOR * noise)
     peaks, _ = find_peaks(steepness, height=heights, distance=max(1, int(REFRACTORY_SECONDS * fs)))
