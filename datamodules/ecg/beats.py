@@ -27,6 +27,8 @@ FS = 180
 are kept, and a QRS complex has most of its energy below 40 Hz."""
 BEFORE, AFTER = 96, 160
 """Number of samples of a window before and from the R peak: 0.53 s include the P wave, 0.89 s the T wave."""
+BLOCK_BEATS = 4_096
+"""Number of windows that are cut at a time, which bounds the memory."""
 MIN_ON_TIME_BEATS = 8
 """Smallest number of beats on time from which a template beat is computed; below it all beats are used. Set by hand."""
 STEPS_PER_MILLIVOLT = 1_000.0
@@ -84,8 +86,12 @@ def cut_windows(signal: np.ndarray, positions: np.ndarray, before: int = BEFORE,
 
     Beyond the ends of the signal its first or last sample is repeated, so that no beat is lost.
     """
-    index = positions[:, None] + np.arange(-before, after)
-    return np.ascontiguousarray(signal.T[:, index.clip(0, len(signal) - 1)].transpose(1, 0, 2))
+    windows = np.empty((len(positions), signal.shape[1], before + after), signal.dtype)
+    for start in range(0, len(positions), BLOCK_BEATS):
+        block = slice(start, start + BLOCK_BEATS)
+        index = (positions[block, None] + np.arange(-before, after)).clip(0, len(signal) - 1)
+        windows[block] = signal[index].transpose(0, 2, 1)
+    return windows
 
 
 def template_beat(windows: np.ndarray, rr: np.ndarray) -> np.ndarray:

@@ -119,21 +119,22 @@ def _combine(signal: np.ndarray, fs: float, quality: SignalQuality, leads: list[
     """Return the average steepness (samples,) and noise (samples,) of leads, relative to their beats, float32."""
     size = len(signal)
     width = min(size, round(LEVEL_SECONDS * fs))
-    window = np.minimum(np.arange(size) // width, size // width - 1)
-    stretch = quality.at(np.arange(size), fs)
-    parts, weights, noises = [], [], []
-    for lead in leads:
-        steepness = _steepness(signal[:, lead], fs, quality, lead)
-        readable = quality.readable[stretch, lead]
-        beats, noise = _levels(steepness, readable, width)
-        weight = (beats / np.maximum(noise, 0.02 * beats)) ** 2
-        noisy = quality.faults[stretch, lead] == NOISE
-        weights.append((weight[window] * np.where(noisy, NOISY_WEIGHT, 1) * readable).astype(np.float32))
-        parts.append(steepness * (1 / beats).astype(np.float32)[window])
-        noises.append((noise / beats).astype(np.float32)[window])
-    total = np.maximum(sum(weights), np.float32(1e-12))
-    average = [np.asarray(sum(w * x for w, x in zip(weights, each)) / total) for each in (parts, noises)]
-    return average[0], average[1]
+    parts = [_steepness(signal[:, lead], fs, quality, lead) for lead in leads]
+    levels = [_levels(part, quality.readable[:, lead], fs, width) for part, lead in zip(parts, leads)]
+    steepness, noises = np.empty(size, np.float32), np.empty(size, np.float32)
+    for start in range(0, size, int(BLOCK_SECONDS * fs)):
+        piece = slice(start, min(size, start + int(BLOCK_SECONDS * fs)))
+        positions = np.arange(piece.start, piece.stop)
+        window, stretch = np.minimum(positions // width, size // width - 1), quality.at(positions, fs)
+        weights = np.zeros((3, len(positions)), np.float32)  # of the leads, of their steepness, of their noise
+        for lead, part, (beats, noise) in zip(leads, parts, levels):
+            share = np.where(quality.faults[:, lead] == NOISE, NOISY_WEIGHT, quality.readable[:, lead])
+            weight = ((beats / np.maximum(noise, 0.02 * beats)) ** 2)[window] * share[stretch]
+            weights += weight.astype(np.float32) * np.stack(
+                [np.ones_like(window), part[piece] / beats[window], (noise / beats)[window]]
+            ).astype(np.float32)
+        steepness[piece], noises[piece] = weights[1:] / np.maximum(weights[0], 1e-12)
+    return steepness, noises
 
 
 def _steepness(lead: np.ndarray, fs: float, quality: SignalQuality, number: int) -> np.ndarray:
@@ -166,11 +167,21 @@ def _baseline(x: np.ndarray, fs: float) -> np.ndarray:
     return np.interp(np.arange(len(x)), centres, np.median(x[index], axis=1))
 
 
-def _levels(steepness: np.ndarray, readable: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the usual steepness of beats and of what lies between them, (windows,) each, where a lead is readable."""
+def _levels(steepness: np.ndarray, readable: np.ndarray, fs: float, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the usual steepness of beats and of what lies between them, (windows,) each, where a lead is readable.
+
+    Args:
+        steepness: Steepness (samples,) of the lead.
+        readable: Whether each stretch of a second can be read.
+        fs: Sampling rate in Hz.
+        width: Length of the windows in samples.
+    """
     count = len(steepness) // width
-    parts, there = (x[: count * width].reshape(count, width) for x in (steepness, readable))
-    used = np.flatnonzero(there.mean(1) > 0.7)
+    parts = steepness[: count * width].reshape(count, width)
+    total = np.concatenate([[0], np.cumsum(readable)])
+    edges = np.arange(count + 1) * width / fs
+    before = np.interp(edges, np.arange(len(total)), total)
+    used = np.flatnonzero(np.diff(before) > 0.7 * width / fs)
     used = used if len(used) else np.arange(count)
     maxima, medians = parts[used].max(1).astype(np.float64), np.median(parts[used], axis=1).astype(np.float64)
     half = LEVEL_WINDOWS // 2

@@ -196,6 +196,7 @@ class BeatAnnotator(ZooModule):
                     classes, probability = self.classify_beats(part)
                     found += classes
                     sure.append(probability.float().cpu().numpy())
+            del windows  # before those of the next pair are cut
             symbols[own] = np.array(found, dtype="U1")[own[shown]]
             values |= dict(zip(np.flatnonzero(own).tolist(), np.concatenate(sure)[own[shown]]))
         return symbols.tolist(), np.stack([values[k] for k in range(len(readable))])
@@ -272,7 +273,7 @@ def check_signal(signal_mV: Any) -> np.ndarray:  # noqa: N803  the unit is part 
     largest = max(ends, key=abs)
     if abs(largest) > LARGEST_MILLIVOLTS:
         raise ValueError(f"signal reaches {largest:g}: expected millivolts, at most {LARGEST_MILLIVOLTS:g}")
-    return signal.astype(np.float32)
+    return signal.astype(np.float32, copy=False)
 
 
 def check_rate(fs: Any) -> float:
