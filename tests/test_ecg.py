@@ -9,7 +9,8 @@ from conftest import quiet_trainer, tiny_batch, tiny_data, tiny_inputs
 from matplotlib.image import imread
 
 import zoo
-from datamodules.ecg.qrs_detection import detect_qrs, drop_waves
+from datamodules.ecg.false_beats import drop_waves
+from datamodules.ecg.qrs_detection import detect_qrs
 from datamodules.ecg.records import read_record
 from datamodules.splits import Split
 from zoo.cli import main

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d, minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
+from datamodules.ecg.false_beats import drop_noise, drop_superfluous, drop_waves, usual_intervals
 from datamodules.ecg.records import fill_gaps
 from datamodules.ecg.signal_quality import NOISE, SignalQuality, assess_quality
 
@@ -34,9 +35,6 @@ NOISY_WEIGHT = 0.05
 """Factor of the weight of a lead in stretches of noise. Set by hand."""
 REFRACTORY_SECONDS = 0.25
 """Smallest distance of two beats. Chosen on DS1 of MIT-BIH."""
-WAVES = ((0.28, 0.8), (0.36, 0.5))
-"""Distances in seconds below which one of two detections is a P or T wave if it has less than the share beside it of
-the other's steepness. Chosen on DS1 of MIT-BIH."""
 GAP_RATIO, GAP_SECONDS = 1.5, 0.3
 """Interval, relative to the median of those around it, above which beats may be missing, and the smallest distance of
 an inserted one from its neighbours. Chosen on DS1 of MIT-BIH."""
@@ -45,9 +43,6 @@ GAP_THRESHOLD, GAP_NOISE_FACTOR = 0.6, 1.2
 WIDE_BEAT_SIZE, WIDE_BEAT_INTERVAL = 0.6, 0.45
 """Deflection, relative to that of the beats around, from which a wave in such an interval is a wide beat, and its
 smallest distance from the beat before, relative to the usual interval, at which it is no T wave. Set by hand."""
-SUPERFLUOUS_STEEPNESS, SUPERFLUOUS_TOLERANCE = 0.8, 0.12
-"""Steepness relative to both neighbours, and deviation of their distance from the median interval, below which a
-detection between two beats on time is none. Chosen on DS1 of MIT-BIH."""
 PEAK_SECONDS = 0.06
 """Largest distance of the R peak from the middle of the steep stretch. Set by hand."""
 DEFLECTION = 0.3
@@ -93,26 +88,9 @@ def detect_qrs(signal: np.ndarray, fs: float, quality: SignalQuality | None = No
     if len(peaks) >= LEVEL_WINDOWS // 2:
         size_of = functools.partial(_deflections, signal, fs, quality, leads)
         peaks = _search_gaps(peaks, steepness, noise, fs, size_of)
-        peaks = _drop_superfluous(peaks, steepness[peaks])
+        peaks = drop_superfluous(peaks, steepness[peaks])
+        peaks = drop_noise(peaks, signal, fs, quality, leads)
     return _at_extremes(signal, peaks, fs, quality, leads)
-
-
-def drop_waves(peaks: np.ndarray, steepness: np.ndarray, fs: float) -> np.ndarray:
-    """Return positions (N,) without P and T waves: the much less steep of two close detections.
-
-    Args:
-        peaks: Positions (N,), ascending.
-        steepness: Steepness (N,) at each.
-        fs: Sampling rate in Hz.
-    """
-    for seconds, ratio in WAVES:
-        kept = np.ones(len(peaks), bool)
-        for k in np.flatnonzero(np.diff(peaks) < seconds * fs):
-            weak, strong = (k, k + 1) if steepness[k] < steepness[k + 1] else (k + 1, k)
-            if kept[weak] and kept[strong] and steepness[weak] < ratio * steepness[strong]:
-                kept[weak] = False
-        peaks, steepness = peaks[kept], steepness[kept]
-    return peaks
 
 
 def _combine(signal: np.ndarray, fs: float, quality: SignalQuality, leads: list[int]) -> tuple[np.ndarray, np.ndarray]:
@@ -191,12 +169,6 @@ def _levels(steepness: np.ndarray, readable: np.ndarray, fs: float, width: int) 
     return np.maximum(np.interp(every, used, beats), 1e-6), np.interp(every, used, noise)
 
 
-def _usual_intervals(intervals: np.ndarray, half: int) -> np.ndarray:
-    """Return the median of the intervals around each one."""
-    padded = np.pad(intervals, half, mode="reflect" if len(intervals) > half else "edge")
-    return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1))
-
-
 def _search_gaps(
     peaks: np.ndarray,
     steepness: np.ndarray,
@@ -215,7 +187,7 @@ def _search_gaps(
             to those of the beats.
     """
     intervals, heights, margin = np.diff(peaks), steepness[peaks], int(GAP_SECONDS * fs)
-    usual = _usual_intervals(intervals, 4)
+    usual = usual_intervals(intervals, 4)
     usual = np.concatenate([usual[:1], usual, usual[-1:]])
     edges = np.concatenate([[0], peaks, [len(steepness)]])
     added: list[int] = []
@@ -265,19 +237,6 @@ def _deflections(
         size = uniform_filter1d(np.abs(x - np.median(x)), smooth)
         total += size / max(float(np.median(usual)), 1e-6) / len(used)
     return total
-
-
-def _drop_superfluous(peaks: np.ndarray, steepness: np.ndarray) -> np.ndarray:
-    """Return positions without small detections between two beats that are on time without them."""
-    intervals = np.diff(peaks)
-    kept = np.ones(len(peaks), bool)
-    for k in range(1, len(peaks) - 1):
-        if not kept[k - 1] or steepness[k] >= SUPERFLUOUS_STEEPNESS * min(steepness[k - 1], steepness[k + 1]):
-            continue
-        others = np.concatenate([intervals[max(0, k - 12) : k - 1], intervals[k + 1 : k + 12]])
-        usual = float(np.median(others)) if len(others) else 0.0
-        kept[k] = abs(peaks[k + 1] - peaks[k - 1] - usual) >= SUPERFLUOUS_TOLERANCE * usual
-    return peaks[kept]
 
 
 def _at_extremes(
