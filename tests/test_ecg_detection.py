@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from ecg_faults import FAULTS
 
+from datamodules.ecg.false_beats import drop_noise
 from datamodules.ecg.qrs_detection import detect_qrs
 from datamodules.ecg.signal_quality import FAULTS as CODES
 from datamodules.ecg.signal_quality import assess_quality, runs
@@ -108,6 +109,40 @@ def test_any_rate_of_samples_and_beats(fs, interval):
     assert extra <= 1
 
 
+def bursts(signal, beats, count, size, seconds=0.02):
+    """Return a signal with bursts between some beats, ``count`` in a row: up and down again, as no beat is."""
+    t = np.arange(len(signal))[:, None] / FS
+    faulty, places = signal.copy(), []
+    for k in range(6, len(beats) - 6, 9):
+        for step in range(1, count + 1):
+            at = beats[k] + step * (beats[k + 1] - beats[k]) // (count + 1)
+            faulty += size * -(t - at / FS) / seconds * np.exp(0.5 - ((t - at / FS) / seconds) ** 2 / 2)
+            places.append(at)
+    return faulty, np.array(places)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_burst_unlike_the_beats_on_either_side_is_none(count):
+    signal, beats = heart(seconds=120, every=0, leads=(1.0,), interval=1.1)
+    faulty, places = bursts(signal, beats, count, 0.35)
+    found = detect_qrs(faulty, FS)
+    assert missed_and_extra(found, beats) == missed_and_extra(detect_qrs(signal, FS), beats)
+    everything = np.sort(np.concatenate([beats, places]))
+    kept = drop_noise(everything, faulty, FS, assess_quality(faulty, FS), [0])
+    assert np.array_equal(kept, beats)  # though the bursts were found
+
+
+def test_a_large_or_similar_wave_between_two_beats_is_one():
+    signal, beats = heart(seconds=120, every=0, leads=(1.0,), interval=1.1)
+    quality = assess_quality(signal, FS)
+    for faulty, places in (
+        bursts(signal, beats, 1, 2.0),  # larger than the beats, as an interpolated ventricular beat is
+        (np.maximum(signal, 0.8 * np.roll(signal, round(0.5 * FS), axis=0)), beats[:-1] + round(0.5 * FS)),
+    ):
+        everything = np.sort(np.concatenate([beats, places]))
+        assert np.array_equal(drop_noise(everything, faulty, FS, quality, [0]), everything)
+
+
 @pytest.mark.parametrize("scale", [-1, 0.05, 20])
 def test_polarity_and_scale_do_not_matter(scale):
     signal, beats = heart()
@@ -120,6 +155,19 @@ def test_a_pause_is_kept():
     signal[gap] = np.random.default_rng(0).normal(0, 0.01, signal[gap].shape)
     found = detect_qrs(signal, FS)
     assert missed_and_extra(found, np.delete(beats, range(30, 34))) == (0, 0)
+
+
+@pytest.mark.parametrize("seconds", [2, 20, 60, 300])
+@pytest.mark.parametrize("place", [0, 30, 60])
+def test_noise_in_which_the_heart_is_silent_has_no_beats(seconds, place):
+    signal, beats = heart(leads=(1.0,), every=0)
+    silence = np.random.default_rng(1).normal(0, 0.01, (seconds * FS, 1)).astype(np.float32)
+    found = detect_qrs(np.insert(signal, [place * FS] * len(silence), silence, axis=0), FS)
+    late = beats + len(silence) * (beats >= place * FS)
+    # Beats that are cut in two where the silence begins or ends do not count.
+    apart = np.zeros(len(signal) + len(silence), bool)
+    apart[[max(0, place * FS - 1), min(len(apart) - 1, place * FS + len(silence))]] = True
+    assert missed_and_extra(found, late, apart=apart) == (0, 0)
 
 
 @pytest.mark.parametrize("value", [0, 3, np.nan])

@@ -29,6 +29,9 @@ CLIP = 4.0
 LEVEL_SECONDS, LEVEL_WINDOWS, LEVEL_QUANTILE = 1.5, 17, 0.3
 """Length of the windows whose maxima are steepnesses of beats, number of windows around each that are looked at, and
 the quantile of their maxima. Chosen on DS1 of MIT-BIH."""
+LEVEL_FLOOR, FLOOR_QUANTILE = 0.2, 0.9
+"""Smallest steepness of a beat, in the quantile of those of the whole lead, so that noise in which the heart or a lead
+is silent has no beats. Set by hand."""
 THRESHOLD, NOISE_FACTOR = 0.28, 1.5
 """Smallest steepness of a beat, in those of the lead, and in those of its noise. Chosen on DS1 of MIT-BIH."""
 NOISY_WEIGHT = 0.05
@@ -105,9 +108,9 @@ def _combine(signal: np.ndarray, fs: float, quality: SignalQuality, leads: list[
         positions = np.arange(piece.start, piece.stop)
         window, stretch = np.minimum(positions // width, size // width - 1), quality.at(positions, fs)
         weights = np.zeros((3, len(positions)), np.float32)  # of the leads, of their steepness, of their noise
-        for lead, part, (beats, noise) in zip(leads, parts, levels):
+        for lead, part, (beats, noise, clearness) in zip(leads, parts, levels):
             share = np.where(quality.faults[:, lead] == NOISE, NOISY_WEIGHT, quality.readable[:, lead])
-            weight = ((beats / np.maximum(noise, 0.02 * beats)) ** 2)[window] * share[stretch]
+            weight = clearness[window] * share[stretch]
             weights += weight.astype(np.float32) * np.stack(
                 [np.ones_like(window), part[piece] / beats[window], (noise / beats)[window]]
             ).astype(np.float32)
@@ -145,8 +148,10 @@ def _baseline(x: np.ndarray, fs: float) -> np.ndarray:
     return np.interp(np.arange(len(x)), centres, np.median(x[index], axis=1))
 
 
-def _levels(steepness: np.ndarray, readable: np.ndarray, fs: float, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the usual steepness of beats and of what lies between them, (windows,) each, where a lead is readable.
+def _levels(
+    steepness: np.ndarray, readable: np.ndarray, fs: float, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return three values (windows,) of a readable lead: steepness of its beats and of what lies between, and weight.
 
     Args:
         steepness: Steepness (samples,) of the lead.
@@ -163,10 +168,14 @@ def _levels(steepness: np.ndarray, readable: np.ndarray, fs: float, width: int) 
     used = used if len(used) else np.arange(count)
     maxima, medians = parts[used].max(1).astype(np.float64), np.median(parts[used], axis=1).astype(np.float64)
     half = LEVEL_WINDOWS // 2
-    near = (np.arange(len(used))[:, None] + np.arange(-half, half + 1)).clip(0, len(used) - 1)
+    near = np.lib.stride_tricks.sliding_window_view(
+        np.pad(np.arange(len(used)), half, mode="reflect" if len(used) > half else "edge"), LEVEL_WINDOWS
+    )
     beats, noise = np.quantile(maxima[near], LEVEL_QUANTILE, axis=1), np.median(medians[near], axis=1)
+    weight = (beats / np.maximum(noise, np.maximum(0.02 * beats, 1e-6))) ** 2
+    beats = np.maximum(beats, max(1e-6, LEVEL_FLOOR * float(np.quantile(beats, FLOOR_QUANTILE))))
     every = np.arange(count)
-    return np.maximum(np.interp(every, used, beats), 1e-6), np.interp(every, used, noise)
+    return np.interp(every, used, beats), np.interp(every, used, noise), np.interp(every, used, weight)
 
 
 def _search_gaps(

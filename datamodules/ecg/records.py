@@ -97,8 +97,13 @@ def read_record(
     return record if annotator is None else _read_annotations(record, header, annotator, found.frame, strict)
 
 
+def record_name(path: Path) -> str:
+    """Return the name of the recording in a file: that of the file without its endings."""
+    return Path(path.stem).stem if path.suffix.lower() in COMPRESSED_ENDINGS else path.stem
+
+
 def _as_record(path: Path, found: Leads) -> Record:
-    return Record(path.stem, found.signal, found.fs, found.names, warnings=tuple(found.warnings), reading=found.reading)
+    return Record(record_name(path), found.signal, found.fs, found.names, warnings=tuple(found.warnings), reading=found.reading)
 
 
 def _is_table(path: Path) -> bool:

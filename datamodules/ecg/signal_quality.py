@@ -17,6 +17,9 @@ MISSING_SHARE = 0.1
 FLAT_RATIO, FLAT_STRETCHES = 0.01, 3
 """Range, relative to the lead's amplitude, below which a stretch is flat, and the number of such stretches in a row
 that are a fault rather than the rest between two beats. Set by hand."""
+SILENT_RATIO = 0.1
+"""Range, relative to the largest ones, below which a stretch has no part in the lead's amplitude, so that a heart or a
+lead that is silent most of the time does not set it. Set by hand."""
 SATURATED_SHARE = 0.25
 """Share of samples at the largest or smallest value of the lead from which a stretch is saturated. Set by hand."""
 RAIL_DISTANCE = 1.5
@@ -73,6 +76,8 @@ def assess_quality(signal: np.ndarray, fs: float) -> SignalQuality:
         padded = np.pad(span, 1, mode="edge")
         span_of_three = np.maximum(np.maximum(padded[:-2], padded[2:]), span)
         present = (missing < MISSING_SHARE) & (span > 0)
+        if present.any():
+            present &= span_of_three > SILENT_RATIO * np.quantile(span_of_three[present], 0.9)
         amplitudes[k] = amplitude = np.median(span_of_three[present]) if present.any() else 0.0
         code = faults[:, k]
         code[curvature > NOISE_RATIO * amplitude] = NOISE

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from datamodules.ecg.lead_units import OTHER_UNITS, canonical_unit
+from datamodules.archives import check_size
 from datamodules.ecg.time_columns import CLOCK, DATE, time_unit
 from datamodules.text.files import BYTE_ORDER_MARKS, decode_text
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 COMPRESSED_ENDINGS = tuple(_OPENERS)
 """Endings of compressed tables."""
+LARGEST_TABLE = 2**33
+"""Largest unpacked size in bytes of a table; a week of two leads at 360 Hz has 3e9. Set by hand."""
 HEAD_LINES = 500
 """Number of lines from which the layout is found."""
 TRANSPOSED_WIDTH = 100
@@ -122,10 +125,11 @@ def refuse_encoding(path: Path, encoding: str = "utf-8") -> None:
 
 
 def _decodes(path: Path, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)()
+    decoder, packed = codecs.getincrementaldecoder(encoding)(), path.stat().st_size
     with _open(path) as file:
         try:
             while block := file.read(1 << 20):
+                check_size(file.tell(), packed, f"{path}:", LARGEST_TABLE)
                 if "\0" in decoder.decode(block):
                     return False
             decoder.decode(b"", True)

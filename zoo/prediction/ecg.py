@@ -105,8 +105,7 @@ def predict(
     display: list[Any] = []
     for answer in answers:
         display.append(summary_table(str(answer.pop("name")), answer["summary"]))
-        lines = [answer["reading"], *answer.pop("remarks"), *(f"warning: {warning}" for warning in answer["warnings"])]
-        display += [printable(line) for line in (*lines, ", ".join(answer["files"])) if line]
+        display += [printable(line) for line in (answer["reading"], *answer.pop("remarks"), ", ".join(answer["files"])) if line]
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from datamodules.ecg.annotation_files import read_annotations, read_notes
 from datamodules.ecg.beats import beats_of
-from datamodules.ecg.records import Record, files_of_record, find_record
+from datamodules.ecg.records import Record, files_of_record, find_record, record_name
 from zoo.errors import needs, printable, unknown
 from zoo.figures.ecg import BEAT_NAMES, CAUTION, record_strips
 from zoo.files import check_outputs, write_files
@@ -61,7 +61,7 @@ def output_names(jobs: Sequence[tuple[str, Any]]) -> list[str]:
             found = find_record(source).absolute() if isinstance(source, str) else None
         except (OSError, ValueError):
             found = None
-        paths.append((*found.parent.parts[1:], found.stem) if found else (name,))
+        paths.append((*found.parent.parts[1:], record_name(found)) if found else (name,))
     names = [path[-1] for path in paths]
     for depth in range(2, max(map(len, paths)) + 1):
         folded = [name.casefold() for name in names]  # some file systems do not distinguish the case of names
