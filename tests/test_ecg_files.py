@@ -146,6 +146,7 @@ def test_encodings(encoding, tmp_path):
 
 def test_compressed_tables(tmp_path):
     content = LAYOUTS["seconds"].encode()
+    assert read_record(write(tmp_path, gzip.compress(content), "day.csv.gz")).name == "day"
     for ending, pack in ((".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)):
         path = write(tmp_path, pack(content), f"r.csv{ending}")
         check(read_record(path))
@@ -153,6 +154,8 @@ def test_compressed_tables(tmp_path):
         path.write_bytes(pack(content)[:1000])
         assert str(path) in refused(lambda: read_record(path))  # noqa: B023
     assert "damaged gz file" in refused(lambda: read_record(write(tmp_path, content, "x.csv.gz")))
+    bomb = gzip.compress(b"0,0\n" * 30_000_000, 9)
+    assert "times its size" in refused(lambda: read_record(write(tmp_path, bomb, "bomb.csv.gz"), fs=FS))
 
 
 def test_polar_and_watch(tmp_path):

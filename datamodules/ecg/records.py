@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,7 +103,9 @@ def record_name(path: Path) -> str:
 
 
 def _as_record(path: Path, found: Leads) -> Record:
-    return Record(record_name(path), found.signal, found.fs, found.names, warnings=tuple(found.warnings), reading=found.reading)
+    return Record(
+        record_name(path), found.signal, found.fs, found.names, warnings=tuple(found.warnings), reading=found.reading
+    )
 
 
 def _is_table(path: Path) -> bool:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datamodules.ecg.lead_units import OTHER_UNITS, canonical_unit
 from datamodules.archives import check_size
+from datamodules.ecg.lead_units import OTHER_UNITS, canonical_unit
 from datamodules.ecg.time_columns import CLOCK, DATE, time_unit
 from datamodules.text.files import BYTE_ORDER_MARKS, decode_text
 

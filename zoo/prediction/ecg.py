@@ -105,7 +105,9 @@ def predict(
     display: list[Any] = []
     for answer in answers:
         display.append(summary_table(str(answer.pop("name")), answer["summary"]))
-        display += [printable(line) for line in (answer["reading"], *answer.pop("remarks"), ", ".join(answer["files"])) if line]
+        display += [
+            printable(line) for line in (answer["reading"], *answer.pop("remarks"), ", ".join(answer["files"])) if line
+        ]
     return Predictions(answers, failures, len(jobs), [*display, CAUTION])
 
 
