@@ -23,6 +23,7 @@ _MODULES = {
     "MNISTDataModule": "datamodules.mnist",
     "PlaygroundDataModule": "datamodules.playground",
     "ReutersDataModule": "datamodules.reuters",
+    "CLINC150DataModule": "datamodules.intents",
     "MovieReviewsDataModule": "datamodules.reviews",
     "SST2DataModule": "datamodules.reviews",
     "TensorDataModule": "datamodules.base",
