@@ -13,6 +13,7 @@ _MODULES = {
     "BreastCancerDataModule": "datamodules.breast_cancer",
     "CIFAR10DataModule": "datamodules.cifar",
     "CIFAR10JPEGDataModule": "datamodules.cifar",
+    "Davidson2017DataModule": "datamodules.tweets",
     "DigitsDataModule": "datamodules.digits",
     "FashionMNISTDataModule": "datamodules.mnist",
     "Flickr8kDataModule": "datamodules.flickr8k",

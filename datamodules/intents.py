@@ -34,9 +34,9 @@ class CLINC150DataModule(TextDataModule):
     sha256_content = "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0"
 
     def __init__(self, *, vocab_size: int = 3_000, max_length: int = 48, **common: Any) -> None:
-        if common.setdefault("val_size", 3_100) != 3_100:
-            raise ValueError(f"val_size={common['val_size']}: the validation split of clinc150 has 3,100 rows")
         super().__init__(vocab_size=vocab_size, max_length=max_length, **common)
+        if self.val_size:
+            raise ValueError(f"val_size={self.val_size} does not fit: clinc150 has a validation split of its own")
         self._content: dict[str, list[tuple[str, str]]] = {}
 
     def prepare_data(self) -> None:

@@ -1,5 +1,9 @@
 """Small made-up files in the form of the published ones, for the datamodules of texts."""
 
+import csv
+import hashlib
+import io
+import json
 import random
 
 from datamodules.registry import find_datamodule
@@ -13,6 +17,7 @@ SHA256 = {
     "train": "2eed74d0b131552ef303c4dfe01b54ddb811e95b401050182dd764400fa8f746",
     "dev": "4cc4eda4a08d4f93e4afed5500218629dd37dc4e814d0dd1a7969bb754593a66",
 }
+PUBLISHED = {"clinc150": "clinc150/data_full.json", "davidson2017": "davidson2017/labeled_data.csv"}
 PLACES = ("here", "there", "at home", "in town", "by the sea", "at work", "far away", "next door")
 
 
@@ -48,6 +53,21 @@ def write_texts(root):
     pairs += [(f"The {NOUNS[0]} is dull here.", "Le film est nul ici."), ("Hello.", "Salut !"), ("HELLO", "Bonjour !")]
     (root / "fra-eng").mkdir()
     (root / "fra-eng" / "fra.txt").write_text("".join(f"{a}\t{b}\tCC-BY\n" for a, b in pairs))
+    (root / "clinc150").mkdir()
+    requests = {
+        part: [[f"{sentence(draw, k % 2)[:-2]} {part} {k}", ("praise", "blame")[k % 2]] for k in range(n)]
+        for part, n in {"train": 120, "val": 40, "test": 40}.items()
+    }
+    requests["train"].append([requests["test"][0][0].upper(), "praise"])
+    outside = {f"oos_{part}": [[f"where is {place} {part}", "oos"] for place in PLACES] for part in requests}
+    (root / "clinc150" / "data_full.json").write_text(json.dumps({**requests, **outside}))
+    (root / "davidson2017").mkdir()
+    tweets = [
+        f"@you{k} {sentence(draw, k % 2)} &amp;amp; {k // 2 if k % 10 else 7} http://t.co/{k}" for k in range(260)
+    ]
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([("", "class", "tweet"), *((k, k % 3, tweet) for k, tweet in enumerate(tweets))])
+    (root / "davidson2017" / "labeled_data.csv").write_text(table.getvalue())
     rows = [(sentence(draw, k % 2), ("bad", "good")[k % 2]) for k in range(200)]
     (root / "table.tsv").write_text("text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows))
     return root
@@ -55,7 +75,10 @@ def write_texts(root):
 
 def small_text(name, files, **args):
     """Build a datamodule of texts that takes the made-up files for the published ones."""
-    args = {"val_size": 40 if name != "sst2" else 20, "vocab_size": 320, **args}
+    sizes = {"sst2": {"val_size": 20}, "clinc150": {}}
+    args = {**sizes.get(name, {"val_size": 40}), "vocab_size": 320, **args}
     data = find_datamodule(name)(root=str(files / "table.tsv" if name == "text_table" else files), **args)
     data.rows, data.test_sources, data.sha256_files = 150, 40, SHA256
+    if name in PUBLISHED:
+        data.sha256_content = hashlib.sha256((files / PUBLISHED[name]).read_bytes()).hexdigest()
     return data

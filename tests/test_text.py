@@ -336,6 +336,8 @@ def test_wrong_file_of_pairs_is_named(tmp_path, content, message):
     [
         ("sst2", "SST-2", {"val": 700, "test": 872}),
         ("movie_reviews", "rt-polaritydata", {"train": 8530, "val": 1066, "test": 1066}),
+        ("clinc150", "clinc150", {"train": 15_095, "val": 3_100, "test": 5_500}),
+        ("davidson2017", "davidson2017", {"train": 17_858, "val": 2_000, "test": 4_925}),
     ],
 )
 def test_published_sets_have_their_documented_sizes(name, folder, sizes):

@@ -17,6 +17,7 @@ from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
 from zoo.baselines.everyday import everyday_translation
 from zoo.baselines.hole_widths import biharmonic_by_width, filled_by_width
+from zoo.baselines.intents import scope, tfidf_svm_scope
 from zoo.baselines.measurement import Measure, Measurement
 from zoo.baselines.noise_levels import denoised_levels, noisy_input, nonlocal_means_of_level, wavelet_of_level
 from zoo.baselines.restoration import (
@@ -63,6 +64,7 @@ BASELINES: dict[str, Measure] = {
     "svc": svc,
     "translation_memory": translation_memory,
     "tfidf_logistic_regression": tfidf_logistic_regression,
+    "tfidf_svm_scope": tfidf_svm_scope,
     "total_variation": total_variation,
     "template_distance": template_distance,
     "wavelet": wavelet,
@@ -83,6 +85,7 @@ MEASURES: dict[str, Measure] = {
     "neighbour_error": neighbour_error,
     "readable_samples": readable_samples,
     "retrieval": document_retrieval,
+    "scope": scope,
     "solved": solved,
     "translations": translation_scores,
 }

@@ -1,4 +1,4 @@
-"""Calibration of class probabilities by a temperature."""
+"""Decisions by class probabilities: their temperature, and the threshold below which a sample is of no class."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ MOST_ROWS = 20_000
 """Largest number of samples that a temperature is chosen on, the first ones. Set by hand."""
 LARGEST = 20.0
 """Largest temperature; the smallest is its inverse. Set by hand."""
+
+
+REST_COST = 0.01
+"""Largest share of correct answers that become wrong by the threshold of the rest class. Set by hand."""
 
 
 class Temperature(Metric):
@@ -65,3 +69,23 @@ def best_temperature(scores: Tensor, labels: Tensor) -> float:
 
     limits = -math.log(LARGEST), math.log(LARGEST)
     return round(math.exp(minimize_scalar(loss, bounds=limits, method="bounded").x), 4)
+
+
+def without_class(probabilities: Tensor, number: int) -> Tensor:
+    """Return probabilities (N, K) with that of one class replaced by -1."""
+    return probabilities.index_fill(1, torch.tensor([number], device=probabilities.device), -1.0)
+
+
+def choose_rest_threshold(probabilities: Tensor, labels: Tensor, rest: int) -> float:
+    """Return the largest threshold that costs at most ``REST_COST`` of the correct answers of the other classes.
+
+    Args:
+        probabilities: Class probabilities (N, K).
+        labels: Classes (N,).
+        rest: Number of the class of samples that belong to none of the others.
+    """
+    others, best = without_class(probabilities, rest).max(1)
+    correct = others[(labels != rest) & (best == labels) & (others >= probabilities[:, rest])].sort().values
+    if not len(correct):
+        return 0.0
+    return math.floor(1e6 * float(correct[int(REST_COST * len(correct))])) / 1e6

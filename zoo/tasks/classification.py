@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCalibrationError
+from torchmetrics.utilities import dim_zero_cat
 
 from datamodules.images.blank import NOTHING, is_of_one_level
 from zoo.base import Batch, Values, ZooModule
-from zoo.metrics.calibration import Temperature
+from zoo.metrics.calibration import Temperature, choose_rest_threshold, without_class
 from zoo.metrics.classes import ClassScores, class_table
 from zoo.training.batches import check_labels, inputs_of
 
@@ -33,12 +34,20 @@ class Classifier(ZooModule):
     The class probabilities are softmax(scores / T). The temperature T is chosen in each validation of a fit, so that
     the probabilities of validation rows are right on average (Guo et al., 2017); it changes neither the loss nor the
     class. With p = softmax(scores), the loss is the mean over the batch of -log p[y]. With label smoothing e (Szegedy
-    et al., 2016) the target distribution is (1 - e) one_hot(y) + e / num_classes.
+    et al., 2016) the target distribution is (1 - e) one_hot(y) + e / num_classes. With class weights w the loss in
+    training is the mean weighted by w[y].
+
+    One of the classes may be that of samples which belong to none of the others. A sample is of this class if it is
+    the most probable one, or if the probability of each other class is below a threshold. The threshold is chosen in
+    each validation of a fit, as the largest one that costs at most 1 % of the correct answers of the other classes.
 
     Args:
         class_names: Names of the classes in the order of the scores; their numbers if None.
         label_smoothing: Label smoothing e; evaluation uses none.
+        class_weights: Weights w (num_classes,) of the classes in the loss; all 1 if None.
         temperature: Temperature T of the probabilities; a fit chooses it anew.
+        rest_class: Name of the class of samples that belong to none of the others; None if there is none.
+        rest_threshold: Threshold of the probability of the other classes; a fit chooses it anew.
         **optimisation: Arguments of ``ZooModule``.
     """
 
@@ -46,10 +55,11 @@ class Classifier(ZooModule):
     batch_parts: ClassVar[tuple[str, ...]] = ("x", "y")
     fewest_classes: ClassVar[int] = 2
     """Smallest number of classes that the task has a meaning for."""
-    chosen_in_validation: ClassVar[tuple[str, ...]] = ("temperature",)
+    chosen_in_validation: ClassVar[tuple[str, ...]] = ("temperature", "rest_threshold")
     calibrates: ClassVar[bool] = True
     """Whether a fit chooses the temperature."""
     outside_net = "The softmax over the scores, divided by the temperature."
+    class_weights: Tensor | None
     no_answer: ClassVar[dict[str, Any]] = {"class": None, "probability": None}
     """Answer to an input that shows nothing."""
 
@@ -58,7 +68,10 @@ class Classifier(ZooModule):
         *,
         class_names: list[str] | None = None,
         label_smoothing: float = 0.0,
+        class_weights: list[float] | None = None,
         temperature: float = 1.0,
+        rest_class: str | None = None,
+        rest_threshold: float = 0.0,
         **optimisation: Any,
     ) -> None:
         super().__init__(**optimisation)
@@ -68,11 +81,22 @@ class Classifier(ZooModule):
             raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature must be positive, not {temperature}")
+        if rest_class is not None and rest_class not in (class_names or ()):
+            raise ValueError(f"rest_class {rest_class!r} is none of the classes {', '.join(class_names or ())[:200]}")
+        if not 0 <= rest_threshold <= 1:
+            raise ValueError(f"rest_threshold must be in [0, 1], not {rest_threshold}")
+        self._rest = class_names.index(rest_class) if class_names and rest_class is not None else None
+        classes = self.hparams.get("num_classes", len(class_weights or ()))
+        if class_weights is not None and (len(class_weights) != classes or not all(w > 0 for w in class_weights)):
+            raise ValueError(f"class_weights must be {classes} positive numbers, one a class, not {class_weights}")
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def loss(self, scores: Tensor, y: Tensor) -> Tensor:
         """Return the mean loss of a batch, a scalar, from scores (N, num_classes) and labels (N,) of dtype int64."""
-        smoothing = self.hparams["label_smoothing"] if self.training else 0.0
-        return F.cross_entropy(scores, y, label_smoothing=smoothing)
+        if not self.training:
+            return F.cross_entropy(scores, y)
+        return F.cross_entropy(scores, y, self.class_weights, label_smoothing=self.hparams["label_smoothing"])
 
     def step(self, batch: Batch) -> Values:
         """Compute the loss of a batch (x, y), and for each sample whether it is classified correctly.
@@ -81,7 +105,7 @@ class Classifier(ZooModule):
         """
         x, y = batch
         scores = self(x)
-        predicted = scores.detach().argmax(1)
+        predicted = scores.detach().argmax(1) if self._rest is None else self.decide(scores.detach())[1]
         values: Values = {"loss": self.loss(scores, y), "accuracy": predicted == y}
         if "classes" in self.metrics["test"].metrics and self._tests:
             values["classes"] = (predicted, y)
@@ -95,6 +119,9 @@ class Classifier(ZooModule):
         found = self.metrics["val"].metrics.get("temperature") if stage == "val" else None
         if isinstance(found, Temperature) and found.update_called:
             self.hparams["temperature"] = found.temperature
+            if self._rest is not None:
+                probabilities, labels = self.probabilities(dim_zero_cat(found.scores)), dim_zero_cat(found.labels)
+                self.hparams["rest_threshold"] = choose_rest_threshold(probabilities, labels, self._rest)
 
     @property
     def _validates(self) -> bool:
@@ -127,6 +154,21 @@ class Classifier(ZooModule):
         """Return the class probabilities (N, num_classes) of scores: softmax(scores / temperature)."""
         return (scores / self.hparams["temperature"]).softmax(1)
 
+    def decide(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the probability (N,) and the number (N,) of the predicted class of scores (N, num_classes).
+
+        The probability of the rest class, where the threshold decides for it, is that of none of the others being
+        right: 1 minus the largest of the others.
+        """
+        if self._rest is None:
+            best = scores.argmax(1)
+            return self.probabilities(scores).gather(1, best[:, None])[:, 0], best
+        probabilities = self.probabilities(scores)
+        others, best = without_class(probabilities, self._rest).max(1)
+        own = probabilities[:, self._rest]
+        rest = (own > others) | (others < self.hparams["rest_threshold"])
+        return torch.where(rest, torch.maximum(own, 1 - others), others), best.masked_fill(rest, self._rest)
+
     def check_batch(self, batch: Any) -> None:
         """Raise ``ValueError`` unless a batch is samples and class indices (N,) of dtype int64."""
         super().check_batch(batch)
@@ -148,7 +190,7 @@ class Classifier(ZooModule):
         """
         parts = x if isinstance(x, tuple) else (x,)
         with self.evaluating():
-            probabilities, classes = self.probabilities(self(*map(self.as_input, parts))).max(1)
+            probabilities, classes = self.decide(self(*map(self.as_input, parts)))
         names = self.hparams["class_names"]
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
