@@ -81,6 +81,7 @@ def test_fit_can_leave_the_test_split_closed(capfd):
     assert "test_accuracy" not in out
 
 
+@pytest.mark.slow
 def test_interrupted_fit_goes_on_to_the_same_weights(capfd):
     settings = ["--model.dropout", "0.5"]
     assert answer(capfd, "fit", "mlp.digits", "--trainer.max_epochs", "4", *settings)[0] == 0

@@ -11,6 +11,7 @@ import pooch
 import pytest
 import torch
 from conftest import need_files, no_server, quiet_trainer
+from marks import slowly
 from PIL import Image
 from small_texts import small_text, write_texts
 
@@ -209,7 +210,7 @@ def test_spec_and_batches_agree(name, make):
             assert spec["in_channels"] == spec["input_shape"][0]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
 def test_mean_and_std_are_those_of_the_training_data(name, make):
     data = make(name)
     if "mean" not in data.spec:
@@ -295,7 +296,7 @@ def test_an_epoch_visits_each_row_once_and_the_next_in_another_order(name, make)
     assert torch.equal(x, data.splits["test"].tensors[0])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
 def test_many_batches_a_step_are_the_same_batches(name, make):
     many = name in ("cifar10", "cifar10_jpeg", "mnist", "fashion_mnist", *PATIENTS)
     for changes in (None, {"shift": 2, "rotate": 10, "scale": 0.1, "shear": 5, "flip": 0.5, "erase": 3}):

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from marks import slowly
 
 import zoo
 from zoo.arguments import signature
@@ -267,7 +268,7 @@ def test_a_model_that_cannot_be_is_refused_before_it_takes_memory(capfd, recipe,
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.parametrize("name", slowly(zoo.list_models(), "colorizer"))
 def test_any_number_in_any_argument_of_a_model(name):
     for argument, parameter in signature(zoo.registry.find_model(name).cls).items():
         kind = str(parameter.annotation)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from adapters import ADAPTERS, adapter_of, task_of
 from conftest import assert_same, quiet_trainer, run_python, state, tiny_batch, tiny_data, tiny_inputs
+from marks import slowly
 from torch import nn
 
 import datamodules
@@ -429,7 +430,7 @@ def subwords():
     return Vocabulary.train(["the film is dull", "le film est nul", *map(str, range(400))], 300)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", slowly(RECIPES, "lstm_seq2seq*"))
 def test_recipe_builds(name, subwords, monkeypatch):
     for cls in (FraEngDataModule, TextDataModule):  # to read the texts and learn theirs takes long
         monkeypatch.setattr(cls, "vocabulary", subwords)

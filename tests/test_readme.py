@@ -62,6 +62,7 @@ def test_command_2_is_what_ci_runs():
     assert block("command 2") == 'pip install -e ".[dev]" && pytest'
 
 
+@pytest.mark.slow
 def test_examples_for_contributors_run(tmp_path):
     recipe = re.search(r"```yaml\n# (\S+)\n(.*?)```", CONTRIBUTING, re.DOTALL)
     assert recipe

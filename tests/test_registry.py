@@ -113,6 +113,7 @@ print("fine")
 """
 
 
+@pytest.mark.slow
 def test_model_of_an_installed_package_and_a_recipe_of_ones_own(tmp_path):
     site = tmp_path / "site"
     metadata = site / "elsewhere-1.0.dist-info"

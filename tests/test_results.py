@@ -212,6 +212,7 @@ def test_verify_measures_keeps_and_goes_on(own, monkeypatch):
     assert not list(Path("runs").rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_another_configuration_is_another_opening(own):
     verify(own, seeds=1, say=str)
     path = Path("own.yaml")
@@ -240,6 +241,7 @@ def test_verify_says_when_the_data_differ(own, monkeypatch):
     assert any("not those of the published result" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_interrupted_verification_equals_an_uninterrupted_one(own, monkeypatch):
     from zoo.base import ZooModule
 

@@ -79,6 +79,7 @@ def test_every_datamodule_says_its_arguments_in_plain_data(tmp_path):
         assert torch.load(tmp_path / "h.pt", weights_only=True) == dict(data.hparams)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batches_per_step", [1, 4])
 def test_a_run_is_resumed_with_its_own_seed(batches_per_step):
     whole = fit_recipe(own_recipe(4, batches_per_step=batches_per_step), seed=3)
@@ -89,6 +90,7 @@ def test_a_run_is_resumed_with_its_own_seed(batches_per_step):
     assert whole.metrics == resumed.metrics
 
 
+@pytest.mark.slow
 def test_batches_per_step_may_change():
     whole = fit_recipe(own_recipe(4, batches_per_step=4), seed=3)
     for before, after in ((4, 1), (1, 4)):
