@@ -181,6 +181,6 @@ def kneser_ney_model(model: Any, data: Any) -> dict[str, float]:
     return {"test_nats": best["test"]}
 
 
-def witten_bell_model(model: Any, data: Any, order: int = 5) -> dict[str, float]:
+def witten_bell_model(model: Any, data: Any, order: int) -> dict[str, float]:
     """Nats a token of an n-gram model of a given order by Witten-Bell smoothing."""
     return {"test_nats": _nats(data, order, "witten_bell")[-1]["test"]}
