@@ -29,6 +29,7 @@ _MODULES = {
     "SST2DataModule": "datamodules.reviews",
     "TensorDataModule": "datamodules.base",
     "TextTableDataModule": "datamodules.text_table",
+    "TinyShakespeareDataModule": "datamodules.tinyshakespeare",
     "create_datamodule": "datamodules.registry",
     "list_datamodules": "datamodules.registry",
     "register_datamodule": "datamodules.registry",

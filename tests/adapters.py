@@ -15,6 +15,7 @@ from zoo.tasks import (
     BeatClassifier,
     Classifier,
     ClassifierOrRegressor,
+    LanguageModel,
     TextClassifier,
     Translator,
 )
@@ -86,6 +87,25 @@ class TinyPairs(TinyData):
                 src[row, : length + 2] = torch.cat([torch.tensor([2]), words, torch.tensor([3])])
                 tgt[row, : length + 2] = torch.cat([torch.tensor([2]), words.flip(0) + half, torch.tensor([3])])
             splits[split] = Split((src, lengths + 2, tgt, lengths + 2), np.arange(size))
+        return splits
+
+    def decode_batch(self, batch):
+        return batch
+
+
+class TinyRows(TinyData):
+    """Made-up rows of a text, of several lengths and contexts: each token but the first follows from the one before."""
+
+    def load(self):
+        vocabulary, _, n, n_val, *_ = self.args
+        draw = torch.Generator().manual_seed(0)
+        splits = {}
+        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
+            first = torch.arange(size) % min(10, vocabulary - 5)
+            x = 4 + (first[:, None] + torch.arange(9)) % min(10, vocabulary - 5)
+            lengths = torch.randint(5, 10, (size,), generator=draw)
+            x = x.masked_fill(torch.arange(9) >= lengths[:, None], 0)
+            splits[split] = Split((x, torch.randint(1, 4, (size,), generator=draw)), np.arange(size))
         return splits
 
     def decode_batch(self, batch):
@@ -191,6 +211,19 @@ class TranslatorAdapter(Adapter):
         return (*example["tgt"].shape, model.hparams["vocab_size"])
 
 
+class LanguageModelAdapter(Adapter):
+    tiny = TinyRows
+
+    def shape(self, model):
+        return model.hparams["vocab_size"]
+
+    def has_overfitted(self, model, batch):
+        return bool(model.step(batch)["accuracy"] > 0.95)
+
+    def answer_shape(self, model, example):
+        return (*example.shape, model.hparams["vocab_size"])
+
+
 class AutoencoderAdapter(Adapter):
     def shape(self, model):
         return tuple(model.sample_shape)
@@ -243,6 +276,7 @@ ADAPTERS = {
     Classifier: ClassifierAdapter(),
     ClassifierOrRegressor: ClassifierAdapter(),
     TextClassifier: TextClassifierAdapter(),
+    LanguageModel: LanguageModelAdapter(),
     Translator: TranslatorAdapter(),
     Autoencoder: AutoencoderAdapter(),
     BeatClassifier: BeatClassifierAdapter(),

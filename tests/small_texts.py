@@ -70,11 +70,19 @@ def write_texts(root):
     (root / "davidson2017" / "labeled_data.csv").write_text(table.getvalue())
     rows = [(sentence(draw, k % 2), ("bad", "good")[k % 2]) for k in range(200)]
     (root / "table.tsv").write_text("text\tlabel\n" + "".join(f"{a}\t{b}\n" for a, b in rows))
+    (root / "tinyshakespeare").mkdir()
+    speeches = (f"{draw.choice(NOUNS).upper()}:\n{sentence(draw, k % 2).capitalize()}\n\n" for k in range(120))
+    (root / "tinyshakespeare" / "input.txt").write_text("".join(speeches))
     return root
 
 
 def small_text(name, files, **args):
     """Build a datamodule of texts that takes the made-up files for the published ones."""
+    if name == "tinyshakespeare":
+        data = find_datamodule(name)(root=str(files), **{"val_size": 800, "length": 20, "context": 12, **args})
+        content = (files / name / "input.txt").read_bytes()
+        data.sha256_file = hashlib.sha256(content).hexdigest()
+        return data
     sizes = {"sst2": {"val_size": 20}, "clinc150": {}}
     args = {**sizes.get(name, {"val_size": 40}), "vocab_size": 320, **args}
     data = find_datamodule(name)(root=str(files / "table.tsv" if name == "text_table" else files), **args)

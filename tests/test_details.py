@@ -132,6 +132,7 @@ DOWNLOADED = {
     "movie_reviews": "rt-polaritydata",
     "reuters": "reuters21578",
     "sst2": "SST-2",
+    "tinyshakespeare": "tinyshakespeare",
 }
 
 
@@ -277,6 +278,8 @@ BOUNDS = [
     ("lstm_seq2seq", {"embedding_dim": 4}, "hidden_dim", [2], [1, 0, 3]),
     ("lstm_seq2seq", SMALL, "teacher_forcing", [0.0, 1.0], [-0.001, 1.001]),
     ("lstm_seq2seq", SMALL, "label_smoothing", [0.0, 0.999], [1.0, -0.001]),
+    ("lstm_language_model", SMALL, "vocab_size", [5], [4]),
+    ("lstm_language_model", {"hidden_dim": 4}, "embedding_dim", [1], [0]),
     ("autoencoder", {}, "latent_dim", [1], [0]),
     ("autoencoder", {}, "hidden_dims", [[1]], [[0]]),
     ("autoencoder", {}, "penalty_weight", [0.0], [-0.001]),
@@ -305,6 +308,8 @@ BOUNDS = [
     ("sst2", {}, "negated", [0], [-1]),
     ("sst2", {}, "max_length", [1], [0]),
     ("fra_eng", {}, "max_length", [3], [2]),
+    ("tinyshakespeare", {}, "length", [1], [0]),
+    ("tinyshakespeare", {}, "context", [1], [0]),
     ("mitbih", {}, "folds", [2, 22], [1, 23]),
     ("mitbih", {"folds": 4}, "fold", [0, 3], [-1, 4]),
     ("mitbih", {}, "neighbours", [0], [-1]),

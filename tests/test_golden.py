@@ -370,6 +370,7 @@ VARIANTS = {
         {"pooling": "mean"},
     ],
     "lstm_seq2seq": [{"attention": "none", "cell": "gru"}, {"attention": "additive", "layers": 1, "dropout": 0.2}],
+    "lstm_language_model": [{"tied": True, "embedding_dim": 256, "dropout": 0.2}, {"cell": "gru", "layers": 1}],
     "ecg_classifier": [
         {"causal": True, "compare": False},
         {"rhythm_dim": 0, "augmentation": 1.0, "smoothing_bandwidth": 0.1},

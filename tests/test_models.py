@@ -20,6 +20,7 @@ from datamodules.fra_eng import FraEngDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.text.base import TextDataModule
 from datamodules.text.vocabulary import Vocabulary
+from datamodules.tinyshakespeare import TinyShakespeareDataModule
 from zoo.base import ZooModule
 from zoo.registry import find_model
 from zoo.training.checkpoints import load_checkpoint
@@ -432,7 +433,11 @@ def subwords():
 
 @pytest.mark.parametrize("name", slowly(RECIPES, "lstm_seq2seq*"))
 def test_recipe_builds(name, subwords, monkeypatch):
-    for cls in (FraEngDataModule, TextDataModule):  # to read the texts and learn theirs takes long
+    for cls in (
+        FraEngDataModule,
+        TextDataModule,
+        TinyShakespeareDataModule,
+    ):  # to read the texts and learn theirs takes long
         monkeypatch.setattr(cls, "vocabulary", subwords)
     monkeypatch.setattr(ReutersDataModule, "words", [f"word{k}" for k in range(2_000)])
     recipe = zoo.load_recipe(name)

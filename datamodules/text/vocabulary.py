@@ -101,6 +101,29 @@ class Vocabulary:
             )
         return cls(tokenizer.to_str())
 
+    @classmethod
+    def of_characters(cls, texts: Iterable[str]) -> Vocabulary:
+        """Return the vocabulary whose tokens are the characters of texts, in the order of their code points.
+
+        Nothing is normalised: case, spaces and ends of lines are kept, so that decoding restores a text exactly. A
+        character that the texts do not have is encoded as ``UNKNOWN``, which decoding skips.
+
+        Args:
+            texts: Texts of the training split.
+
+        Raises:
+            ValueError: If the texts have no character.
+        """
+        library = needs("tokenizers", "text")
+        characters = sorted(set().union(*texts))
+        if not characters:
+            raise ValueError("the texts are empty: a vocabulary of characters needs at least one")
+        ids = {token: number for number, token in enumerate((*SPECIAL, *characters))}
+        tokenizer = library.Tokenizer(library.models.WordLevel(ids, unk_token=SPECIAL[UNKNOWN]))
+        tokenizer.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[\s\S]"), "isolated")
+        tokenizer.decoder = library.decoders.Fuse()
+        return cls(tokenizer.to_str())
+
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size()
 
@@ -144,11 +167,25 @@ class Vocabulary:
         return self._tokenizer.decode_batch(kept, skip_special_tokens=False)
 
     def subwords(self, n: int) -> tuple[list[int], list[str]]:
-        """Return ids and subwords of the first ``n`` merges of byte-pair encoding, approximately the most frequent."""
+        """Return ids and subwords of the first ``n`` merges of byte-pair encoding, approximately the most frequent.
+
+        Of a vocabulary of characters these are returned, with ``_`` for a space and escapes for control characters.
+        """
         words = ((i, self._tokenizer.id_to_token(i)) for i in range(len(SPECIAL), len(self)))
         kept = [(i, word.replace("\u2581", "_")) for i, word in words if not word.startswith("<0x")]
-        longer = [(i, word) for i, word in kept if len(word.strip("_")) > 1][:n]
-        return [i for i, _ in longer], [word for _, word in longer]
+        characters = [(i, "_" if c == " " else c.encode("unicode_escape").decode() if c < " " else c) for i, c in kept]
+        found = ([(i, word) for i, word in kept if len(word.strip("_")) > 1] or characters)[:n]
+        return [i for i, _ in found], [word for _, word in found]
+
+    @property
+    def surfaces(self) -> list[str]:
+        """The text of each token within a text, by id: with its space, and empty for special tokens.
+
+        A byte is given by its letters and digits, such as ``E2``, since it is part of a character.
+        """
+        names = (self._tokenizer.id_to_token(i) for i in range(len(self)))
+        found = [name[3:5] if len(name) == 6 and name.startswith("<0x") else name for name in names]
+        return [""] * len(SPECIAL) + [name.replace("\u2581", " ") for name in found[len(SPECIAL) :]]
 
     def pieces(self, row: Sequence[int]) -> list[str]:
         """Return the text of each token id; special tokens are given by name."""

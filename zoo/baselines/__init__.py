@@ -19,6 +19,7 @@ from zoo.baselines.everyday import everyday_translation
 from zoo.baselines.hole_widths import biharmonic_by_width, filled_by_width
 from zoo.baselines.intents import scope, tfidf_svm_scope
 from zoo.baselines.measurement import Measure, Measurement
+from zoo.baselines.ngrams import kneser_ney_model, witten_bell_model
 from zoo.baselines.noise_levels import denoised_levels, noisy_input, nonlocal_means_of_level, wavelet_of_level
 from zoo.baselines.restoration import (
     biharmonic,
@@ -42,6 +43,7 @@ BASELINES: dict[str, Measure] = {
     "biharmonic": biharmonic,
     "biharmonic_by_width": biharmonic_by_width,
     "grey_copy": grey_copy,
+    "kneser_ney": kneser_ney_model,
     "linear_denoiser": linear_denoiser,
     "linear_regression": linear_regression,
     "lsa_2": partial(lsa, components=2),
@@ -69,6 +71,7 @@ BASELINES: dict[str, Measure] = {
     "template_distance": template_distance,
     "wavelet": wavelet,
     "wavelet_of_level": wavelet_of_level,
+    "witten_bell_5": partial(witten_bell_model, order=5),
 }
 """The baselines by name."""
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.base import ZooModule
 from zoo.callbacks.boundaries import Boundaries
+from zoo.callbacks.continuations import Continuations
 from zoo.callbacks.ecg import Beats
 from zoo.callbacks.embeddings import Embeddings
 from zoo.callbacks.first_layer import FirstLayer
@@ -30,6 +31,7 @@ FIGURES: tuple[type[TensorBoardCallback], ...] = (
     Reconstructions,
     Samples,
     Translations,
+    Continuations,
     Beats,
     Mistakes,
     FirstLayer,
@@ -80,6 +82,7 @@ __all__ = [
     "FIGURES",
     "Beats",
     "Boundaries",
+    "Continuations",
     "Embeddings",
     "FirstLayer",
     "Graph",

@@ -127,9 +127,9 @@ class Recurrent(nn.Module):
             Outputs (N, T, out_features), zero in the padding, and the forward direction's state of each layer after
             position T, tensors (N, hidden_dim). The state is meaningless for a sequence with padding.
         """
+        mask = None if lengths is None else padding_mask(lengths, x.shape[1])[:, :, None]
         if lengths is None:
             lengths = torch.full((x.shape[0],), x.shape[1], device=x.device)
-        mask = padding_mask(lengths, x.shape[1])[:, :, None]
         final_state: list[Tensor] = []
         for number, layer in enumerate(self.forth):
             if number:
@@ -144,7 +144,7 @@ class Recurrent(nn.Module):
             if self.back is not None:
                 backward, _ = self.back[number](reverse_sequences(x, lengths))
                 out = torch.cat([out, reverse_sequences(backward, lengths)], 2)
-            x = out * mask
+            x = out if mask is None else out * mask
         return x, tuple(final_state)
 
     def _torch_state(self, state: State | None) -> Tensor | State | None:

@@ -4,6 +4,7 @@ from zoo.tasks.classification import Classification, Classifier
 from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs
 from zoo.tasks.ecg_anomalies import BeatAutoencoder
 from zoo.tasks.ecg_classification import BeatClassifier
+from zoo.tasks.language_modelling import Completion, LanguageModel
 from zoo.tasks.reconstruction import Autoencoder
 from zoo.tasks.regression import ClassifierOrRegressor
 from zoo.tasks.text_classification import TextClassifier
@@ -19,6 +20,8 @@ __all__ = [
     "Classification",
     "Classifier",
     "ClassifierOrRegressor",
+    "Completion",
+    "LanguageModel",
     "TextClassifier",
     "Translator",
 ]

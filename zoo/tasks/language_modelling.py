@@ -1,0 +1,320 @@
+"""Language modelling: the probability of each token of a text given those before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datamodules.text.files import is_blank, without_surrogates
+from datamodules.text.vocabulary import END, PAD, SPECIAL, UNKNOWN, Vocabulary, vocabulary_from_json
+from zoo.base import Batch, Values, ZooModule
+from zoo.errors import check_positive, unknown
+from zoo.nn.completions import Endings, likely_completions
+from zoo.nn.decoding import State, nucleus
+from zoo.nn.losses import token_loss
+from zoo.training.batches import check_batch, check_ids, inputs_of
+
+UNITS = ("sentence", "word")
+APOSTROPHES = "'\u2019"
+"""Characters that belong to a word besides letters and digits, as in ``o'er``."""
+SHOWN = 5
+"""Number of continuations that ``predict_rows`` gives. Set by hand."""
+PIECE = 1_024
+"""Number of tokens of a text that are read at once. Set by hand."""
+
+
+class Completion(NamedTuple):
+    """A continuation of a text, without the text, and its probability."""
+
+    text: str
+    probability: float
+
+
+class LanguageModel(ZooModule):
+    """Language model: a network that scores each next token of a text given the tokens before it.
+
+    The network has ``extend(ids, state)``, which returns scores and a state, besides ``forward(ids)``, as
+    ``LanguageModelNet``. A batch is (ids, start): token ids (N, T), int64, padded with 0, and for each row the number
+    (N,), int64, of leading tokens that are context and are not scored, at least 1. The loss is the mean over the scored
+    tokens x_t of -log p(x_t | x_1, ..., x_(t-1)), in nats. The means of an epoch are over its scored tokens.
+
+    Metrics: ``nats``, the loss without penalties; in evaluation also ``accuracy``, the share of the scored tokens that
+    were the most probable.
+
+    Args:
+        vocab_size: Number of tokens; token 0 is padding.
+        tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
+        **optimisation: Arguments of ``ZooModule``.
+    """
+
+    net: Any
+    default_monitor = "val_nats"
+    batch_parts = ("ids", "start")
+    outside_net = "Tokenization, the softmax over the scores, and the choice of continuations (beam search, sampling)."
+    no_answer: ClassVar[dict[str, Any]] = {
+        f"{name}_{k}": None for k in range(1, SHOWN + 1) for name in ("continuation", "probability")
+    }
+    """Answer to a text that shows nothing, or no character that the model knows."""
+
+    def __init__(self, *, vocab_size: int = 69, tokenizer: str | None = None, **optimisation: Any) -> None:
+        super().__init__(**optimisation)
+        if vocab_size <= len(SPECIAL):
+            raise ValueError(
+                f"vocab_size must be at least {len(SPECIAL) + 1}, not {vocab_size}: {len(SPECIAL)} tokens are special"
+            )
+
+    @property
+    def example_input_array(self) -> Any:
+        """Token ids of one short text."""
+        return torch.ones(1, 4, dtype=torch.long)
+
+    @example_input_array.setter
+    def example_input_array(self, example: Any) -> None:
+        raise AttributeError("example_input_array is the same for every text")
+
+    def check_batch(self, batch: Any) -> None:
+        """Raise ``ValueError`` unless a batch is token ids (N, T), T >= 2, and numbers (N,) >= 1, both int64."""
+        check_batch(batch, self.batch_parts)
+        ids, start = batch[:2]
+        check_ids(ids, self.hparams["vocab_size"], "ids")
+        if ids.shape[1] < 2:
+            raise ValueError(f"ids of shape {tuple(ids.shape)}: expected (N, T) with T >= 2, a token and the next")
+        if start.ndim != 1 or start.dtype != torch.int64 or (len(start) and int(start.min()) < 1):
+            least = f", from {int(start.min())}" if start.numel() else ""
+            raise ValueError(
+                f"start of shape {tuple(start.shape)} and {start.dtype}{least}: expected (N,), int64, at least 1"
+            )
+
+    def step(self, batch: Batch) -> Values:
+        """Compute the loss of a batch (ids, start), ``nats`` and in evaluation ``accuracy``."""
+        ids, start = batch
+        wanted = ids[:, 1:]
+        scored = (torch.arange(1, ids.shape[1], device=ids.device) >= start[:, None]) & (wanted != PAD)
+        target = wanted.masked_fill(~scored, PAD)
+        scores = self(ids[:, :-1])
+        loss = token_loss(scores.flatten(0, 1), target.flatten(), ignore_index=PAD)
+        weight = scored.sum()
+        values = {"loss": loss, "nats": loss.detach(), "weight": weight}
+        if self.training:
+            return values
+        return {**values, "accuracy": ((scores.argmax(2) == target) & scored).sum() / weight.clamp_min(1)}
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the nats (N, T - 1) of each token given those before it, of a batch ids or (ids, ...); 0 in padding.
+
+        The first token has none.
+        """
+        ids = inputs_of(batch)
+        check_ids(ids, self.hparams["vocab_size"], "ids")
+        scores = self(ids[:, :-1]).float()
+        return F.cross_entropy(scores.transpose(1, 2), ids[:, 1:], ignore_index=PAD, reduction="none")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary.
+
+        Raises:
+            ValueError: If the model has none.
+        """
+        if self.hparams["tokenizer"] is None:
+            raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
+        return vocabulary_from_json(self.hparams["tokenizer"])
+
+    def complete(
+        self, text: str, n: int = 5, *, until: str = "word", max_length: int = 100, beam: int = 50
+    ) -> list[Completion]:
+        """Return the most probable continuations of a text, each up to the end of a word or of a sentence.
+
+        A continuation of a word goes up to the end of the first word that it has a letter or digit of: the rest of the
+        word in which the text ends, or, where the text ends with a whole word, spaces and the next word as well. A word
+        ends where a token follows that starts with another character than a letter, a digit or an apostrophe. A
+        sentence ends with a full stop, an exclamation or a question mark, or before the end of a line. The probability
+        is that the text goes on with this and ends there, see ``likely_completions``, so shorter continuations are
+        favoured only by being more probable. One of ``max_length`` tokens ends wherever it is. Characters of the text
+        that the model does not know are ignored.
+
+        Args:
+            text: The text, of at least one known character.
+            n: Number of continuations.
+            until: ``word`` or ``sentence``.
+            max_length: Largest number of tokens of a continuation.
+            beam: Number of open continuations kept in the beam search, at least ``n``.
+
+        Returns:
+            Up to ``n`` distinct continuations without the text, best first; fewer if the model has no more.
+
+        Raises:
+            ValueError: If the model has no tokenizer, the text is no string or has no known character, or an argument
+                is out of range.
+        """
+        _check_counts(n=n, max_length=max_length, beam=beam)
+        if until not in UNITS:
+            raise unknown("until", until, UNITS)
+        ids = self._prompt(text)
+        with torch.no_grad(), self.evaluating():
+            found = likely_completions(
+                self._next,
+                self._state_before_last(ids),
+                int(ids[0, -1]),
+                self._endings(until),
+                n=n,
+                max_length=max_length,
+                beam=max(beam, n),
+            )
+        merged: dict[str, float] = {}  # several subwords may give the same text
+        for continuation, (_, log_probability) in zip(self.vocabulary.decode(t for t, _ in found), found):
+            merged[continuation] = merged.get(continuation, 0.0) + math.exp(log_probability)
+        return [Completion(*each) for each in sorted(merged.items(), key=lambda each: -each[1])]
+
+    def sample(
+        self, text: str, length: int = 200, *, temperature: float = 1.0, top_p: float = 1.0, seed: int | None = 0
+    ) -> str:
+        """Return a random continuation of a text, without the text.
+
+        Each token is drawn from softmax(scores / temperature), from the smallest set of tokens of total probability
+        ``top_p`` or more (Holtzman et al., 2020). Characters of the text that the model does not know are ignored.
+
+        Args:
+            text: The text, of at least one known character.
+            length: Number of tokens; fewer if the model ends the text.
+            temperature: Divisor of the scores; values below 1 give more probable texts.
+            top_p: Probability of the nucleus, in (0, 1]; 1 draws from all tokens.
+            seed: Seed of the draws, from 0 on; None for torch's own generator.
+
+        Raises:
+            ValueError: As ``complete`` does.
+        """
+        _check_counts(length=length)
+        check_positive(temperature=temperature, top_p=top_p)
+        if top_p > 1:
+            raise ValueError(f"top_p must be at most 1, not {top_p}")
+        if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
+            raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
+        ids = self._prompt(text)
+        special = torch.tensor([PAD, UNKNOWN, SPECIAL.index("<s>")], device=self.device)
+
+        def without_special(tokens: Tensor, log_probabilities: Tensor) -> Tensor:
+            return log_probabilities.index_fill(1, special, -torch.inf)
+
+        with torch.no_grad(), self.evaluating():
+            drawn, _ = nucleus(
+                self._next,
+                self._state_before_last(ids),
+                1,
+                start=int(ids[0, -1]),
+                end=END,
+                max_length=length,
+                p=top_p,
+                temperature=temperature,
+                generator=None if seed is None else torch.Generator(self.device).manual_seed(seed),
+                adjust=without_special,
+            )
+        return self.vocabulary.decode(drawn.tolist())[0]
+
+    @torch.no_grad()
+    def nats(self, texts: Sequence[str]) -> list[float]:
+        """Return the mean over the tokens of each text of -log p(token | those before), in nats.
+
+        The first token has no probability. The state is carried through the whole text.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            A number for each text; NaN for one of fewer than two tokens.
+
+        Raises:
+            ValueError: If the model has no tokenizer or a text is not a string.
+        """
+        listed = isinstance(texts, Sequence) and not isinstance(texts, str)
+        if not listed or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"{type(texts).__name__}: expected a list of strings")
+        found = []
+        with self.evaluating():
+            for row in self.vocabulary.encode([without_surrogates(text) for text in texts]):
+                ids, total, place = torch.tensor([row], dtype=torch.long, device=self.device), 0.0, 1
+                for scores, _ in self._read(ids[:, :-1]):
+                    wanted = ids[0, place : place + scores.shape[1]]
+                    total += float(F.cross_entropy(scores[0].float(), wanted, reduction="sum"))
+                    place += len(wanted)
+                found.append(total / (len(row) - 1) if len(row) > 1 else math.nan)
+        return found
+
+    def predict_rows(self, x: Sequence[str]) -> list[dict[str, Any]]:
+        """Return each text with the five best continuations of ``complete`` and their probabilities.
+
+        They are None for a text that shows nothing, or no character that the model knows.
+        """
+        rows = []
+        for text in map(without_surrogates, x):
+            answer = dict(self.no_answer)
+            if not is_blank(text) and self._known(text):
+                for k, found in enumerate(self.complete(text, SHOWN), 1):
+                    answer.update({f"continuation_{k}": found.text, f"probability_{k}": found.probability})
+            rows.append({"text": text, **answer})
+        return rows
+
+    def _known(self, text: str) -> list[int]:
+        """Return the ids of the known tokens of a text."""
+        return [i for i in self.vocabulary.encode([without_surrogates(text)])[0] if i != UNKNOWN]
+
+    def _prompt(self, text: str) -> Tensor:
+        """Return the ids (1, T) of the known tokens of a text, T >= 1."""
+        if not isinstance(text, str):
+            raise ValueError(f"text is a {type(text).__name__}: expected a string")
+        ids = self._known(text)
+        if not ids:
+            what = "has no character that the model knows" if text else "is empty"
+            raise ValueError(f"text {text[:40]!r} {what}: expected at least one, such as a letter")
+        return torch.tensor([ids], device=self.device)
+
+    def _read(self, ids: Tensor) -> Iterator[tuple[Tensor, State]]:
+        """Yield the scores of each piece of ids (1, T) and the state after it, which is carried."""
+        state: State | None = None
+        for piece in ids.split(PIECE, 1) if ids.shape[1] else ():
+            scores, state = self.net.extend(piece, state)
+            yield scores, state  # type: ignore[misc]
+
+    def _state_before_last(self, ids: Tensor) -> State:
+        """Return the state after all ids (1, T) but the last."""
+        if ids.shape[1] == 1:
+            return tuple(torch.zeros_like(part) for part in self.net.extend(ids)[1])
+        state: State = ()
+        for _, after in self._read(ids[:, :-1]):
+            state = after
+        return state
+
+    def _next(self, last: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the log-probabilities (N, V) of the tokens after the last ones (N,), and the new state."""
+        scores, state = self.net.extend(last[:, None], state)
+        return scores[:, 0].float().log_softmax(1), state
+
+    def _endings(self, until: str) -> Endings:
+        """Return the endings of a word or of a sentence; see ``complete``."""
+        texts = self.vocabulary.surfaces
+        allowed = [bool(text) for text in texts]
+        starts = [any(c.isalnum() for c in text) for text in texts]
+        if until == "word":
+            before = [bool(text) and not _in_word(text[0]) for text in texts]
+            after = [False] * len(texts)
+        else:
+            before = [text.startswith("\n") for text in texts]
+            after = [text.rstrip().endswith((".", "!", "?")) for text in texts]
+        before[END] = True
+        return Endings(*(torch.tensor(each, device=self.device) for each in (allowed, starts, before, after)))
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character in APOSTROPHES
+
+
+def _check_counts(**values: int) -> None:
+    """Raise ``ValueError`` for a value, given by name, that is no whole number of at least 1."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
