@@ -1,4 +1,4 @@
-"""Write the generated tables into README.md and scripts/README.md, between their markers."""
+"""Write the generated tables between their markers, into README.md and the documents of this folder."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 from benchmark_report import report
 
 from zoo.pretrained import load_result
-from zoo.verification.report import format_mean_std, markdown_table
+from zoo.verification.report import format_mean_std, longest_recipes, markdown_table
 
 HERE = Path(__file__).parent
-README, METHODS = HERE.parent / "README.md", HERE / "README.md"
+README, METHODS, RESULTS = HERE.parent / "README.md", HERE / "README.md", HERE / "results.md"
 
 
 ECG_COLUMNS = {
@@ -89,7 +89,8 @@ def speed_table() -> str:
 
 
 TABLES = {
-    "results": (README, markdown_table),
+    "models": (README, lambda: markdown_table(longest_recipes())),
+    "results": (RESULTS, markdown_table),
     "ecg": (METHODS, ecg_table),
     "translation": (METHODS, translation_table),
     "speed": (METHODS, speed_table),

@@ -70,7 +70,7 @@ def test_examples_for_contributors_run(tmp_path):
     run_blocks("\n".join(re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["results", "ecg", "speed"])
+@pytest.mark.parametrize("name", ["models", "results", "ecg", "translation", "speed"])
 def test_tables_are_generated(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import update_readme
