@@ -36,6 +36,7 @@ from zoo.baselines.restoration import (
     wavelet,
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
+from zoo.baselines.text_classes import text_classes, tfidf_linear
 from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
 
@@ -65,6 +66,7 @@ BASELINES: dict[str, Measure] = {
     "squared_error_colours": squared_error_colours,
     "svc": svc,
     "translation_memory": translation_memory,
+    "tfidf_linear": tfidf_linear,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "tfidf_svm_scope": tfidf_svm_scope,
     "total_variation": total_variation,
@@ -90,6 +92,7 @@ MEASURES: dict[str, Measure] = {
     "retrieval": document_retrieval,
     "scope": scope,
     "solved": solved,
+    "text_classes": text_classes,
     "translations": translation_scores,
 }
 """The measures by name."""

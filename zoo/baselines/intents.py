@@ -36,7 +36,7 @@ def tfidf_svm_scope(model: Any, data: Any) -> dict[str, float]:
     """Linear support vector machine on TF-IDF of words, pairs of words and characters.
 
     A text is out of scope if the largest score of the other classes is below a threshold. C is selected by validation
-    accuracy in scope; the threshold is chosen in validation as the model's is, so that it costs 1 % of the correct
+    accuracy in scope; the threshold is chosen in validation as the model's is, so that it costs 0.3 % of the correct
     answers in scope.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -39,7 +39,7 @@ class Classifier(ZooModule):
 
     One of the classes may be that of samples which belong to none of the others. A sample is of this class if it is
     the most probable one, or if the probability of each other class is below a threshold. The threshold is chosen in
-    each validation of a fit, as the largest one that costs at most 1 % of the correct answers of the other classes.
+    each validation of a fit, as the largest one that costs at most 0.3 % of the correct answers of the other classes.
 
     Args:
         class_names: Names of the classes in the order of the scores; their numbers if None.
