@@ -6,6 +6,7 @@ from zoo.tasks.ecg_anomalies import BeatAutoencoder
 from zoo.tasks.ecg_classification import BeatClassifier
 from zoo.tasks.reconstruction import Autoencoder
 from zoo.tasks.regression import ClassifierOrRegressor
+from zoo.tasks.tagging import Slot, TaggedText, Tagger
 from zoo.tasks.text_classification import TextClassifier
 from zoo.tasks.translation import Translator
 
@@ -19,6 +20,9 @@ __all__ = [
     "Classification",
     "Classifier",
     "ClassifierOrRegressor",
+    "Slot",
+    "TaggedText",
+    "Tagger",
     "TextClassifier",
     "Translator",
 ]
