@@ -158,7 +158,8 @@ class UtteranceDataModule(TextReader, TensorDataModule):
         Raises:
             ValueError: If an adopted model does not know a tag or an intent.
         """
-        splits, groups = {}, {}
+        splits: dict[str, Split] = {}
+        groups: dict[tuple[str, ...], int] = {}
         (tags, intents), parts = self.labels, self.utterances()
         tag_numbers = {tag: number for number, tag in enumerate(tags, 1)}
         intent_numbers = {intent: number for number, intent in enumerate(intents)}
@@ -236,9 +237,9 @@ class ATISDataModule(UtteranceDataModule):
 class SNIPSDataModule(UtteranceDataModule):
     """SNIPS (Coucke et al., 2018): requests to a voice assistant on seven matters, with an intent and slots.
 
-    Of the 13,084 training and 700 validation utterances 13,003 and 699 are kept: the others stand in a later split too, as
-    26 of the 700 test utterances do. There are 72 tags and 7 intents. Many slots are names of people, songs and places
-    that no training utterance has.
+    Of the 13,084 training and 700 validation utterances 13,003 and 699 are kept: the others stand in a later split too,
+    as 26 of the 700 test utterances do. There are 72 tags and 7 intents. Many slots are names of people, songs and
+    places that no training utterance has.
 
     Args:
         **settings: Arguments of ``UtteranceDataModule`` and ``TensorDataModule``.

@@ -20,8 +20,9 @@ LONGEST_WORD = 20
 """Largest number of characters of a word that are encoded, the first ones. Set by hand."""
 
 _LETTERS = r"[^\W_][\u0300-\u036f]*"
-_JOINED = re.compile(rf"(?:{_LETTERS})+(?:[-'’.,&:/](?:{_LETTERS})+)*")
-_PARTS = re.compile(rf"(?:{_LETTERS})+(?:['’](?:{_LETTERS})+)*")
+_APOSTROPHE = "\u2019"
+_JOINED = re.compile(rf"(?:{_LETTERS})+(?:[-'{_APOSTROPHE}.,&:/](?:{_LETTERS})+)*")
+_PARTS = re.compile(rf"(?:{_LETTERS})+(?:['{_APOSTROPHE}](?:{_LETTERS})+)*")
 _DIGIT = re.compile(r"\d")
 
 
@@ -130,4 +131,5 @@ class WordVocabulary:
 
 def _spellings(word: str) -> tuple[str, ...]:
     """Return the forms under which a word may be known: ``p.m`` as ``pm``, ``10:30`` as ``1030``, ``st`` as ``st.``."""
-    return word, word.replace("’", "'"), word.replace("'", "’"), re.sub(r"[.,:]", "", word), f"{word}."
+    apostrophes = word.replace(_APOSTROPHE, "'"), word.replace("'", _APOSTROPHE)
+    return word, *apostrophes, re.sub(r"[.,:]", "", word), f"{word}."

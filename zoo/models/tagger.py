@@ -130,7 +130,7 @@ class TaggerNet(nn.Module):
 
 @register_model(
     "lstm_tagger",
-    source="Huang, Xu & Yu 2015, Bidirectional LSTM-CRF models; Liu & Lane 2016 and Goo et al. 2018, joint with intents",
+    source="Huang, Xu & Yu 2015, Bidirectional LSTM-CRF models; Goo et al. 2018, slots that depend on the intent",
 )
 class LSTMTagger(Tagger):
     """Bidirectional recurrent tagger of utterances, with a conditional random field and an intent.
@@ -186,7 +186,7 @@ class LSTMTagger(Tagger):
             raise ValueError(f"embedding_dim and character_dim: at least 1 and 0, not {embedding_dim}, {character_dim}")
         names = ("vocab_size", "num_characters", "num_tags", "num_intents")
         self.net = TaggerNet(
-            tuple(self.hparams[name] for name in names),  # type: ignore[arg-type]
+            tuple(self.hparams[name] for name in names),
             embedding_dim,
             character_dim,
             hidden_dim,

@@ -164,7 +164,7 @@ class Tagger(ZooModule):
     def _stage_metrics(self) -> dict[str, Metric]:
         """The metrics of the epoch that is running; none outside of a trainer's evaluation."""
         trainer = self._trainer
-        if trainer is None or not trainer.evaluating and not trainer.sanity_checking:
+        if trainer is None or not (trainer.evaluating or trainer.sanity_checking):
             return {}
         return self.metrics["test" if trainer.testing else "val"].metrics
 
