@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -71,14 +72,20 @@ class UtteranceDataModule(TextReader, TensorDataModule):
 
     def prepare_data(self) -> None:
         """Download the files that do not exist."""
-        for name, known in self.sha256_files.items():
-            fetch([f"{URL}/{self.name}/{name}"], f"sha256:{known}", self.root / self.name / name)
+        for name in self.sha256_files:
+            self._path(name)
+
+    def _path(self, name: str) -> Path:
+        path = self.root / self.name / name
+        # What exists is not downloaded again, whatever its checksum is: it may be a user's own.
+        if path.is_file():
+            return path
+        return fetch([f"{URL}/{self.name}/{name}"], f"sha256:{self.sha256_files[name]}", path)
 
     def _lines(self, name: str) -> list[str]:
-        path = self.root / self.name / name
-        known = self.sha256_files[name]
-        content = fetch([f"{URL}/{self.name}/{name}"], f"sha256:{known}", path).read_bytes()
-        if hashlib.sha256(content).hexdigest() != known:
+        path = self._path(name)
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.sha256_files[name]:
             raise ValueError(f"{path}: wrong checksum, not the published {name}; delete it and try again")
         return decode_utf8(content, str(path)).removesuffix("\n").split("\n")
 

@@ -19,7 +19,7 @@ from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.recipes import load_recipe
 from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
-TEXTS = ("fra_eng", "movie_reviews", "sst2", "text_table")
+TEXTS = ("atis", "fra_eng", "movie_reviews", "snips", "sst2", "text_table")
 SOURCES = datamodules.list_datamodules()
 QUICK = ("breast_cancer", "image_folder", "text_table")
 SMALL = {"embedding_dim": 4, "hidden_dim": 4}
@@ -48,7 +48,10 @@ def make(name, files, **args):
 
 def suitable(data):
     """Return a small model for a datamodule."""
-    spec, task = data.spec, {"fra_eng": "lstm_seq2seq", "mitbih": "ecg_classifier"}
+    spec, task = (
+        data.spec,
+        {"atis": "lstm_tagger", "fra_eng": "lstm_seq2seq", "mitbih": "ecg_classifier", "snips": "lstm_tagger"},
+    )
     name = "lstm_classifier" if data.name in TEXTS else "mlp" if "num_classes" in spec else "deep_autoencoder"
     name, small = task.get(data.name, name), {**SMALL, "hidden_dims": [8], "latent_dim": 2, "width": 4}
     known = zoo.model_info(name)["parameters"]
