@@ -38,23 +38,29 @@ class ConditionalRandomField(nn.Module):
     def score(self, scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """Return S (N,) of sequences of tags (N, T), from 0 on; the tags in the padding do not count."""
         tags = tags.masked_fill(~mask, 0)
+        start, transitions, end = self._weights(scores.dtype)
         own = scores.gather(2, tags[:, :, None])[:, :, 0] * mask
-        moves = self.transitions[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
+        moves = transitions[tags[:, :-1], tags[:, 1:]] * mask[:, 1:]
         last = tags.gather(1, (mask.sum(1) - 1).clamp_min(0)[:, None])[:, 0]
-        ends = (self.start[tags[:, 0]] + self.end[last]) * mask[:, 0]
+        ends = (start[tags[:, 0]] + end[last]) * mask[:, 0]
         return own.sum(1) + moves.sum(1) + ends
 
     def log_normalizer(self, scores: Tensor, mask: Tensor) -> Tensor:
         """Return log Z (N,) of scores (N, T, K), by the forward algorithm."""
-        largest = self.transitions.detach().amax()
-        moves = (self.transitions - largest).exp()
-        log_a = self.start + scores[:, 0]
+        start, transitions, end = self._weights(scores.dtype)
+        largest = transitions.detach().amax()
+        moves = (transitions - largest).exp()
+        log_a = start + scores[:, 0]
         for t in range(1, scores.shape[1]):
             top = log_a.detach().amax(1, keepdim=True)
             # A product of matrices instead of K^2 exponentials a position; terms below float32 do not change the sum.
             total = ((log_a - top).exp() @ moves).clamp_min(torch.finfo(scores.dtype).tiny)
             log_a = torch.where(mask[:, t, None], total.log() + top + largest + scores[:, t], log_a)
-        return (log_a + self.end).logsumexp(1) * mask[:, 0]
+        return (log_a + end).logsumexp(1) * mask[:, 0]
+
+    def _weights(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Return ``start``, ``transitions`` and ``end`` in a dtype, which may be of higher precision than theirs."""
+        return self.start.to(dtype), self.transitions.to(dtype), self.end.to(dtype)
 
     def log_likelihood(self, scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
         """Return log p(tags) (N,), in float32 or higher precision also under autocast.
