@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
+    "ATISDataModule": "datamodules.utterances",
     "BooleanDataModule": "datamodules.boolean",
     "BreastCancerDataModule": "datamodules.breast_cancer",
     "CIFAR10DataModule": "datamodules.cifar",
@@ -26,10 +27,12 @@ _MODULES = {
     "ReutersDataModule": "datamodules.reuters",
     "CLINC150DataModule": "datamodules.intents",
     "MovieReviewsDataModule": "datamodules.reviews",
+    "SNIPSDataModule": "datamodules.utterances",
     "SST2DataModule": "datamodules.reviews",
     "TensorDataModule": "datamodules.base",
     "TextTableDataModule": "datamodules.text_table",
     "TinyShakespeareDataModule": "datamodules.tinyshakespeare",
+    "UtteranceDataModule": "datamodules.utterances",
     "create_datamodule": "datamodules.registry",
     "list_datamodules": "datamodules.registry",
     "register_datamodule": "datamodules.registry",

@@ -16,6 +16,7 @@ from zoo.tasks import (
     Classifier,
     ClassifierOrRegressor,
     LanguageModel,
+    Tagger,
     TextClassifier,
     Translator,
 )
@@ -106,6 +107,34 @@ class TinyRows(TinyData):
             lengths = torch.randint(5, 10, (size,), generator=draw)
             x = x.masked_fill(torch.arange(9) >= lengths[:, None], 0)
             splits[split] = Split((x, torch.randint(1, 4, (size,), generator=draw)), np.arange(size))
+        return splits
+
+    def decode_batch(self, batch):
+        return batch
+
+
+class TinyUtterances(TinyData):
+    """Made-up utterances: the number of a word is spelt by its characters and gives its tag; one word gives the intent.
+
+    Every third word begins a slot of one of five kinds, which a following word of the same third continues.
+    """
+
+    def load(self):
+        (vocabulary, _, tags, intents), _, n, n_val, _, shuffled = self.args
+        draw = torch.Generator().manual_seed(0)
+        kinds, splits = max(1, min(5, (tags - 1) // 2)), {}
+        for split, size in {"train": n, "val": n_val, "test": n_val}.items():
+            lengths = torch.randint(3, 8, (size,), generator=draw)
+            mask = torch.arange(7) < lengths[:, None]
+            words = (2 + torch.randint(min(vocabulary - 3, 90), (size, 7), generator=draw)).masked_fill(~mask, 0)
+            y = torch.arange(size) % min(intents, 10)
+            words[:, 0] = 92 + y
+            characters = torch.stack([2 + words // 10, 2 + words % 10], 2) * mask[:, :, None]
+            kind, slot = words // 3 % kinds, (words % 3 == 0) & mask
+            before = torch.cat([torch.full((size, 1), -1), torch.where(slot, kind, -1)[:, :-1]], 1)
+            labels = torch.where(slot, 2 + 2 * kind + (kind == before), 1) * mask
+            y = y[torch.randperm(size, generator=draw)] if shuffled else y
+            splits[split] = Split((words, characters, labels, y), np.arange(size))
         return splits
 
     def decode_batch(self, batch):
@@ -224,6 +253,22 @@ class LanguageModelAdapter(Adapter):
         return (*example.shape, model.hparams["vocab_size"])
 
 
+class TaggerAdapter(Adapter):
+    tiny = TinyUtterances
+
+    def shape(self, model):
+        return tuple(model.hparams[name] for name in ("vocab_size", "num_characters", "num_tags", "num_intents"))
+
+    def inputs(self, model, batch):
+        return batch[:2]
+
+    def has_overfitted(self, model, batch):
+        return bool(model.step(batch)["sentence_accuracy"].float().mean() > 0.95)
+
+    def answer_shape(self, model, example):
+        return (*example["words"].shape, model.hparams["num_tags"] + model.hparams["num_intents"])
+
+
 class AutoencoderAdapter(Adapter):
     def shape(self, model):
         return tuple(model.sample_shape)
@@ -277,6 +322,7 @@ ADAPTERS = {
     ClassifierOrRegressor: ClassifierAdapter(),
     TextClassifier: TextClassifierAdapter(),
     LanguageModel: LanguageModelAdapter(),
+    Tagger: TaggerAdapter(),
     Translator: TranslatorAdapter(),
     Autoencoder: AutoencoderAdapter(),
     BeatClassifier: BeatClassifierAdapter(),

@@ -18,12 +18,45 @@ SHA256 = {
     "dev": "4cc4eda4a08d4f93e4afed5500218629dd37dc4e814d0dd1a7969bb754593a66",
 }
 PUBLISHED = {"clinc150": "clinc150/data_full.json", "davidson2017": "davidson2017/labeled_data.csv"}
+UTTERANCES = {
+    "atis": (("flight", "airfare"), ("boston", "denver", "san francisco", "new york city", "dallas"), "city_name"),
+    "snips": (
+        ("PlayMusic", "AddToPlaylist"),
+        ("blue train", "so what", "naima", "kind of blue", "milestones"),
+        "album",
+    ),
+}
+"""Intents, values of a slot and its name, of the made-up utterances of each datamodule."""
 PLACES = ("here", "there", "at home", "in town", "by the sea", "at work", "far away", "next door")
 
 
 def sentence(draw, label):
     first, second = ((draw.choice(NOUNS), draw.choice(WORDS[label])) for _ in range(2))
     return f"the {first[0]} is {first[1]} and the {second[0]} {second[1]} ."
+
+
+def write_utterances(root, name, counts=(("train", 80), ("valid", 12), ("test", 12))):
+    """Write utterances in the layout of ATIS and SNIPS; the first of the test split stand in the others too."""
+    draw = random.Random(name)
+    intents, values, slot = UTTERANCES[name]
+    first = []
+    for part, count in counts:
+        rows = []
+        for number in range(count):
+            verb = ("show", "what is", "give me")[number % 3]
+            words, tags, intent = [*verb.split(), intents[number % 2].lower()], [], intents[number % 2]
+            tags = ["O"] * len(words)
+            for joint, kind in (("from", f"fromloc.{slot}"), ("to", f"toloc.{slot}")):
+                value = draw.choice(values).split()
+                words += [joint, *value]
+                tags += ["O", f"B-{kind}", *[f"I-{kind}"] * (len(value) - 1)]
+            rows.append((" ".join([*words, "at", str(draw.randrange(1000))]), " ".join([*tags, "O", "B-time"]), intent))
+        first = first or rows[:2]
+        rows[:2] = first
+        folder = root / name / part
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, column in zip(("seq.in", "seq.out", "label"), zip(*rows)):
+            (folder / file).write_text("".join(f"{line} \n" for line in column))
 
 
 def write_texts(root):
@@ -73,11 +106,19 @@ def write_texts(root):
     (root / "tinyshakespeare").mkdir()
     speeches = (f"{draw.choice(NOUNS).upper()}:\n{sentence(draw, k % 2).capitalize()}\n\n" for k in range(120))
     (root / "tinyshakespeare" / "input.txt").write_text("".join(speeches))
+    for name in UTTERANCES:
+        write_utterances(root, name)
     return root
 
 
 def small_text(name, files, **args):
     """Build a datamodule of texts that takes the made-up files for the published ones."""
+    if name in UTTERANCES:
+        data = find_datamodule(name)(root=str(files), **{"batch_size": 16, **args})
+        data.sha256_files = {
+            file: hashlib.sha256((files / name / file).read_bytes()).hexdigest() for file in data.sha256_files
+        }
+        return data
     if name == "tinyshakespeare":
         data = find_datamodule(name)(root=str(files), **{"val_size": 800, "length": 20, "context": 12, **args})
         content = (files / name / "input.txt").read_bytes()

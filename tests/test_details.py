@@ -124,6 +124,7 @@ def offline(monkeypatch):
 
 
 DOWNLOADED = {
+    "atis": "atis",
     "cifar10": "cifar-10-batches-bin",
     "fashion_mnist": "FashionMNIST/raw",
     "fra_eng": "fra-eng",
@@ -131,6 +132,7 @@ DOWNLOADED = {
     "mnist": "MNIST/raw",
     "movie_reviews": "rt-polaritydata",
     "reuters": "reuters21578",
+    "snips": "snips",
     "sst2": "SST-2",
     "tinyshakespeare": "tinyshakespeare",
 }

@@ -369,6 +369,10 @@ VARIANTS = {
         {"pooling": "last", "bidirectional": False},
         {"pooling": "mean"},
     ],
+    "lstm_tagger": [
+        {"pooling": "attention", "word_dropout": 0.3, "layers": 2, "dropout": 0.2, "crf": False},
+        {"intent_to_tags": False, "character_dim": 0, "cell": "gru"},
+    ],
     "lstm_seq2seq": [{"attention": "none", "cell": "gru"}, {"attention": "additive", "layers": 1, "dropout": 0.2}],
     "lstm_language_model": [{"tied": True, "embedding_dim": 256, "dropout": 0.2}, {"cell": "gru", "layers": 1}],
     "ecg_classifier": [

@@ -247,7 +247,7 @@ def test_wrong_input_is_refused_in_one_line(name, spoil):
         if x.is_floating_point():
             wrong = {"dtype": x.long(), "features": torch.cat([x, x], 1), "axes": x[None, None]}[spoil]
         else:
-            wrong = {"dtype": x.float(), "features": x[:, :, None].repeat(1, 1, 2), "axes": x[None, None]}[spoil]
+            wrong = {"dtype": x.float(), "features": torch.stack([x, x], 2), "axes": x[None, None]}[spoil]
         with pytest.raises(ValueError, match="expected") as caught:
             model(*inputs[:number], wrong, *inputs[number + 1 :])
         assert "\n" not in str(caught.value)

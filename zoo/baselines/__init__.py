@@ -36,6 +36,7 @@ from zoo.baselines.restoration import (
     wavelet,
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
+from zoo.baselines.tagging import window_logistic_regression, word_pair_tags
 from zoo.baselines.text_classes import text_classes, tfidf_linear
 from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
@@ -73,7 +74,9 @@ BASELINES: dict[str, Measure] = {
     "template_distance": template_distance,
     "wavelet": wavelet,
     "wavelet_of_level": wavelet_of_level,
+    "window_logistic_regression": window_logistic_regression,
     "witten_bell_5": partial(witten_bell_model, order=5),
+    "word_pair_tags": word_pair_tags,
 }
 """The baselines by name."""
 

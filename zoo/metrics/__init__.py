@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zoo.metrics.chunks import Chunk, ChunkF1, count_chunks, find_chunks
     from zoo.metrics.classes import ClassScores, class_scores, class_table
     from zoo.metrics.ec57 import (
         EC57,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
 
 _MODULES = {
+    "Chunk": "chunks",
+    "ChunkF1": "chunks",
     "ClassScores": "classes",
     "EC57": "ec57",
     "EpochMeans": "means",
@@ -29,10 +32,12 @@ _MODULES = {
     "class_scores": "classes",
     "class_table": "classes",
     "cosine_similarity": "retrieval",
+    "count_chunks": "chunks",
     "detection_scores": "ec57",
     "detection_table": "ec57",
     "ec57_scores": "ec57",
     "ec57_table": "ec57",
+    "find_chunks": "chunks",
     "masked_mse": "images",
     "match_beats": "ec57",
     "matched_labels": "ec57",
@@ -43,6 +48,8 @@ _MODULES = {
 
 __all__ = [
     "EC57",
+    "Chunk",
+    "ChunkF1",
     "ClassScores",
     "EpochMeans",
     "EpochMetrics",
@@ -50,10 +57,12 @@ __all__ = [
     "class_scores",
     "class_table",
     "cosine_similarity",
+    "count_chunks",
     "detection_scores",
     "detection_table",
     "ec57_scores",
     "ec57_table",
+    "find_chunks",
     "masked_mse",
     "match_beats",
     "matched_labels",

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from datamodules.text.vocabulary import PAD, UNKNOWN
 from zoo.errors import unknown
 from zoo.nn.attention import Attention
-from zoo.nn.recurrent import Recurrent, last_outputs, padding_mask
+from zoo.nn.pooling import POOLINGS, pool_outputs
+from zoo.nn.recurrent import Recurrent
 from zoo.registry import register_model
 from zoo.tasks.text_classification import TextClassifier
-
-POOLINGS = ("attention", "last", "max", "mean")
 
 
 class TextNet(nn.Module):
@@ -80,17 +79,14 @@ class TextNet(nn.Module):
 
     def pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """Pool outputs (N, T, width) over the positions to (N, width); zeros for an empty text."""
-        mask = padding_mask(lengths, outputs.shape[1])
-        if self.pooling == "attention":
-            question = self.question.repeat(
-                outputs.shape[0], 1, 1
-            )  # Lightning's summary fails on a view of a parameter
-            return self.attention(question, outputs, mask)[0][:, 0]
-        if self.pooling == "mean":
-            return outputs.sum(1) / lengths.clamp_min(1)[:, None]
-        if self.pooling == "max":
-            return outputs.masked_fill(~mask[:, :, None], -1.0).amax(1) * (lengths > 0)[:, None]
-        return last_outputs(outputs, lengths, self.layers.back is not None)
+        return pool_outputs(
+            outputs,
+            lengths,
+            self.pooling,
+            bidirectional=self.layers.back is not None,
+            question=getattr(self, "question", None),
+            attention=getattr(self, "attention", None),
+        )
 
 
 @register_model("lstm_classifier", source="Hochreiter & Schmidhuber 1997, Long short-term memory")

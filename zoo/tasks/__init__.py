@@ -7,6 +7,7 @@ from zoo.tasks.ecg_classification import BeatClassifier
 from zoo.tasks.language_modelling import Completion, LanguageModel
 from zoo.tasks.reconstruction import Autoencoder
 from zoo.tasks.regression import ClassifierOrRegressor
+from zoo.tasks.tagging import Slot, TaggedText, Tagger
 from zoo.tasks.text_classification import TextClassifier
 from zoo.tasks.translation import Translator
 
@@ -22,6 +23,9 @@ __all__ = [
     "ClassifierOrRegressor",
     "Completion",
     "LanguageModel",
+    "Slot",
+    "TaggedText",
+    "Tagger",
     "TextClassifier",
     "Translator",
 ]
