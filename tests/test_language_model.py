@@ -9,7 +9,7 @@ import pooch
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import answer, no_server, quiet_trainer
+from conftest import no_server, quiet_trainer
 from small_texts import small_text, write_texts
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -163,7 +163,7 @@ def test_a_long_text_costs_what_it_costs_step_by_step(cell, monkeypatch):
     state, total = None, 0.0
     for token, following in itertools.pairwise(row):
         scores, state = model.net.extend(torch.tensor([[token]]), state)
-        total -= float(scores[0, 0].log_softmax(0)[following])
+        total -= scores[0, 0].log_softmax(0)[following].item()
     ids = torch.tensor([row])
     values = model.step((ids, torch.ones(1, dtype=torch.long)))
     assert float(values["loss"]) == pytest.approx(total / (len(row) - 1), rel=1e-5)
@@ -272,6 +272,24 @@ def test_a_trained_model_completes_words(trained):
     assert model.complete("T", 1, max_length=1)[0].text == "h"
 
 
+def test_subwords_keep_the_space_before_a_word():
+    texts = ["the film is dull", "the plot is dull and the film is empty", "a film , a plot !"] * 20
+    vocabulary = Vocabulary.train(texts, 400, at_most=True)
+    rows = [torch.tensor([row]) for row in vocabulary.encode(texts[:3])]
+    spec = {"tokenizer": vocabulary.json, "vocab_size": len(vocabulary)}
+    model = zoo.create_model("lstm_language_model", embedding_dim=16, hidden_dim=32, layers=1, **spec)
+    steps = torch.optim.Adam(model.parameters(), 2e-2)
+    for _ in range(60):
+        steps.zero_grad()
+        sum(model.step((row, torch.ones(1, dtype=torch.long)))["loss"] for row in rows).backward()
+        steps.step()
+    found = model.complete("the film", 3)
+    assert found[0].text == " is"
+    assert found[0].probability > 0.7
+    assert model.complete("the plot is du", 1)[0].text == "ll"
+    assert model.sample("the plot", 50, top_p=0.01).startswith(" is dull and the film")
+
+
 def test_samples_repeat_with_their_seed_and_follow_the_probabilities(trained):
     model, _, _ = trained
     one = model.sample("FILM:\n", 60, seed=1)
@@ -280,7 +298,7 @@ def test_samples_repeat_with_their_seed_and_follow_the_probabilities(trained):
     assert "the" in one.lower()
     surest = model.sample("The fi", 5, top_p=1e-6)
     assert surest == model.sample("The fi", 5, temperature=1e-3, seed=5)
-    assert surest.startswith("lm is"[:5])
+    assert surest.startswith("lm is")
     assert model.sample("T", 1, top_p=1e-6) == "h"
     small = lively()
     shares = Counter(small.sample("ab", 1, seed=seed) for seed in range(400))
@@ -366,7 +384,7 @@ def test_predict_gives_continuations_and_none_for_nothing(trained, tmp_path):
     assert set(rows[1]) == set(rows[0])
     (row,) = zoo.predict(model, "The fi", data=data)
     assert row["continuation_1"] == "lm"
-    assert (tmp_path / "out.csv").read_text().count("lm") == 1 + (tmp_path / "out.csv").read_text().count("film,")
+    assert ",The fi,lm,0." in (tmp_path / "out.csv").read_text()
 
 
 def test_continuations_are_logged_the_same_each_time(trained, tmp_path):
@@ -428,15 +446,13 @@ def test_ngrams_are_those_of_brute_force_and_sum_to_one(smoothing):
     histories = [np.array(h, int) for h in ((), (0,), (4,), (1, 0), (0, 0, 1), (4, 0, 1, 2), (2, 3, 0, 0, 1))]
     ends = [np.array([*history, w]) for history in histories for w in range(size)]
     last = np.cumsum([len(text) for text in ends]) - 1
-    fallbacks = 0
     for order, p in enumerate(ngram_probabilities(train, ends, size, 4, smoothing), 1):
         found = p[last].reshape(len(histories), size)
         np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
         assert (found > 0).all()
         for history, row in zip(histories, found):
             np.testing.assert_allclose(row, by_hand(train, history, size, order, smoothing), rtol=1e-10)
-        fallbacks += 1
-    assert fallbacks == 4
+    assert order == 4
 
 
 def test_discounts_are_those_of_chen_and_goodman():
