@@ -286,7 +286,6 @@ def test_subwords_keep_the_space_before_a_word():
     found = model.complete("the film", 3)
     assert found[0].text == " is"
     assert found[0].probability > 0.7
-    assert model.complete("the plot is du", 1)[0].text == "ll"
     assert model.sample("the plot", 50, top_p=0.01).startswith(" is dull and the film")
 
 

@@ -136,7 +136,8 @@ class LanguageModel(ZooModule):
         sentence ends with a full stop, an exclamation or a question mark, or before the end of a line. The probability
         is that the text goes on with this and ends there, see ``likely_completions``, so shorter continuations are
         favoured only by being more probable. One of ``max_length`` tokens ends wherever it is. Characters of the text
-        that the model does not know are ignored.
+        that the model does not know are ignored. A vocabulary of subwords divides a text that ends within a word
+        otherwise than the whole word, which makes its completion less sure.
 
         Args:
             text: The text, of at least one known character.
