@@ -73,7 +73,8 @@ class TinyShakespeareDataModule(TextReader, TensorDataModule):
         self._source()
 
     def _source(self) -> Path:
-        return fetch([self.url], f"sha256:{self.sha256_file}", self.root / "tinyshakespeare" / "input.txt")
+        path = self.root / "tinyshakespeare" / "input.txt"
+        return path if path.is_file() else fetch([self.url], f"sha256:{self.sha256_file}", path)
 
     def read_all(self) -> str:
         """Read the text.

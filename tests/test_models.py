@@ -433,11 +433,7 @@ def subwords():
 
 @pytest.mark.parametrize("name", slowly(RECIPES, "lstm_seq2seq*"))
 def test_recipe_builds(name, subwords, monkeypatch):
-    for cls in (
-        FraEngDataModule,
-        TextDataModule,
-        TinyShakespeareDataModule,
-    ):  # to read the texts and learn theirs takes long
+    for cls in (FraEngDataModule, TextDataModule, TinyShakespeareDataModule):  # learning theirs takes long
         monkeypatch.setattr(cls, "vocabulary", subwords)
     monkeypatch.setattr(ReutersDataModule, "words", [f"word{k}" for k in range(2_000)])
     recipe = zoo.load_recipe(name)

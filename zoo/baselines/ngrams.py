@@ -32,9 +32,9 @@ USUAL_DISCOUNTS = (0.5, 1.0, 1.5)
 class Counts(NamedTuple):
     """Counts of an order at each evaluated token: of it after its history, and of all tokens after that."""
 
-    count: np.ndarray
+    gram: np.ndarray
     """c(h w), (N,)."""
-    total: np.ndarray
+    history: np.ndarray
     """c(h), (N,)."""
     types: np.ndarray
     """Number of tokens that follow the history once, twice, and more often, (3, N)."""
@@ -127,16 +127,16 @@ def _counts(gram: np.ndarray, history: np.ndarray, counted: np.ndarray, inside: 
 def witten_bell(counts: Counts, lower: np.ndarray) -> np.ndarray:
     """Return the probabilities (N,) of an order by Witten-Bell smoothing from those of the order below."""
     types = counts.types.sum(0)
-    known = counts.total > 0
-    return np.where(known, (counts.count + types * lower) / np.where(known, counts.total + types, 1), lower)
+    known = counts.history > 0
+    return np.where(known, (counts.gram + types * lower) / np.where(known, counts.history + types, 1), lower)
 
 
 def kneser_ney(counts: Counts, lower: np.ndarray) -> np.ndarray:
     """Return the probabilities (N,) of an order by modified Kneser-Ney smoothing from those of the order below."""
-    discount = np.concatenate([[0.0], counts.discounts])[np.minimum(counts.count, 3)]
-    known = counts.total > 0
-    mass = counts.count - discount + counts.discounts @ counts.types * lower
-    return np.where(known, mass / np.where(known, counts.total, 1), lower)
+    discount = np.concatenate([[0.0], counts.discounts])[np.minimum(counts.gram, 3)]
+    known = counts.history > 0
+    mass = counts.gram - discount + counts.discounts @ counts.types * lower
+    return np.where(known, mass / np.where(known, counts.history, 1), lower)
 
 
 def ngram_probabilities(

@@ -136,7 +136,8 @@ class LanguageModel(ZooModule):
         sentence ends with a full stop, an exclamation or a question mark, or before the end of a line. The probability
         is that the text goes on with this and ends there, see ``likely_completions``, so shorter continuations are
         favoured only by being more probable. One of ``max_length`` tokens ends wherever it is. Characters of the text
-        that the model does not know are ignored.
+        that the model does not know are ignored. A vocabulary of subwords divides a text that ends within a word
+        otherwise than the whole word, which makes its completion less sure.
 
         Args:
             text: The text, of at least one known character.
@@ -167,7 +168,8 @@ class LanguageModel(ZooModule):
                 beam=max(beam, n),
             )
         merged: dict[str, float] = {}  # several subwords may give the same text
-        for continuation, (_, log_probability) in zip(self.vocabulary.decode(t for t, _ in found), found):
+        written = self._written(int(ids[0, -1]), [tokens for tokens, _ in found])
+        for continuation, (_, log_probability) in zip(written, found):
             merged[continuation] = merged.get(continuation, 0.0) + math.exp(log_probability)
         return [Completion(*each) for each in sorted(merged.items(), key=lambda each: -each[1])]
 
@@ -214,7 +216,7 @@ class LanguageModel(ZooModule):
                 generator=None if seed is None else torch.Generator(self.device).manual_seed(seed),
                 adjust=without_special,
             )
-        return self.vocabulary.decode(drawn.tolist())[0]
+        return self._written(int(ids[0, -1]), drawn.tolist())[0]
 
     @torch.no_grad()
     def nats(self, texts: Sequence[str]) -> list[float]:
@@ -273,12 +275,17 @@ class LanguageModel(ZooModule):
             raise ValueError(f"text {text[:40]!r} {what}: expected at least one, such as a letter")
         return torch.tensor([ids], device=self.device)
 
+    def _written(self, last: int, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Decode the tokens that follow a last one; a vocabulary of subwords drops the space at the start of a text."""
+        before, *texts = self.vocabulary.decode([[last], *([last, *row] for row in rows)])
+        return [text[len(before) :] for text in texts]
+
     def _read(self, ids: Tensor) -> Iterator[tuple[Tensor, State]]:
         """Yield the scores of each piece of ids (1, T) and the state after it, which is carried."""
         state: State | None = None
         for piece in ids.split(PIECE, 1) if ids.shape[1] else ():
             scores, state = self.net.extend(piece, state)
-            yield scores, state  # type: ignore[misc]
+            yield scores, state
 
     def _state_before_last(self, ids: Tensor) -> State:
         """Return the state after all ids (1, T) but the last."""
