@@ -35,9 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         model.complete(prompt, args.completions)
         seconds.append(time.perf_counter() - begin)
     middle, slow = 1000 * np.quantile(seconds[3:], [0.5, 0.9])  # the first ones warm up
-    print(
-        f"{args.recipe}: {args.completions} completions of {args.prompts} prompts of {TYPED[0]} to {TYPED[1]} characters"
-    )
+    prompts = f"{args.prompts} prompts of {TYPED[0]} to {TYPED[1]} characters"
+    print(f"{args.recipe}: {args.completions} completions of {prompts}")
     print(f"median {middle:.0f} ms, 90th percentile {slow:.0f} ms, one core")
 
 
