@@ -24,6 +24,7 @@ _MODULES = {
     "MNISTDataModule": "datamodules.mnist",
     "PlaygroundDataModule": "datamodules.playground",
     "ReutersDataModule": "datamodules.reuters",
+    "ReutersTopicsDataModule": "datamodules.reuters_topics",
     "CLINC150DataModule": "datamodules.intents",
     "MovieReviewsDataModule": "datamodules.reviews",
     "SST2DataModule": "datamodules.reviews",

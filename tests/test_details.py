@@ -131,6 +131,7 @@ DOWNLOADED = {
     "mnist": "MNIST/raw",
     "movie_reviews": "rt-polaritydata",
     "reuters": "reuters21578",
+    "reuters_topics": "reuters21578",
     "sst2": "SST-2",
     "tinyshakespeare": "tinyshakespeare",
 }

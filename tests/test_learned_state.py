@@ -19,7 +19,16 @@ from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.recipes import load_recipe
 from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
-TEXTS = ("clinc150", "davidson2017", "fra_eng", "movie_reviews", "sst2", "text_table", "tinyshakespeare")
+TEXTS = (
+    "clinc150",
+    "davidson2017",
+    "fra_eng",
+    "movie_reviews",
+    "reuters_topics",
+    "sst2",
+    "text_table",
+    "tinyshakespeare",
+)
 SOURCES = datamodules.list_datamodules()
 QUICK = ("breast_cancer", "image_folder", "text_table")
 SMALL = {"embedding_dim": 4, "hidden_dim": 4}

@@ -36,6 +36,7 @@ from zoo.baselines.restoration import (
     wavelet,
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
+from zoo.baselines.topics import tfidf_svm_topics
 from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
 
@@ -67,6 +68,7 @@ BASELINES: dict[str, Measure] = {
     "translation_memory": translation_memory,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "tfidf_svm_scope": tfidf_svm_scope,
+    "tfidf_svm_topics": tfidf_svm_topics,
     "total_variation": total_variation,
     "template_distance": template_distance,
     "wavelet": wavelet,

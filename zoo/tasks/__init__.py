@@ -7,7 +7,7 @@ from zoo.tasks.ecg_classification import BeatClassifier
 from zoo.tasks.language_modelling import Completion, LanguageModel
 from zoo.tasks.reconstruction import Autoencoder
 from zoo.tasks.regression import ClassifierOrRegressor
-from zoo.tasks.text_classification import TextClassifier
+from zoo.tasks.text_classification import TextClassifier, Topics
 from zoo.tasks.translation import Translator
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "Completion",
     "LanguageModel",
     "TextClassifier",
+    "Topics",
     "Translator",
 ]
