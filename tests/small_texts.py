@@ -45,8 +45,8 @@ def write_documents(root):
     (root / "reuters21578").mkdir()
     for number, part in enumerate(SGML_FILES):
         split, rows = ("TEST" if number >= 16 else "TRAIN"), []
-        for k in range(8):
-            topics = [["praise"], ["blame"], ["oil"], ["praise", "oil"], ["blame", "oil"], [], ["oil"], []][k]
+        for k in range(16):
+            topics = [["praise"], ["blame"], ["oil"], ["praise", "oil"], ["blame", "oil"], [], ["oil"], []][k % 8]
             topics = [*topics, "rare"] if (number, k) == (3, 2) else topics
             words = [draw.choice(TOPICS[topic]) for topic in topics for _ in range(4)]
             words += [draw.choice(NOUNS) for _ in range(6)]
