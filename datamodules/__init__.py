@@ -25,6 +25,7 @@ _MODULES = {
     "MNISTDataModule": "datamodules.mnist",
     "PlaygroundDataModule": "datamodules.playground",
     "ReutersDataModule": "datamodules.reuters",
+    "ReutersTopicsDataModule": "datamodules.reuters_topics",
     "CLINC150DataModule": "datamodules.intents",
     "MovieReviewsDataModule": "datamodules.reviews",
     "SNIPSDataModule": "datamodules.utterances",

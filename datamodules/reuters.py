@@ -60,32 +60,12 @@ def parse_sgml(content: str) -> Iterator[Document]:
         )
 
 
-@register_datamodule("reuters")
-class ReutersDataModule(TensorDataModule):
-    """Reuters-21578, Distribution 1.0 (Lewis, 1997): 9,603 training and 3,299 test documents of the ModApte split.
+class ReutersSource:
+    """What the datamodules of Reuters-21578 have in common: the archive, its checksum and its documents."""
 
-    A document is stored as the counts of the ``num_words`` most frequent words of the training documents, without
-    English stop words. In natural units these are log(1 + count) / sum log(1 + count), which sum to 1, or are all 0 in
-    a document without any of the words. Labels are the topics (N, topics), zeros and ones, uint8; a document has none,
-    one or several.
-
-    Args:
-        num_words: Number of words.
-        val_size: Number of training rows held out for validation.
-        **common: Arguments of ``TensorDataModule``.
-    """
-
-    learned = ("words", "in_features", "input_shape")
-    fixed_by_model = ("num_words",)
+    root: Path
+    """Data folder."""
     sha256_parts = "3764d62c6c42ea64f88199a398af03059fb823de62120deefa5cc71f2502a3b3"
-
-    def __init__(self, *, num_words: int = 2_000, val_size: int = 960, **common: Any) -> None:
-        super().__init__(val_size=val_size, **common)
-        if num_words < 1:
-            raise ValueError(f"num_words must be at least 1, not {num_words}")
-        self.num_words = num_words
-        self._adopted: list[str] = []
-        self._read: tuple[dict[str, Split], list[str], list[str]] | None = None
 
     def prepare_data(self) -> None:
         """Download the archive if neither it nor its files exist."""
@@ -107,6 +87,33 @@ class ReutersDataModule(TensorDataModule):
         except ValueError as error:
             raise ValueError(f"{source}: {error}; delete it and try again") from None
         return [document for content in contents for document in parse_sgml(content.decode("latin-1"))]
+
+
+@register_datamodule("reuters")
+class ReutersDataModule(ReutersSource, TensorDataModule):
+    """Reuters-21578, Distribution 1.0 (Lewis, 1997): 9,603 training and 3,299 test documents of the ModApte split.
+
+    A document is stored as the counts of the ``num_words`` most frequent words of the training documents, without
+    English stop words. In natural units these are log(1 + count) / sum log(1 + count), which sum to 1, or are all 0 in
+    a document without any of the words. Labels are the topics (N, topics), zeros and ones, uint8; a document has none,
+    one or several.
+
+    Args:
+        num_words: Number of words.
+        val_size: Number of training rows held out for validation.
+        **common: Arguments of ``TensorDataModule``.
+    """
+
+    learned = ("words", "in_features", "input_shape")
+    fixed_by_model = ("num_words",)
+
+    def __init__(self, *, num_words: int = 2_000, val_size: int = 960, **common: Any) -> None:
+        super().__init__(val_size=val_size, **common)
+        if num_words < 1:
+            raise ValueError(f"num_words must be at least 1, not {num_words}")
+        self.num_words = num_words
+        self._adopted: list[str] = []
+        self._read: tuple[dict[str, Split], list[str], list[str]] | None = None
 
     def _vectorizer(self, vocabulary: list[str] | None = None) -> Any:
         from sklearn.feature_extraction.text import CountVectorizer

@@ -7,6 +7,7 @@ import json
 import random
 
 from datamodules.registry import find_datamodule
+from datamodules.reuters import SGML_FILES
 
 NOUNS = ("film", "plot", "actor", "scene", "story", "camera", "music", "ending", "director", "script")
 WORDS = {0: ("dull", "awful", "tedious", "clumsy", "empty"), 1: ("lovely", "moving", "bright", "clever", "warm")}
@@ -27,6 +28,8 @@ UTTERANCES = {
     ),
 }
 """Intents, values of a slot and its name, of the made-up utterances of each datamodule."""
+TOPICS = {"praise": WORDS[1], "blame": WORDS[0], "oil": ("crude", "barrel", "opec"), "rare": ("unique",)}
+"""Topics of made-up documents and their words; ``rare`` has no test document."""
 PLACES = ("here", "there", "at home", "in town", "by the sea", "at work", "far away", "next door")
 
 
@@ -57,6 +60,32 @@ def write_utterances(root, name, counts=(("train", 80), ("valid", 12), ("test", 
         folder.mkdir(parents=True, exist_ok=True)
         for file, column in zip(("seq.in", "seq.out", "label"), zip(*rows)):
             (folder / file).write_text("".join(f"{line} \n" for line in column))
+
+
+def reuters_document(split, topics, title, body):
+    """Return a document in the form of the archive of Reuters-21578."""
+    found = "".join(f"<D>{topic}</D>" for topic in topics)
+    return (
+        f'<REUTERS TOPICS="YES" LEWISSPLIT="{split}" CGISPLIT="TRAINING-SET">\n<TOPICS>{found}</TOPICS>\n<TEXT>&#2;\n'
+        f"<TITLE>{title}</TITLE>\n<DATELINE>    PARIS, March 1 - </DATELINE><BODY>{body}\n Reuter\n&#3;</BODY></TEXT>\n"
+        "</REUTERS>\n"
+    )
+
+
+def write_documents(root):
+    """Write made-up documents of none, one or two topics in the layout of Reuters-21578."""
+    draw = random.Random(0)
+    (root / "reuters21578").mkdir()
+    for number, part in enumerate(SGML_FILES):
+        split, rows = ("TEST" if number >= 16 else "TRAIN"), []
+        for k in range(16):
+            topics = [["praise"], ["blame"], ["oil"], ["praise", "oil"], ["blame", "oil"], [], ["oil"], []][k % 8]
+            topics = [*topics, "rare"] if (number, k) == (3, 2) else topics
+            words = [draw.choice(TOPICS[topic]) for topic in topics for _ in range(4)]
+            words += [draw.choice(NOUNS) for _ in range(6)]
+            draw.shuffle(words)
+            rows.append(reuters_document(split, topics, f"{draw.choice(NOUNS)} {number}.{k}", " ".join(words)))
+        (root / "reuters21578" / part).write_text("".join(rows), encoding="latin-1")
 
 
 def write_texts(root):
@@ -94,6 +123,7 @@ def write_texts(root):
     requests["train"].append([requests["test"][0][0].upper(), "praise"])
     outside = {f"oos_{part}": [[f"where is {place} {part}", "oos"] for place in PLACES] for part in requests}
     (root / "clinc150" / "data_full.json").write_text(json.dumps({**requests, **outside}))
+    write_documents(root)
     (root / "davidson2017").mkdir()
     tweets = [
         f"@you{k} {sentence(draw, k % 2)} &amp;amp; {k // 2 if k % 10 else 7} http://t.co/{k}" for k in range(260)
@@ -128,6 +158,9 @@ def small_text(name, files, **args):
     args = {**sizes.get(name, {"val_size": 40}), "vocab_size": 320, **args}
     data = find_datamodule(name)(root=str(files / "table.tsv" if name == "text_table" else files), **args)
     data.rows, data.test_sources, data.sha256_files = 150, 40, SHA256
+    if name == "reuters_topics":
+        parts = ((files / "reuters21578" / part).read_bytes() for part in SGML_FILES)
+        data.sha256_parts = hashlib.sha256(b"".join(parts)).hexdigest()
     if name in PUBLISHED:
         data.sha256_content = hashlib.sha256((files / PUBLISHED[name]).read_bytes()).hexdigest()
     return data

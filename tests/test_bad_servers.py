@@ -185,7 +185,10 @@ SOURCES = {
     "fra_eng": (zipped, {"fra.txt": b"no tab\n"}, "fra.txt, line 1: no tab"),
     "sst2": (zipped, {"train.tsv": b"a\tb\n", "dev.tsv": b"a\tb\n"}, "wrong checksum, not the published train.tsv"),
     "movie_reviews": (tarred, dict.fromkeys(MovieReviewsDataModule.files, b"one\n"), "has 1 sentences"),
-    "reuters": (tarred, dict.fromkeys(SGML_FILES, b"<REUTERS>"), "wrong checksum, not the published Reuters-21578"),
+    **dict.fromkeys(
+        ("reuters", "reuters_topics"),
+        (tarred, dict.fromkeys(SGML_FILES, b"<REUTERS>"), "wrong checksum, not the published Reuters-21578"),
+    ),
 }
 
 

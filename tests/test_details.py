@@ -133,6 +133,7 @@ DOWNLOADED = {
     "movie_reviews": "rt-polaritydata",
     "reuters": "reuters21578",
     "snips": "snips",
+    "reuters_topics": "reuters21578",
     "sst2": "SST-2",
     "tinyshakespeare": "tinyshakespeare",
 }

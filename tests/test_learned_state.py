@@ -26,6 +26,7 @@ TEXTS = (
     "fra_eng",
     "movie_reviews",
     "snips",
+    "reuters_topics",
     "sst2",
     "text_table",
     "tinyshakespeare",

@@ -18,10 +18,10 @@ from datamodules.text.vocabulary import Vocabulary, pad_sequences, vocabulary_fr
 
 
 class Labelled(NamedTuple):
-    """Texts with the class index and the group of each."""
+    """Texts with the class index and the group of each; of several classes a text, a tuple of class indices."""
 
     texts: list[str]
-    labels: list[int]
+    labels: list[Any]
     groups: list[int]
 
     def take(self, rows: Any) -> Labelled:

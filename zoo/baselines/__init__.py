@@ -38,6 +38,7 @@ from zoo.baselines.restoration import (
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
 from zoo.baselines.tagging import window_logistic_regression, word_pair_tags
 from zoo.baselines.text_classes import text_classes, tfidf_linear
+from zoo.baselines.topics import tfidf_svm_topics
 from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
 
@@ -70,6 +71,7 @@ BASELINES: dict[str, Measure] = {
     "tfidf_linear": tfidf_linear,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "tfidf_svm_scope": tfidf_svm_scope,
+    "tfidf_svm_topics": tfidf_svm_topics,
     "total_variation": total_variation,
     "template_distance": template_distance,
     "wavelet": wavelet,

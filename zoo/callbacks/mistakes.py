@@ -43,8 +43,9 @@ class Mistakes(TensorBoardCallback):
 
     @classmethod
     def suits(cls, model: L.LightningModule) -> bool:
-        """Return whether the model has classes, and no pictures of its own kind as heart beats have."""
-        return isinstance(model, Classifier) and not getattr(model, "regresses", False) and not Beats.suits(model)
+        """Return whether the model has one class a sample, and no pictures of its own kind as heart beats have."""
+        other = getattr(model, "regresses", False) or getattr(model, "multi_label", False)
+        return isinstance(model, Classifier) and not other and not Beats.suits(model)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Begin to keep the model's scores."""

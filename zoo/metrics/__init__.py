@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         matched_labels,
     )
     from zoo.metrics.images import masked_mse, psnr, psnr_from_mse
+    from zoo.metrics.labels import LabelScores, best_threshold
     from zoo.metrics.means import EpochMeans, EpochMetrics, SampleMean
     from zoo.metrics.retrieval import cosine_similarity, precision_at_recall
 
@@ -28,7 +29,9 @@ _MODULES = {
     "EC57": "ec57",
     "EpochMeans": "means",
     "EpochMetrics": "means",
+    "LabelScores": "labels",
     "SampleMean": "means",
+    "best_threshold": "labels",
     "class_scores": "classes",
     "class_table": "classes",
     "cosine_similarity": "retrieval",
@@ -53,7 +56,9 @@ __all__ = [
     "ClassScores",
     "EpochMeans",
     "EpochMetrics",
+    "LabelScores",
     "SampleMean",
+    "best_threshold",
     "class_scores",
     "class_table",
     "cosine_similarity",

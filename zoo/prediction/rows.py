@@ -127,11 +127,21 @@ def _is_plain(value: Any) -> bool:
     return getattr(value, "ndim", 0) < 2
 
 
+def _is_names(key: str, value: Any) -> bool:
+    """Return whether a value is a list of names; the list of a text's topics may have none."""
+    return isinstance(value, list) and (key == "topics" or any(isinstance(each, str) for each in value))
+
+
 def format_row(row: Mapping[str, Any]) -> str:
-    """Say an answer in a line, without its input; of a long vector the first numbers, ``-`` for what is missing."""
+    """Say an answer in a line, without its input; of a long vector the first numbers, ``-`` for what is missing.
+
+    A list of names follows its key, such as ``topics: earn, acq``, and is ``none`` if there are no names.
+    """
     cells = []
     for key, value in row.items():
-        if isinstance(value, list):
+        if _is_names(key, value):
+            cells.append(f"{key}: {', '.join(value) or 'none'}")
+        elif isinstance(value, list):
             cells.append(" ".join(f"{number:.3g}" for number in value[:8]) + (" ..." if len(value) > 8 else ""))
         elif key != "input":
             cells.append("-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value))
@@ -181,6 +191,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     buffer = io.StringIO(newline="")
     flat = []
     for row in rows:
+        row = {key: ", ".join(value) if _is_names(key, value) else value for key, value in row.items()}
         flat.append({key: value for key, value in row.items() if not isinstance(value, list)})
         for key, value in row.items():
             flat[-1].update({f"{key}_{k}": number for k, number in enumerate(value)} if isinstance(value, list) else {})

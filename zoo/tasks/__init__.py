@@ -8,7 +8,7 @@ from zoo.tasks.language_modelling import Completion, LanguageModel
 from zoo.tasks.reconstruction import Autoencoder
 from zoo.tasks.regression import ClassifierOrRegressor
 from zoo.tasks.tagging import Slot, TaggedText, Tagger
-from zoo.tasks.text_classification import TextClassifier
+from zoo.tasks.text_classification import TextClassifier, Topics
 from zoo.tasks.translation import Translator
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "TaggedText",
     "Tagger",
     "TextClassifier",
+    "Topics",
     "Translator",
 ]

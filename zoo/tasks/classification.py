@@ -195,9 +195,13 @@ class Classifier(ZooModule):
         labels = [names[k] if names else str(k) for k in classes.tolist()]
         return [Classification(label, p) for label, p in zip(labels, probabilities.tolist())]
 
+    def as_row(self, found: Any) -> dict[str, Any]:
+        """Return an answer of ``classify`` by names, as ``predict_rows`` does."""
+        return {"class": found.label, "probability": found.probability}
+
     def predict_rows(self, x: Tensor) -> list[dict[str, Any]]:
         """Return the class of each sample of a batch and its probability, None for an image of one grey level."""
-        rows = [{"class": found.label, "probability": found.probability} for found in self.classify(x)]
+        rows = [self.as_row(found) for found in self.classify(x)]
         if isinstance(x, Tensor) and x.ndim == 4:
             blank = is_of_one_level(x).tolist()
             rows = [{**self.no_answer, "note": NOTHING} if empty else row for empty, row in zip(blank, rows)]

@@ -107,6 +107,15 @@ def check_labels(y: Tensor, num_classes: int | None) -> None:
         raise ValueError(f"labels range from {low} to {high}: expected class indices from {end}")
 
 
+def check_multi_hot(y: Tensor, num_classes: int) -> None:
+    """Raise ``ValueError`` unless labels are zeros and ones (N, ``num_classes``) of dtype uint8, bool or int64."""
+    if y.ndim != 2 or y.shape[1] != num_classes or y.dtype not in (torch.uint8, torch.bool, torch.int64):
+        wanted = f"zeros and ones (N, {num_classes}), uint8"
+        raise ValueError(f"labels of shape {tuple(y.shape)} and {y.dtype}: expected {wanted}")
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) <= 1:
+        raise ValueError(f"labels range from {int(y.min())} to {int(y.max())}: expected zeros and ones")
+
+
 def check_targets(y: Tensor) -> None:
     """Raise ``ValueError`` unless targets are finite floating-point numbers (N,)."""
     if y.ndim != 1 or not y.is_floating_point():
