@@ -37,7 +37,7 @@ from zoo.baselines.restoration import (
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
 from zoo.baselines.tagging import window_logistic_regression, word_pair_tags
-from zoo.baselines.text_classes import text_classes, tfidf_linear
+from zoo.baselines.text_classes import recalls, tfidf_linear
 from zoo.baselines.topics import tfidf_svm_topics
 from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
@@ -97,7 +97,7 @@ MEASURES: dict[str, Measure] = {
     "retrieval": document_retrieval,
     "scope": scope,
     "solved": solved,
-    "text_classes": text_classes,
+    "text_classes": recalls,
     "translations": translation_scores,
 }
 """The measures by name."""

@@ -28,7 +28,7 @@ def class_recalls(found: np.ndarray, true: np.ndarray, names: list[str]) -> dict
     }
 
 
-def text_classes(model: Any, data: Any) -> dict[str, float]:
+def recalls(model: Any, data: Any) -> dict[str, float]:
     """Weighted F1 of the model, and its recall of each class."""
     names, test = list(data.class_names), data.text_splits()["test"]
     found = np.array([names.index(answer.label) for answer in model.classify(test.texts)])
