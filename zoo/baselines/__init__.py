@@ -36,6 +36,7 @@ from zoo.baselines.restoration import (
     wavelet,
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
+from zoo.baselines.sql import execution, nearest_question
 from zoo.baselines.translation import translation_memory, translation_scores
 from zoo.errors import unknown
 
@@ -51,6 +52,8 @@ BASELINES: dict[str, Measure] = {
     "lsa_50": partial(lsa, components=50),
     "median": median,
     "naive_bayes": naive_bayes,
+    "nearest_question": nearest_question,
+    "nearest_question_with_values": partial(nearest_question, with_values=True),
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
     "noisy_input": noisy_input,
@@ -82,6 +85,7 @@ MEASURES: dict[str, Measure] = {
     "denoised_levels": denoised_levels,
     "detected_beats": detected_beats,
     "everyday": everyday_translation,
+    "execution": execution,
     "filled": filled,
     "filled_by_width": filled_by_width,
     "negation": negation,
