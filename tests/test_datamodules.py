@@ -26,9 +26,9 @@ from zoo.nn import luma
 
 NAMES = datamodules.list_datamodules()
 PICTURES = ("cifar10", "cifar10_jpeg", "digits", "flickr8k", "mnist", "fashion_mnist", "image_folder")
-OFFICIAL_VALIDATION = ("clinc150", "flickr8k", "tinyshakespeare")
+OFFICIAL_VALIDATION = ("clinc150", "flickr8k", "geoquery", "tinyshakespeare")
 """Their validation split is the same for every seed."""
-TEXTS = ("clinc150", "davidson2017", "fra_eng", "movie_reviews", "sst2", "text_table", "tinyshakespeare")
+TEXTS = ("clinc150", "davidson2017", "fra_eng", "geoquery", "movie_reviews", "sst2", "text_table", "tinyshakespeare")
 PATIENTS = ("mitbih",)
 """Whole patients are set aside, whatever their beats are of."""
 CLASSES = ("cat", "dog", "eel")

@@ -19,7 +19,7 @@ from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.recipes import load_recipe
 from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
-TEXTS = ("clinc150", "davidson2017", "fra_eng", "movie_reviews", "sst2", "text_table", "tinyshakespeare")
+TEXTS = ("clinc150", "davidson2017", "fra_eng", "geoquery", "movie_reviews", "sst2", "text_table", "tinyshakespeare")
 SOURCES = datamodules.list_datamodules()
 QUICK = ("breast_cancer", "image_folder", "text_table")
 SMALL = {"embedding_dim": 4, "hidden_dim": 4}
@@ -49,7 +49,12 @@ def make(name, files, **args):
 def suitable(data):
     """Return a small model for a datamodule."""
     spec = data.spec
-    task = {"fra_eng": "lstm_seq2seq", "mitbih": "ecg_classifier", "tinyshakespeare": "lstm_language_model"}
+    task = {
+        "fra_eng": "lstm_seq2seq",
+        "geoquery": "lstm_seq2seq",
+        "mitbih": "ecg_classifier",
+        "tinyshakespeare": "lstm_language_model",
+    }
     name = "lstm_classifier" if data.name in TEXTS else "mlp" if "num_classes" in spec else "deep_autoencoder"
     name, small = task.get(data.name, name), {**SMALL, "hidden_dims": [8], "latent_dim": 2, "width": 4}
     known = zoo.model_info(name)["parameters"]

@@ -95,10 +95,11 @@ def score_queries(found: Sequence[str], annotated: Sequence[str], database: Path
 
     Returns:
         ``test_execution``, the share of queries with the result of the annotated one, see ``same_answer``; a query that
-        fails is wrong, unless it is the annotated one, as some are not in SQLite's dialect. ``test_exact``, the share of queries that equal the annotated one, see ``normalize_sql``.
-        ``test_execution_answered`` and ``test_execution_empty``, ``test_execution`` of the questions whose annotated
-        result has rows and of those where it has none, which a wrong query may give too (0 without such a question);
-        ``test_empty_share``, the share of the latter; ``test_failed``, the share of predicted queries that fail.
+        fails is wrong, unless it is the annotated one, as some are not in SQLite's dialect. ``test_exact``, the share
+        of queries that equal the annotated one, see ``normalize_sql``. ``test_execution_answered`` and
+        ``test_execution_empty``, ``test_execution`` of the questions whose annotated result has rows and of those where
+        it has none or fails (0 without such a question); a wrong query may have no rows too. ``test_empty_share``, the
+        share of the latter. ``test_failed``, the share of predicted queries that fail.
     """
     with read_only(database) as connection:
         wanted = [run_query(connection, query) for query in annotated]

@@ -32,8 +32,8 @@ def forbid_repeats(tokens: Tensor, log_probabilities: Tensor, size: int) -> Tens
 class CopiedSymbols:
     """Adjustment by which a sequence contains the symbols of its source, each once by default, and no other symbol.
 
-    A symbol that the source lacks, or with ``once`` one that is there already, is forbidden. The end of a sequence that lacks a symbol is
-    not forbidden, since a network might never give it, but costs ``penalty`` for each missing one.
+    A symbol that the source lacks, or with ``once`` one that is there already, is forbidden. The end of a sequence that
+    lacks a symbol is not forbidden, since a network might never give it, but costs ``penalty`` for each missing one.
 
     Args:
         source: Tokens of the sources (N, S).

@@ -51,8 +51,8 @@ class Translator(ZooModule):
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
         entity_masks: Masks of numbers and names as JSON, see ``datamodules.text.entity_masks``; None for none.
         lexicon: Translations of single words as JSON, see ``datamodules.text.lexicon``; None for none.
-        database_values: Values of a database as JSON, see ``datamodules.text.sql``, for a translator of questions about it
-            to SQL queries; None for sentences.
+        database_values: Values of a database as JSON, see ``datamodules.text.sql``, for a translator of questions about
+            it to SQL queries; None for sentences.
         label_smoothing: Label smoothing; evaluation uses none.
         teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
         **optimisation: Arguments of ``ZooModule``.
@@ -248,7 +248,8 @@ class Translator(ZooModule):
             texts: The texts.
             **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the beam
                 width; ``length_penalty``, see ``beam_search``; ``no_repeat``, the length in tokens of phrases that no
-                sentence has twice, 0 for no such rule, None for 3 in sentences and 0 in queries; ``seed`` of ``nucleus``.
+                sentence has twice, 0 for no such rule, None for 3 in sentences and 0 in queries; ``seed`` of
+                ``nucleus``.
 
         Raises:
             ValueError: If the model has no tokenizer, a text is not a string, or an argument is wrong.
