@@ -19,6 +19,7 @@ _MODULES = {
     "FashionMNISTDataModule": "datamodules.mnist",
     "Flickr8kDataModule": "datamodules.flickr8k",
     "FraEngDataModule": "datamodules.fra_eng",
+    "GeoQueryDataModule": "datamodules.text2sql",
     "ImageFolderDataModule": "datamodules.image_folder",
     "ImageDataModule": "datamodules.images.base",
     "MITBIHDataModule": "datamodules.mitbih",

@@ -1,10 +1,12 @@
 """Small made-up files in the form of the published ones, for the datamodules of texts."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import random
+import sqlite3
 
 from datamodules.registry import find_datamodule
 from datamodules.reuters import SGML_FILES
@@ -88,6 +90,50 @@ def write_documents(root):
         (root / "reuters21578" / part).write_text("".join(rows), encoding="latin-1")
 
 
+STATES = {"texas": "austin", "new york": "albany", "ohio": "columbus", "iowa": "des moines", "utah": "salt lake city"}
+STATE_QUERY = 'SELECT STATEalias0.{} FROM STATE AS STATEalias0 WHERE STATEalias0.STATE_NAME = "state_name0" ;'
+FORMS = (
+    ("train", ("what is the capital of {}", "which city is the capital of {}"), STATE_QUERY.format("CAPITAL")),
+    ("train", ("how many people live in {}", "what is the population of {}"), STATE_QUERY.format("POPULATION")),
+    ("dev", ("how large is {}", "what is the area of {}"), STATE_QUERY.format("AREA")),
+    (
+        "test",
+        ("how many rivers run through {}", "how many rivers does {} have"),
+        'SELECT COUNT( RIVERalias0.RIVER_NAME ) FROM RIVER AS RIVERalias0 WHERE RIVERalias0.TRAVERSE = "state_name0" ;',
+    ),
+)
+
+
+def write_questions(folder):
+    """Write questions and an SQLite database in the layout of GeoQuery."""
+    folder.mkdir()
+    entries = []
+    for part, (first, second), query in FORMS:
+        texts = [first, second, *(f"{please} {first}" for please in ("please tell me", "say", "i ask"))]
+        sentences = [
+            {
+                "question-split": ("train", "test", "train", "dev", "train")[(k + number) % 5],
+                "text": text.format("state_name0"),
+                "variables": {"state_name0": state},
+            }
+            for k, text in enumerate(texts)
+            for number, state in enumerate(STATES)
+        ]
+        entries.append({"query-split": part, "sentences": sentences, "sql": [query, "SELECT 1"]})
+    (folder / "geography.json").write_text(json.dumps(entries))
+    with contextlib.closing(sqlite3.connect(folder / "geography-db.added-in-2020.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE state (state_name text, capital text, population int, area double)")
+        connection.execute("CREATE TABLE river (river_name text, length int, traverse text)")
+        connection.execute("CREATE TABLE highlow (state_name text, lowest_point text, lowest_elevation text)")
+        rows = [(state, capital, 100 * k, 7.5 * k) for k, (state, capital) in enumerate(STATES.items())]
+        connection.executemany("INSERT INTO state VALUES (?, ?, ?, ?)", rows)
+        rivers = [("ohio", 9, "ohio"), ("ohio", 9, "texas"), ("red", 5, "texas"), ("red", 5, "utah")]
+        connection.executemany("INSERT INTO river VALUES (?, ?, ?)", rivers)
+        connection.executemany(
+            "INSERT INTO highlow VALUES (?, ?, ?)", [("ohio", "red river", "139"), ("iowa", "x", "0")]
+        )
+
+
 def write_texts(root):
     """Write the files of every datamodule of texts under a folder."""
     draw = random.Random(0)
@@ -138,6 +184,7 @@ def write_texts(root):
     (root / "tinyshakespeare" / "input.txt").write_text("".join(speeches))
     for name in UTTERANCES:
         write_utterances(root, name)
+    write_questions(root / "text2sql")
     return root
 
 
@@ -153,6 +200,11 @@ def small_text(name, files, **args):
         data = find_datamodule(name)(root=str(files), **{"val_size": 800, "length": 20, "context": 12, **args})
         content = (files / name / "input.txt").read_bytes()
         data.sha256_file = hashlib.sha256(content).hexdigest()
+        return data
+    if name == "geoquery":
+        data = find_datamodule(name)(root=str(files), **{"fewest": 1, **args})
+        content, database = ((files / "text2sql" / path).read_bytes() for path in (data.file, data.database_file))
+        data.sha256_file, data.sha256_database = (hashlib.sha256(each).hexdigest() for each in (content, database))
         return data
     sizes = {"sst2": {"val_size": 20}, "clinc150": {}}
     args = {**sizes.get(name, {"val_size": 40}), "vocab_size": 320, **args}

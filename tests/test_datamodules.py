@@ -26,13 +26,14 @@ from zoo.nn import luma
 
 NAMES = datamodules.list_datamodules()
 PICTURES = ("cifar10", "cifar10_jpeg", "digits", "flickr8k", "mnist", "fashion_mnist", "image_folder")
-OFFICIAL_VALIDATION = ("atis", "clinc150", "flickr8k", "snips", "tinyshakespeare")
+OFFICIAL_VALIDATION = ("atis", "clinc150", "flickr8k", "geoquery", "snips", "tinyshakespeare")
 """Their validation split is the same for every seed."""
 TEXTS = (
     "atis",
     "clinc150",
     "davidson2017",
     "fra_eng",
+    "geoquery",
     "movie_reviews",
     "snips",
     "reuters_topics",

@@ -24,6 +24,7 @@ TEXTS = (
     "clinc150",
     "davidson2017",
     "fra_eng",
+    "geoquery",
     "movie_reviews",
     "snips",
     "reuters_topics",
@@ -63,6 +64,7 @@ def suitable(data):
     task = {
         "atis": "lstm_tagger",
         "fra_eng": "lstm_seq2seq",
+        "geoquery": "lstm_seq2seq",
         "mitbih": "ecg_classifier",
         "snips": "lstm_tagger",
         "tinyshakespeare": "lstm_language_model",

@@ -124,6 +124,28 @@ class Vocabulary:
         tokenizer.decoder = library.decoders.Fuse()
         return cls(tokenizer.to_str())
 
+    @classmethod
+    def of_words(cls, words: Iterable[str]) -> Vocabulary:
+        """Return the vocabulary of words, in sorted order.
+
+        A text is divided at white space, and nothing is normalised. A word outside the vocabulary is encoded as
+        ``UNKNOWN``, which decoding skips; decoding joins words by spaces.
+
+        Args:
+            words: Words without white space.
+
+        Raises:
+            ValueError: If there is no word.
+        """
+        library = needs("tokenizers", "text")
+        known = sorted(set(words) - set(SPECIAL))
+        if not known:
+            raise ValueError("the texts are empty: a vocabulary of words needs at least one")
+        ids = {token: number for number, token in enumerate((*SPECIAL, *known))}
+        tokenizer = library.Tokenizer(library.models.WordLevel(ids, unk_token=SPECIAL[UNKNOWN]))
+        tokenizer.pre_tokenizer = library.pre_tokenizers.WhitespaceSplit()
+        return cls(tokenizer.to_str())
+
     def __len__(self) -> int:
         return self._tokenizer.get_vocab_size()
 

@@ -36,6 +36,7 @@ from zoo.baselines.restoration import (
     wavelet,
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
+from zoo.baselines.sql import execution, nearest_question
 from zoo.baselines.tagging import window_logistic_regression, word_pair_tags
 from zoo.baselines.text_classes import recalls, tfidf_linear
 from zoo.baselines.topics import tfidf_svm_topics
@@ -54,6 +55,8 @@ BASELINES: dict[str, Measure] = {
     "lsa_50": partial(lsa, components=50),
     "median": median,
     "naive_bayes": naive_bayes,
+    "nearest_question": nearest_question,
+    "nearest_question_with_values": partial(nearest_question, with_values=True),
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
     "noisy_input": noisy_input,
@@ -89,6 +92,7 @@ MEASURES: dict[str, Measure] = {
     "denoised_levels": denoised_levels,
     "detected_beats": detected_beats,
     "everyday": everyday_translation,
+    "execution": execution,
     "filled": filled,
     "filled_by_width": filled_by_width,
     "negation": negation,

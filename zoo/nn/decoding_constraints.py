@@ -30,29 +30,32 @@ def forbid_repeats(tokens: Tensor, log_probabilities: Tensor, size: int) -> Tens
 
 
 class CopiedSymbols:
-    """Adjustment by which a sequence contains each symbol of its source once, and no other symbol.
+    """Adjustment by which a sequence contains the symbols of its source, each once by default, and no other symbol.
 
-    A symbol that the source lacks, or that is there already, is forbidden. The end of a sequence that lacks a symbol is
-    not forbidden, since a network might never give it, but costs ``penalty`` for each missing one.
+    A symbol that the source lacks, or with ``once`` one that is there already, is forbidden. The end of a sequence that
+    lacks a symbol is not forbidden, since a network might never give it, but costs ``penalty`` for each missing one.
 
     Args:
         source: Tokens of the sources (N, S).
         symbols: Ids of the symbols.
         end: Id of the token at the end of a sequence.
-        penalty: Reduction of the log-probability of ``end`` by missing symbol.
+        penalty: Reduction of the log-probability of ``end`` by missing symbol; 0 if symbols may be missing.
+        once: Whether a symbol is forbidden where it is already.
     """
 
-    def __init__(self, source: Tensor, symbols: Sequence[int], end: int, penalty: float = 10.0) -> None:
+    def __init__(
+        self, source: Tensor, symbols: Sequence[int], end: int, penalty: float = 10.0, once: bool = True
+    ) -> None:
         self.symbols = torch.tensor(symbols, dtype=torch.long, device=source.device)
         self.wanted = (source[:, :, None] == self.symbols).any(1)
-        self.end, self.penalty = end, penalty
+        self.end, self.penalty, self.once = end, penalty, once
 
     def __call__(self, tokens: Tensor, log_probabilities: Tensor) -> Tensor:
         """Adjust log-probabilities (M, V) given the tokens so far (M, T); M is a multiple of the number of sources."""
         wanted = self.wanted.repeat_interleave(len(tokens) // len(self.wanted), 0)
         used = (tokens[:, :, None] == self.symbols).any(1)
         adjusted = log_probabilities.clone()
-        forbidden = adjusted[:, self.symbols].masked_fill(~wanted | used, -torch.inf)
+        forbidden = adjusted[:, self.symbols].masked_fill(~wanted | used if self.once else ~wanted, -torch.inf)
         adjusted[:, self.symbols] = forbidden
         adjusted[:, self.end] -= self.penalty * (wanted & ~used).sum(1)
         return adjusted

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from datamodules.text.entity_masks import EntityMasks
 from datamodules.text.lexicon import Entry, Lexicon
 from datamodules.text.sentences import edited, split_long, split_sentences
+from datamodules.text.sql import DatabaseValues
 from datamodules.text.vocabulary import Vocabulary
 
 FOREIGN = 0.5
@@ -126,6 +127,24 @@ class SourceText:
     def is_foreign(ids: Sequence[int]) -> bool:
         """Return whether token ids are mostly bytes, which stand for characters that the vocabulary lacks."""
         return sum(map(Vocabulary.is_byte, ids)) > FOREIGN * len(ids)
+
+
+class QuestionText:
+    """A question about a database, which is translated as a whole.
+
+    Args:
+        text: The question.
+        values: The values of the database.
+    """
+
+    def __init__(self, text: str, values: DatabaseValues) -> None:
+        ready, found = values.mask(text)
+        self.parts = [Part(text, "", ready or None, lambda answer: values.unmask(answer, found))]
+
+    def join(self, translations: Sequence[tuple[str, float | None]]) -> Translation:
+        """Return the query, given the query of the question and the confidence in it, as a sequence of one."""
+        [(text, confidence)] = translations
+        return Translation(text, [SentenceTranslation(self.parts[0].source, text, confidence)])
 
 
 def _visible(text: str) -> str:

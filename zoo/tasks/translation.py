@@ -13,15 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from datamodules.text.entity_masks import SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
+from datamodules.text.entity_masks import NAMES, SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.lexicon import Lexicon, lexicon_from_json
+from datamodules.text.sql import DatabaseValues, database_values_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
 from zoo.nn.decoding import State, beam_search, greedy, nucleus
 from zoo.nn.decoding_constraints import CopiedSymbols, forbid_repeats
 from zoo.nn.losses import token_loss
-from zoo.tasks.sources import SourceText, Translation
+from zoo.tasks.sources import QuestionText, SourceText, Translation
 from zoo.training.batches import check_batch, check_ids, inputs_of
 
 DECODINGS = ("beam", "greedy", "nucleus")
@@ -50,6 +51,8 @@ class Translator(ZooModule):
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
         entity_masks: Masks of numbers and names as JSON, see ``datamodules.text.entity_masks``; None for none.
         lexicon: Translations of single words as JSON, see ``datamodules.text.lexicon``; None for none.
+        database_values: Values of a database as JSON, see ``datamodules.text.sql``, for a translator of questions about
+            it to SQL queries; None for sentences.
         label_smoothing: Label smoothing; evaluation uses none.
         teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
         **optimisation: Arguments of ``ZooModule``.
@@ -59,7 +62,8 @@ class Translator(ZooModule):
     default_monitor = "val_nats"
     batch_parts = ("src", "src_len", "tgt", "tgt_len")
     outside_net = (
-        "Division into sentences, entity masks, tokenization and decoding (beam search, greedy or nucleus sampling)."
+        "Division into sentences, entity masks or look-up of database values, tokenization and decoding (beam search, "
+        "greedy or nucleus sampling)."
     )
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
 
@@ -71,6 +75,7 @@ class Translator(ZooModule):
         tokenizer: str | None = None,
         entity_masks: str | None = None,
         lexicon: str | None = None,
+        database_values: str | None = None,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
         **optimisation: Any,
@@ -152,19 +157,22 @@ class Translator(ZooModule):
         decoding: str = "beam",
         beam: int = 5,
         length_penalty: float = 0.6,
-        no_repeat: int = 3,
+        no_repeat: int | None = None,
         seed: int | None = None,
     ) -> Tensor:
         """Decode the targets of sources (N, S) of token ids: token ids (N, T), each up to ``END``.
 
         A target has at most twice as many tokens as the longest source of the batch, plus ten, and the masks of
-        its source. The arguments are those of ``translate``.
+        its source; a query has at most ``max_length`` tokens, and of the symbols of values only those of its question.
+        The arguments are those of ``translate``.
 
         Raises:
             ValueError: If an argument is unknown or out of range.
         """
         if decoding not in DECODINGS:
             raise unknown("decoding", decoding, DECODINGS)
+        to_sql = self.hparams["database_values"] is not None
+        no_repeat = (0 if to_sql else 3) if no_repeat is None else no_repeat
         if no_repeat < 0 or no_repeat == 1:
             raise ValueError(f"no_repeat must be 0, for none, or at least 2, not {no_repeat}")
         copied = self._copied_symbols(src.to(self.device))
@@ -181,7 +189,8 @@ class Translator(ZooModule):
                 scores, state, _ = self.net.decode(last[:, None], memory, mask, state)
                 return scores[:, 0].float().log_softmax(1), state
 
-            common: dict[str, Any] = {"start": START, "end": END, "max_length": 2 * src.shape[1] + 10, "adjust": adjust}
+            longest = self.hparams["max_length"] if to_sql else 2 * src.shape[1] + 10
+            common: dict[str, Any] = {"start": START, "end": END, "max_length": longest, "adjust": adjust}
             if decoding == "greedy":
                 return greedy(step, state, len(src), **common)[0]
             if decoding == "nucleus":
@@ -212,7 +221,16 @@ class Translator(ZooModule):
         json = self.hparams["lexicon"]
         return None if json is None else lexicon_from_json(json)
 
+    @property
+    def database_values(self) -> DatabaseValues | None:
+        """The values of the database that questions are about, None for a translator of sentences."""
+        json = self.hparams["database_values"]
+        return None if json is None else database_values_from_json(json)
+
     def _copied_symbols(self, src: Tensor) -> CopiedSymbols | None:
+        if self.database_values is not None and self.hparams["tokenizer"] is not None:
+            known = [i for i in self.vocabulary.ids_of(NAMES) if i is not None]
+            return CopiedSymbols(src, known, END, penalty=0.0, once=False)
         if self.entity_masks is None or self.hparams["tokenizer"] is None:
             return None
         return CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)
@@ -223,13 +241,15 @@ class Translator(ZooModule):
         Each sentence is translated by itself. Numbers and names are copied where the model has entity masks, a text in
         capitals gives one in capitals, and a sentence that is longer than ``max_length`` tokens is divided into
         clauses. A single word of the lexicon is translated by it. What has no letters stays as it is, as does a
-        sentence in an alphabet that the model does not know. A progress bar is shown where there is much to do.
+        sentence in an alphabet that the model does not know. A model with ``database_values`` takes each text as one
+        question and writes an SQL query. A progress bar is shown where there is much to do.
 
         Args:
             texts: The texts.
             **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the beam
                 width; ``length_penalty``, see ``beam_search``; ``no_repeat``, the length in tokens of phrases that no
-                sentence has twice, 0 for no such rule; ``seed`` of ``nucleus``.
+                sentence has twice, 0 for no such rule, None for 3 in sentences and 0 in queries; ``seed`` of
+                ``nucleus``.
 
         Raises:
             ValueError: If the model has no tokenizer, a text is not a string, or an argument is wrong.
@@ -244,14 +264,14 @@ class Translator(ZooModule):
         if not listed or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{type(texts).__name__}: expected a list of strings")
         longest = self.hparams["max_length"]
-        found = [SourceText(text, self.vocabulary, longest, self.entity_masks, self.lexicon) for text in texts]
+        found = [self._source_text(text) for text in texts]
         parts = [part for text in found for part in text.parts]
         answers: list[tuple[str, float | None]] = [part.known or (part.source, None) for part in parts]
         given = [row for row, part in enumerate(parts) if part.ready is not None]
         rows = self.vocabulary.encode([str(parts[row].ready) for row in given])
         known = {}
         for row, ids in zip(given, rows):
-            if SourceText.is_foreign(ids):
+            if self.database_values is None and SourceText.is_foreign(ids):
                 answers[row] = (parts[row].source, 0.0)
             else:
                 known[row] = torch.tensor([START, *ids[: longest - 2], END])
@@ -266,6 +286,11 @@ class Translator(ZooModule):
                 answers[row] = (parts[row].finish(answer), confidence)
         remaining = iter(answers)
         return [text.join(list(islice(remaining, len(text.parts)))) for text in found]
+
+    def _source_text(self, text: str) -> SourceText | QuestionText:
+        if self.database_values is not None:
+            return QuestionText(text, self.database_values)
+        return SourceText(text, self.vocabulary, self.hparams["max_length"], self.entity_masks, self.lexicon)
 
     @torch.no_grad()
     def confidence(self, src: Tensor, tgt: Tensor) -> Tensor:
