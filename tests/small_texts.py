@@ -11,6 +11,20 @@ import sqlite3
 from datamodules.registry import find_datamodule
 from datamodules.reuters import SGML_FILES
 
+TEXTS = (
+    "atis",
+    "clinc150",
+    "davidson2017",
+    "fra_eng",
+    "geoquery",
+    "movie_reviews",
+    "snips",
+    "reuters_topics",
+    "sst2",
+    "text_table",
+    "tinyshakespeare",
+)
+"""The datamodules of texts."""
 NOUNS = ("film", "plot", "actor", "scene", "story", "camera", "music", "ending", "director", "script")
 WORDS = {0: ("dull", "awful", "tedious", "clumsy", "empty"), 1: ("lovely", "moving", "bright", "clever", "warm")}
 FRENCH = dict(

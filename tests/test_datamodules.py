@@ -13,7 +13,7 @@ import torch
 from conftest import need_files, no_server, quiet_trainer
 from marks import slowly
 from PIL import Image
-from small_texts import small_text, write_texts
+from small_texts import TEXTS, small_text, write_texts
 
 import datamodules
 from datamodules import CIFAR10DataModule, DigitsDataModule, ImageFolderDataModule
@@ -28,19 +28,6 @@ NAMES = datamodules.list_datamodules()
 PICTURES = ("cifar10", "cifar10_jpeg", "digits", "flickr8k", "mnist", "fashion_mnist", "image_folder")
 OFFICIAL_VALIDATION = ("atis", "clinc150", "flickr8k", "geoquery", "snips", "tinyshakespeare")
 """Their validation split is the same for every seed."""
-TEXTS = (
-    "atis",
-    "clinc150",
-    "davidson2017",
-    "fra_eng",
-    "geoquery",
-    "movie_reviews",
-    "snips",
-    "reuters_topics",
-    "sst2",
-    "text_table",
-    "tinyshakespeare",
-)
 PATIENTS = ("mitbih",)
 """Whole patients are set aside, whatever their beats are of."""
 CLASSES = ("cat", "dog", "eel")

@@ -10,7 +10,7 @@ import torch
 import yaml
 from conftest import answer, need_files, quiet_trainer, run_python
 from PIL import Image
-from small_texts import small_text, write_texts
+from small_texts import TEXTS, small_text, write_texts
 
 import datamodules
 import zoo
@@ -19,19 +19,6 @@ from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.recipes import load_recipe
 from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
-TEXTS = (
-    "atis",
-    "clinc150",
-    "davidson2017",
-    "fra_eng",
-    "geoquery",
-    "movie_reviews",
-    "snips",
-    "reuters_topics",
-    "sst2",
-    "text_table",
-    "tinyshakespeare",
-)
 SOURCES = datamodules.list_datamodules()
 QUICK = ("breast_cancer", "image_folder", "text_table")
 SMALL = {"embedding_dim": 4, "hidden_dim": 4}
