@@ -55,7 +55,16 @@ def test_raw_test_images_score_what_the_result_file_says(recipe):
     assert accuracy == pytest.approx(pretrained.load_result(recipe)["weights"]["metrics"]["test_accuracy"], abs=5e-4)
 
 
-LONG = ("lstm_*", "colorizer.*", "inpainting_*", "*denoising_*", "cnn.fashion_mnist")
+LONG = (
+    "lstm_*",
+    "colorizer.*",
+    "inpainting_*",
+    "*denoising_*",
+    "cnn.fashion_mnist",
+    "cnn.mnist",
+    "*.reuters*",
+    "ecg_*",
+)
 """Recipes whose test takes seconds: all are tested, these among the slow tests."""
 
 

@@ -315,6 +315,7 @@ def translated(tmp_path_factory):
     return json.loads(result.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", SHIPPED)
 def test_shipped_translator_needs_no_data(recipe, translated):
     seconds, found = translated[recipe]
