@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import queue
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import pooch
 import requests
 
-from datamodules.archives import read_members
+from datamodules.archives import read_members, unpack_gzip
 
 READ_SECONDS = 30.0
 """Seconds without a byte after which a connection is given up."""
@@ -213,3 +214,18 @@ def read_source(source: Path, names: Sequence[str]) -> Iterator[bytes]:
         yield from read_members(source, names, zipped=source.suffix == ".zip")
     except ValueError as error:
         raise ValueError(f"{error}; delete it and try again") from None
+
+
+def read_published(url: str, sha256: str, path: Path) -> bytes:
+    """Return the content of a published file, from ``path`` or gzipped beside it; downloaded if there is neither.
+
+    Raises:
+        FileNotFoundError: If the file is missing and no server answers.
+        ValueError: If its content has another checksum.
+    """
+    packed = path.with_name(f"{path.name}.gz")
+    source = packed if packed.is_file() else fetch([url], f"sha256:{sha256}", path)
+    content = unpack_gzip(source.read_bytes(), str(source)) if source == packed else source.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{source}: wrong checksum, not the published {path.name}; delete it and try again")
+    return content

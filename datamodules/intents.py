@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-from datamodules.archives import unpack_gzip
-from datamodules.download import fetch
+from datamodules.download import read_published
 from datamodules.registry import register_datamodule
 from datamodules.text.base import Labelled, TextDataModule
 
@@ -41,21 +38,12 @@ class CLINC150DataModule(TextDataModule):
 
     def prepare_data(self) -> None:
         """Download the file if neither it nor a gzipped one exists."""
-        self._source()
-
-    def _source(self) -> Path:
-        plain = self.root / "clinc150" / "data_full.json"
-        packed = plain.with_suffix(".json.gz")
-        return packed if packed.is_file() else fetch([self.url], f"sha256:{self.sha256_content}", plain)
+        self._read()
 
     def _read(self) -> dict[str, list[tuple[str, str]]]:
         """Return the rows of the file by split, read once."""
         if not self._content:
-            source = self._source()
-            content = source.read_bytes()
-            content = unpack_gzip(content, str(source)) if source.suffix == ".gz" else content
-            if hashlib.sha256(content).hexdigest() != self.sha256_content:
-                raise ValueError(f"{source}: wrong checksum, not the published data_full.json; delete it and try again")
+            content = read_published(self.url, self.sha256_content, self.root / "clinc150" / "data_full.json")
             self._content = json.loads(content)
         return self._content
 

@@ -7,13 +7,11 @@ import hashlib
 import html
 import io
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datamodules.archives import unpack_gzip
-from datamodules.download import fetch
+from datamodules.download import read_published
 from datamodules.registry import register_datamodule
 from datamodules.text.base import Labelled, TextDataModule
 
@@ -73,21 +71,12 @@ class Davidson2017DataModule(TextDataModule):
 
     def prepare_data(self) -> None:
         """Download the file if neither it nor a gzipped one exists."""
-        self._source()
-
-    def _source(self) -> Path:
-        plain = self.root / "davidson2017" / "labeled_data.csv"
-        packed = plain.with_suffix(".csv.gz")
-        return packed if packed.is_file() else fetch([self.url], f"sha256:{self.sha256_content}", plain)
+        self._read()
 
     def _read(self) -> list[tuple[str, int]]:
         """Return the tweets and their classes, read once."""
         if not self._rows:
-            source = self._source()
-            content = source.read_bytes()
-            content = unpack_gzip(content, str(source)) if source.suffix == ".gz" else content
-            if hashlib.sha256(content).hexdigest() != self.sha256_content:
-                raise ValueError(f"{source}: wrong checksum, not the published {source.name}; delete it and try again")
+            content = read_published(self.url, self.sha256_content, self.root / "davidson2017" / "labeled_data.csv")
             table = csv.DictReader(io.StringIO(content.decode(), newline=""))
             self._rows = [(row["tweet"], int(row["class"])) for row in table]
         return self._rows
