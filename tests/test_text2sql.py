@@ -14,7 +14,7 @@ from datamodules.text.vocabulary import END, UNKNOWN, Vocabulary
 from datamodules.text2sql import fill_variables
 from zoo.baselines import measure
 from zoo.baselines.sql import is_ordered, read_only, run_query, same_answer, score_queries
-from zoo.nn.decoding_constraints import CopiedSymbols
+from zoo.nn.decoding_constraints import ClosedBrackets, CopiedSymbols
 
 QUERIES = (
     'SELECT MAX( A.X ) FROM T AS A WHERE A.Y = "new york" AND A.Z >= 1.5 ;',
@@ -118,6 +118,25 @@ def test_symbols_may_be_repeated_or_missing_but_not_invented():
     adjusted = adjust(torch.tensor([[10], [7]]), torch.zeros(2, 12))
     assert torch.isinf(adjusted).nonzero().tolist() == [[0, 11], [1, 10], [1, 11]]
     assert adjusted[:, END].tolist() == [0, 0]
+
+
+def test_brackets_and_quotes_are_closed():
+    """Random queries of untrained scores are balanced, and each ends."""
+    opening, closing, quote = 5, 6, 7
+    adjust = ClosedBrackets(opening, closing, quote, END)
+    ended = adjust(torch.tensor([[5, 8], [5, 6], [7, 6], [5, 7]]), torch.zeros(4, 9))
+    assert torch.isinf(ended).nonzero().tolist() == [[0, END], [1, 6], [2, END], [2, 6], [3, END], [3, 6]]
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        tokens = torch.empty(1, 0, dtype=torch.long)
+        while not (tokens == END).any() and tokens.shape[1] < 200:
+            scores = adjust(tokens, torch.zeros(1, 9).index_fill(1, torch.tensor([0, 1, 2]), -torch.inf))
+            scores[:, closing] += 1  # so that few brackets are open, and it ends
+            tokens = torch.cat([tokens, scores.softmax(1).multinomial(1, generator=draw)], 1)
+        written = tokens[0].tolist()
+        assert written[-1] == END
+        assert written.count(opening) == written.count(closing)
+        assert written.count(quote) % 2 == 0
 
 
 def test_vocabulary_of_words():

@@ -10,7 +10,7 @@ from small_texts import reuters_document, small_text, write_documents
 import zoo
 from datamodules.reuters import SGML_FILES
 from zoo.baselines import BASELINES
-from zoo.baselines.topics import choose_thresholds, topic_thresholds
+from zoo.baselines.topics import choose_thresholds, topic_scores, topic_thresholds
 from zoo.metrics import LabelScores, best_threshold
 from zoo.prediction.rows import format_row, write_answers
 from zoo.tasks import Topics
@@ -206,7 +206,14 @@ def test_thresholds_of_topics_are_taken_where_they_are_better():
     draw = np.random.default_rng(0)
     true = (draw.random((400, 3)) < 0.3).astype(np.int64)
     scores = true + 0.4 * draw.standard_normal((400, 3)) + np.array([0, 3, -3])
-    assert len(set(choose_thresholds(scores, true))) == 3
+    thresholds, value = choose_thresholds(scores, true)
+    assert len(set(thresholds)) == 3
+    assert 0.5 < value < topic_scores(scores > thresholds, true)["test_micro_f1"]
+    noise = draw.standard_normal((80, 40))  # a threshold each fits the rows that it is chosen on, and no others
+    few = (draw.random((80, 40)) < 0.3).astype(np.int64)
+    thresholds, value = choose_thresholds(noise, few)
+    assert len(set(thresholds)) == 1
+    assert value < topic_scores(noise > topic_thresholds(noise, few), few)["test_micro_f1"]
     rare = true.copy()
     rare[5:, 2] = 0
     thresholds = topic_thresholds(scores, rare)

@@ -1,4 +1,7 @@
-"""Adjustments of the probabilities of each next token: no repeated phrases, and symbols that have to be copied."""
+"""Adjustments of the probabilities of each next token.
+
+No repeated phrases, symbols that have to be copied, and brackets and quotes that have to be closed.
+"""
 
 from __future__ import annotations
 
@@ -58,4 +61,29 @@ class CopiedSymbols:
         forbidden = adjusted[:, self.symbols].masked_fill(~wanted | used if self.once else ~wanted, -torch.inf)
         adjusted[:, self.symbols] = forbidden
         adjusted[:, self.end] -= self.penalty * (wanted & ~used).sum(1)
+        return adjusted
+
+
+class ClosedBrackets:
+    """Adjustment by which a sequence closes the brackets and quotes that it opens, and no others.
+
+    A closing bracket is forbidden where none is open, and the end of the sequence where a bracket or a quote is.
+
+    Args:
+        opening: Id of the opening bracket.
+        closing: Id of the closing bracket.
+        quote: Id of the quote, the same at both ends.
+        end: Id of the token at the end of a sequence.
+    """
+
+    def __init__(self, opening: int, closing: int, quote: int, end: int) -> None:
+        self.opening, self.closing, self.quote, self.end = opening, closing, quote, end
+
+    def __call__(self, tokens: Tensor, log_probabilities: Tensor) -> Tensor:
+        """Adjust log-probabilities (M, V) given the tokens so far (M, T)."""
+        depth = (tokens == self.opening).sum(1) - (tokens == self.closing).sum(1)
+        quoted = (tokens == self.quote).sum(1) % 2 == 1
+        adjusted = log_probabilities.clone()
+        adjusted[:, self.closing].masked_fill_((depth <= 0) | quoted, -torch.inf)
+        adjusted[:, self.end].masked_fill_((depth > 0) | quoted, -torch.inf)
         return adjusted

@@ -15,12 +15,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from datamodules.text.entity_masks import NAMES, SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.lexicon import Lexicon, lexicon_from_json
-from datamodules.text.sql import DatabaseValues, database_values_from_json
+from datamodules.text.sql import QUOTE, DatabaseValues, database_values_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import unknown
 from zoo.nn.decoding import State, beam_search, greedy, nucleus
-from zoo.nn.decoding_constraints import CopiedSymbols, forbid_repeats
+from zoo.nn.decoding_constraints import ClosedBrackets, CopiedSymbols, forbid_repeats
 from zoo.nn.losses import token_loss
 from zoo.tasks.sources import QuestionText, SourceText, Translation
 from zoo.training.batches import check_batch, check_ids, inputs_of
@@ -163,7 +163,8 @@ class Translator(ZooModule):
         """Decode the targets of sources (N, S) of token ids: token ids (N, T), each up to ``END``.
 
         A target has at most twice as many tokens as the longest source of the batch, plus ten, and the masks of
-        its source; a query has at most ``max_length`` tokens, and of the symbols of values only those of its question.
+        its source; a query has at most ``max_length`` tokens, of the symbols of values only those of its question, and
+        closes the brackets and quotes that it opens.
         The arguments are those of ``translate``.
 
         Raises:
@@ -175,12 +176,14 @@ class Translator(ZooModule):
         no_repeat = (0 if to_sql else 3) if no_repeat is None else no_repeat
         if no_repeat < 0 or no_repeat == 1:
             raise ValueError(f"no_repeat must be 0, for none, or at least 2, not {no_repeat}")
-        copied = self._copied_symbols(src.to(self.device))
+        constraints = self._constraints(src.to(self.device))
 
         def adjust(tokens: Tensor, log_probabilities: Tensor) -> Tensor:
             if no_repeat:
                 log_probabilities = forbid_repeats(tokens, log_probabilities, no_repeat)
-            return copied(tokens, log_probabilities) if copied else log_probabilities
+            for constraint in constraints:
+                log_probabilities = constraint(tokens, log_probabilities)
+            return log_probabilities
 
         with self.evaluating():
             memory, mask, state = self.net.encode(src.to(self.device))
@@ -227,13 +230,17 @@ class Translator(ZooModule):
         json = self.hparams["database_values"]
         return None if json is None else database_values_from_json(json)
 
-    def _copied_symbols(self, src: Tensor) -> CopiedSymbols | None:
-        if self.database_values is not None and self.hparams["tokenizer"] is not None:
+    def _constraints(self, src: Tensor) -> list[CopiedSymbols | ClosedBrackets]:
+        if self.hparams["tokenizer"] is None:
+            return []
+        if self.database_values is not None:
             known = [i for i in self.vocabulary.ids_of(NAMES) if i is not None]
-            return CopiedSymbols(src, known, END, penalty=0.0, once=False)
-        if self.entity_masks is None or self.hparams["tokenizer"] is None:
-            return None
-        return CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)
+            brackets = [i for i in self.vocabulary.ids_of("()" + QUOTE) if i is not None]
+            closed = [ClosedBrackets(*brackets, END)] if len(brackets) == 3 else []
+            return [CopiedSymbols(src, known, END, penalty=0.0, once=False), *closed]
+        if self.entity_masks is None:
+            return []
+        return [CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)]
 
     def translate(self, texts: Sequence[str], **decoding: Any) -> list[str]:
         """Translate texts: sentences, or several sentences and lines, whose white space is kept.
