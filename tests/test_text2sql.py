@@ -124,19 +124,26 @@ def test_brackets_and_quotes_are_closed():
     """Random queries of untrained scores are balanced, and each ends."""
     opening, closing, quote = 5, 6, 7
     adjust = ClosedBrackets(opening, closing, quote, END)
-    ended = adjust(torch.tensor([[5, 8], [5, 6], [7, 6], [5, 7]]), torch.zeros(4, 9))
-    assert torch.isinf(ended).nonzero().tolist() == [[0, END], [1, 6], [2, END], [2, 6], [3, END], [3, 6]]
+    ended = adjust(torch.tensor([[5, 8, 8], [5, 6, 8], [5, 7, 6], [7, 6, 7]]), torch.zeros(4, 9))
+    assert torch.isinf(ended).nonzero().tolist() == [[0, END], [1, 6], [2, END], [3, 6]]
     draw = torch.Generator().manual_seed(0)
     for _ in range(50):
         tokens = torch.empty(1, 0, dtype=torch.long)
-        while not (tokens == END).any() and tokens.shape[1] < 200:
+        while not (tokens == END).any() and tokens.shape[1] < 500:
             scores = adjust(tokens, torch.zeros(1, 9).index_fill(1, torch.tensor([0, 1, 2]), -torch.inf))
-            scores[:, closing] += 1  # so that few brackets are open, and it ends
+            scores[:, [closing, END]] += 1  # so that few brackets are open, and it ends
             tokens = torch.cat([tokens, scores.softmax(1).multinomial(1, generator=draw)], 1)
-        written = tokens[0].tolist()
-        assert written[-1] == END
-        assert written.count(opening) == written.count(closing)
+        *written, last = tokens[0].tolist()
+        outside = [token for part in _between(written, quote)[::2] for token in part]
+        assert last == END
         assert written.count(quote) % 2 == 0
+        assert outside.count(opening) == outside.count(closing)
+
+
+def _between(tokens, mark):
+    """Divide a list at each ``mark``."""
+    cuts = [-1, *(k for k, token in enumerate(tokens) if token == mark), len(tokens)]
+    return [tokens[a + 1 : b] for a, b in itertools.pairwise(cuts)]
 
 
 def test_vocabulary_of_words():

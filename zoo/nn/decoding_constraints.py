@@ -68,6 +68,7 @@ class ClosedBrackets:
     """Adjustment by which a sequence closes the brackets and quotes that it opens, and no others.
 
     A closing bracket is forbidden where none is open, and the end of the sequence where a bracket or a quote is.
+    Brackets between quotes are text.
 
     Args:
         opening: Id of the opening bracket.
@@ -81,9 +82,10 @@ class ClosedBrackets:
 
     def __call__(self, tokens: Tensor, log_probabilities: Tensor) -> Tensor:
         """Adjust log-probabilities (M, V) given the tokens so far (M, T)."""
-        depth = (tokens == self.opening).sum(1) - (tokens == self.closing).sum(1)
-        quoted = (tokens == self.quote).sum(1) % 2 == 1
+        in_quotes = (tokens == self.quote).cumsum(1) % 2 == 1
+        depth = (((tokens == self.opening).long() - (tokens == self.closing).long()) * ~in_quotes).sum(1)
+        quoted = in_quotes[:, -1] if tokens.shape[1] else torch.zeros_like(depth, dtype=torch.bool)
         adjusted = log_probabilities.clone()
-        adjusted[:, self.closing].masked_fill_((depth <= 0) | quoted, -torch.inf)
+        adjusted[:, self.closing].masked_fill_((depth <= 0) & ~quoted, -torch.inf)
         adjusted[:, self.end].masked_fill_((depth > 0) | quoted, -torch.inf)
         return adjusted
