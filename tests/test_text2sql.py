@@ -1,5 +1,6 @@
 """Questions to SQL: tokens of queries, values found in a database, splits, execution and what a model writes."""
 
+import itertools
 import time
 
 import pytest

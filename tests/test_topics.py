@@ -14,6 +14,7 @@ from zoo.baselines.topics import choose_thresholds, topic_scores, topic_threshol
 from zoo.metrics import LabelScores, best_threshold
 from zoo.prediction.rows import format_row, write_answers
 from zoo.tasks import Topics
+from zoo.training.monitor import check_monitor, logged_names
 
 SMALL = {"embedding_dim": 16, "hidden_dim": 16}
 
@@ -124,6 +125,8 @@ def test_little_to_choose_by_leaves_the_threshold():
 
 def test_topics_are_learned_and_the_threshold_comes_from_validation(fitted, tmp_path):
     model, data, trainer = fitted
+    check_monitor(model, data)
+    assert {"val_micro_f1", "val_macro_f1"} < {f"val_{each}" for each in logged_names(model, data)}
     threshold = model.hparams["threshold"]
     assert 0 < threshold < 1
     assert threshold != 0.5

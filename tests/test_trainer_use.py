@@ -563,7 +563,7 @@ def test_a_monitor_that_is_not_logged_is_refused_before_training():
 
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_every_model_logs_what_it_monitors(name):
-    from zoo.training.monitor import check_monitor
+    from zoo.training.monitor import check_monitor, logged_names
 
     model = zoo.create_model(name)
     data = tiny_data(model)
@@ -571,6 +571,8 @@ def test_every_model_logs_what_it_monitors(name):
     before = torch.random.get_rng_state()
     check_monitor(model, data)
     assert torch.equal(before, torch.random.get_rng_state())
+    logged = quiet_trainer().validate(model, data, verbose=False)[0]
+    assert logged.keys() <= {f"val_{each}" for each in logged_names(model, data)}
 
 
 # ---- one trainer after another model ----

@@ -151,22 +151,12 @@ class Tagger(ZooModule):
         if self.training:
             return {"loss": loss}
         found, right = self.best_tags(tag_scores.detach(), mask), intent_scores.argmax(1) == intents
-        values: Values = {
+        return {
             "loss": loss,
             "intent_accuracy": right,
             "sentence_accuracy": right & ((found == tags) | ~mask).all(1),
+            "slot_f1": (found, tags),
         }
-        if "slot_f1" in self._stage_metrics:
-            values["slot_f1"] = (found, tags)
-        return values
-
-    @property
-    def _stage_metrics(self) -> dict[str, Metric]:
-        """The metrics of the epoch that is running; none outside of a trainer's evaluation."""
-        trainer = self._trainer
-        if trainer is None or not (trainer.evaluating or trainer.sanity_checking):
-            return {}
-        return self.metrics["test" if trainer.testing else "val"].metrics
 
     def configure_metrics(self) -> dict[str, Metric]:
         """Return the F1 of the slots."""

@@ -100,24 +100,18 @@ class TextClassifier(Classifier):
         x, y = batch
         scores = self(x)
         values: Values = {"loss": self.loss(scores, y)}
-        if self._evaluates:
+        if not self.training:
             values["topics"] = (self.probabilities(scores.detach().float()), y)
         return values
 
-    @property
-    def _evaluates(self) -> bool:
-        """Whether a trainer validates or tests."""
-        trainer = self._trainer
-        return trainer is not None and (trainer.validating or trainer.testing or trainer.sanity_checking)
-
     def configure_metrics(self) -> dict[str, Metric]:
-        """Return what ``Classifier`` does, or the F1 of topics in a validation, which chooses the threshold, or a test.
+        """Return what ``Classifier`` does, or the F1 of topics; a validation of a fit chooses the threshold.
 
         The metrics of topics are ``micro_f1``, ``macro_f1`` and ``exact``, see ``zoo.metrics.LabelScores``.
         """
         if not self.multi_label:
             return super().configure_metrics()
-        return {"topics": LabelScores(self.hparams["threshold"], self._validates)} if self._evaluates else {}
+        return {"topics": LabelScores(self.hparams["threshold"], self._validates)}
 
     def end_epoch(self, stage: str) -> None:
         """Keep the temperature or the threshold that a validation found."""
