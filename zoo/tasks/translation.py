@@ -235,9 +235,11 @@ class Translator(ZooModule):
             return []
         if self.database_values is not None:
             known = [i for i in self.vocabulary.ids_of(NAMES) if i is not None]
-            brackets = [i for i in self.vocabulary.ids_of("()" + QUOTE) if i is not None]
-            closed = [ClosedBrackets(*brackets, END)] if len(brackets) == 3 else []
-            return [CopiedSymbols(src, known, END, penalty=0.0, once=False), *closed]
+            copied = CopiedSymbols(src, known, END, penalty=0.0, once=False)
+            opening, closing, quote = self.vocabulary.ids_of("()" + QUOTE)
+            if opening is None or closing is None or quote is None:
+                return [copied]
+            return [copied, ClosedBrackets(opening, closing, quote, END)]
         if self.entity_masks is None:
             return []
         return [CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)]
