@@ -1,5 +1,6 @@
 """Questions to SQL: tokens of queries, values found in a database, splits, execution and what a model writes."""
 
+import io
 import itertools
 import time
 
@@ -15,6 +16,7 @@ from datamodules.text.vocabulary import END, UNKNOWN, Vocabulary
 from datamodules.text2sql import fill_variables
 from zoo.baselines import measure
 from zoo.baselines.sql import is_ordered, read_only, run_query, same_answer, score_queries
+from zoo.figures.attention import attention_map
 from zoo.nn.decoding_constraints import ClosedBrackets, CopiedSymbols
 
 QUERIES = (
@@ -320,3 +322,16 @@ def test_sentences_are_translated_as_before():
     model = zoo.create_model("lstm_seq2seq")
     assert model.hparams["database_values"] is None
     assert model.database_values is None
+
+
+def test_symbols_are_named_in_attention_maps(recwarn):
+    """No label of a map is a character that the font lacks, or is read as a formula."""
+    vocabulary = Vocabulary.of_words(["cost", "$x$", *NAMES])
+    source, target = vocabulary.encode([f"cost {NAMES[0]}", f"$x$ {NAMES[1]}"])
+    figure = attention_map(vocabulary, source, target, torch.eye(2))
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["cost", "<name 1>"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["$x$", "<name 2>"]
+    assert not any(label.get_parse_math() for label in (*axes.get_xticklabels(), *axes.get_yticklabels()))
+    figure.savefig(io.BytesIO())
+    assert not [str(each.message) for each in recwarn if "Glyph" in str(each.message)]
