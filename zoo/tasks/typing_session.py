@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SINGLY = 8
 """Number of tokens at the end of a text that are read one by one. The last word changes its tokens as it is typed: with
 the state after each of them kept, only what changed is read. Set by hand."""
+SHOWN = 40
+"""Number of characters of a text that are shown before a continuation. Set by hand."""
 KEPT = 64
 """Largest number of states that are kept. Set by hand."""
 
@@ -38,6 +40,10 @@ class TypingSession:
     def complete(self, text: str, n: int = 5, **options: Any) -> list[Completion]:
         """Return the most probable continuations of a text, as ``LanguageModel.complete`` does with these arguments."""
         return self.model.complete(text, n, read=self.state_before_last, **options)
+
+    def describe(self, text: str, n: int = 5) -> list[str]:
+        """Return a line for each continuation: its probability, and the end of the text with the continuation."""
+        return [f"{found.probability:.4f}  {text[-SHOWN:]}{found.text}" for found in self.complete(text, n)]
 
     def state_before_last(self, ids: Tensor) -> State:
         """Return the state of the network after all ids (1, T) but the last, T >= 1."""
