@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
+    "AeslcDataModule": "datamodules.aeslc",
     "ATISDataModule": "datamodules.utterances",
     "BooleanDataModule": "datamodules.boolean",
     "BreastCancerDataModule": "datamodules.breast_cancer",

@@ -169,21 +169,22 @@ class TinyShakespeareDataModule(TextReader, TensorDataModule):
         return ids[:, : int(used)].long(), start
 
 
-def evaluation_rows(tokens: Tensor, length: int, context: int) -> tuple[Tensor, Tensor]:
-    """Divide a text into rows such that each token but the first is scored in one row.
+def evaluation_rows(tokens: Tensor, length: int, context: int, unscored: int = 1) -> tuple[Tensor, Tensor]:
+    """Divide a text into rows such that each token but the first ``unscored`` ones is scored in one row.
 
-    Row k scores the tokens 1 + k ``length`` to (k + 1) ``length`` of the text.
+    Row k scores the ``length`` tokens from the token ``unscored`` + k ``length`` on, counted from 0.
 
     Args:
-        tokens: Token ids (T,) of the text, T >= 2.
+        tokens: Token ids (T,) of the text, T > ``unscored``.
         length: Number of scored tokens of a row.
         context: Largest number of tokens before them.
+        unscored: Number of leading tokens that are not scored, from 1 to ``context``.
 
     Returns:
         Token ids (N, ``context`` + ``length``) of the dtype given, padded with 0, and the number (N,), int64, of
         context tokens of each row.
     """
-    first = torch.arange(1, len(tokens), length)
+    first = torch.arange(unscored, len(tokens), length)
     begin = (first - context).clamp_min(0)
     places = begin[:, None] + torch.arange(context + length)
     inside = places < (first + length).clamp_max(len(tokens))[:, None]

@@ -53,6 +53,8 @@ class LanguageModel(ZooModule):
     Args:
         vocab_size: Number of tokens; token 0 is padding.
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
+        private_words: What is replaced by symbols before a text is read, and is never suggested, as JSON of
+            ``PrivateWords``; None for nothing.
         **optimisation: Arguments of ``ZooModule``.
     """
 
@@ -65,7 +67,14 @@ class LanguageModel(ZooModule):
     }
     """Answer to a text that shows nothing, or no character that the model knows."""
 
-    def __init__(self, *, vocab_size: int = 69, tokenizer: str | None = None, **optimisation: Any) -> None:
+    def __init__(
+        self,
+        *,
+        vocab_size: int = 69,
+        tokenizer: str | None = None,
+        private_words: str | None = None,
+        **optimisation: Any,
+    ) -> None:
         super().__init__(**optimisation)
         if vocab_size <= len(SPECIAL):
             raise ValueError(
