@@ -2,7 +2,13 @@
 
 import itertools
 import math
+import os
+import re
+import select
+import sys
+import threading
 from collections import Counter
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +17,17 @@ import torch
 from test_language_model import lively
 
 import zoo
+from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import END, START, Vocabulary
 from zoo.baselines import measure
 from zoo.baselines.completions import WORDS, draw_places, exact_matches, word_places
 from zoo.baselines.ngram_model import NgramModel
 from zoo.baselines.ngrams import ngram_probabilities
+from zoo.cli import _parser
+from zoo.cli import main as zoo_command
 from zoo.nn.completions import endings_of, likely_completions
+from zoo.prediction import parse_words
+from zoo.prediction.live import PROMPT, answer_lines
 
 SURFACES = ["", "", "", "", "a", "b", " a", " b", ",", " c"]
 """Text of each token of a small vocabulary of subwords."""
@@ -304,3 +315,119 @@ def test_one_step_of_the_cells_is_that_of_the_layers(cell):
         torch.testing.assert_close(one, other)
     for one, other in itertools.zip_longest(net.advance(ids), after):
         torch.testing.assert_close(one, other)
+
+
+# ---- the prompt in a terminal ----
+
+
+def entered(lines):
+    """A function that gives lines one after the other, and then the end of the input."""
+    rest = iter(lines)
+
+    def ask(prompt):
+        try:
+            return next(rest)
+        except StopIteration:
+            raise EOFError from None
+
+    return ask
+
+
+class Reader(TextReader):
+    """Data that read lines of text."""
+
+
+def test_the_prompt_shows_continuations_until_an_empty_line(trained):
+    model, shown = trained[0], []
+    answer_lines(
+        model, Reader(), {"output": None}, entered(["the fi", "\u6f22", "the film", "  ", "plot"]), shown.append
+    )
+    blocks = "\n".join(shown[1:]).split("no answer: text '\u6f22' has no character that the model knows")
+    assert len(blocks) == 2
+    assert blocks[0].split("\n")[0].endswith("  the film")
+    assert 0.5 < float(blocks[0].split()[0]) <= 1
+    assert "the film is" in blocks[1]
+    assert "plot" not in blocks[1].split("\n")[-1]
+    assert len(blocks[0].strip().split("\n")) == 5
+    answer_lines(model, Reader(), ask=entered([]), show=shown.append)
+    assert shown[-1] == ""
+
+
+def test_the_prompt_is_for_any_model_of_texts():
+    vocabulary, shown = Vocabulary.of_characters(["ab "]), []
+    spec = {"tokenizer": vocabulary.json, "vocab_size": len(vocabulary), "class_names": ["dull", "lovely"]}
+    model = zoo.create_model("lstm_classifier", embedding_dim=4, hidden_dim=4, **spec).eval()
+    answer_lines(model, Reader(), ask=entered(["a b", ""]), show=shown.append)
+    (row,) = model.predict_rows(["a b"])
+    assert shown[1:] == [f"{row['class']}  {row['probability']:.4f}"]
+
+
+def test_the_prompt_refuses_what_is_no_text(trained):
+    ask = entered([])
+    with pytest.raises(ValueError, match="only texts are entered in a terminal, which MLP does not take"):
+        answer_lines(zoo.create_model("mlp"), object(), ask=ask)
+    with pytest.raises(ValueError, match="required: INPUT; --column is for inputs of the command line"):
+        answer_lines(trained[0], Reader(), {"output": None, "column": "text"}, ask=ask)
+
+
+@contextmanager
+def terminal(monkeypatch, lines):
+    """Make standard input and output a pseudo-terminal in which lines are entered, and give what it shows."""
+    import pty
+
+    outer, inner = pty.openpty()
+    shown, rest = [], list(lines)
+
+    def talk():
+        while select.select([outer], [], [], 60)[0]:
+            try:
+                content = os.read(outer, 4096)
+            except OSError:  # Linux's end of a pseudo-terminal
+                return
+            if not content:
+                return
+            shown.append(content.decode())
+            if "".join(shown).endswith(PROMPT) and rest:
+                os.write(outer, rest.pop(0).encode())
+
+    thread = threading.Thread(target=talk, daemon=True)
+    thread.start()
+    with open(os.dup(inner)) as stdin, open(inner, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", stdin)
+        patch.setattr(sys, "stdout", stdout)
+        yield shown
+    thread.join(60)
+    os.close(outer)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal")
+@pytest.mark.parametrize("end", ["\n", "\x04"])
+def test_predict_without_input_opens_a_prompt(trained, monkeypatch, end):
+    monkeypatch.setattr("zoo.prediction.load_model", lambda recipe, ckpt_path: (trained[0], Reader()))
+    with terminal(monkeypatch, ["the fi\n", end]) as shown:
+        status = zoo_command(["predict", "lstm_language_model.tinyshakespeare"])
+    found = "".join(shown).replace("\r\n", "\n")
+    assert status == 0, found
+    assert "an empty line or Ctrl-D ends" in found
+    assert re.search(r"> the fi\n0\.\d{4}  the film\n(0\.\d{4}  the fi.*\n){4}> ", found), found
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminal")
+def test_the_prompt_is_not_for_pictures(monkeypatch, capsys):
+    monkeypatch.setattr("zoo.prediction.load_model", lambda recipe, ckpt_path: (zoo.create_model("mlp"), object()))
+    with terminal(monkeypatch, []):
+        status = zoo_command(["predict", "mlp.mnist"])
+    assert status == 2
+    message = "INPUT; only texts are entered in a terminal, which MLP does not take\n"
+    assert capsys.readouterr().err == f"zoo: error: the following arguments are required: {message}"
+
+
+def test_predict_without_input_and_terminal_is_refused(capsys):
+    for words in (["lstm_classifier.sst2"], ["lstm_classifier.sst2", "--output", "a.csv"]):
+        assert zoo_command(["predict", *words]) == 2
+        assert capsys.readouterr().err == "zoo: error: the following arguments are required: INPUT\n"
+
+
+def test_an_input_may_follow_an_option():
+    args, rest = parse_words(_parser(), ["predict", "cnn.mnist", "--output", "a.csv", "-1.5,2", "b"])
+    assert (args.inputs, rest) == (["-1.5,2", "b"], [])
