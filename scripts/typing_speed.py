@@ -1,7 +1,7 @@
-"""Time the completions of a language model as a text is typed, on one core.
+"""Time the completions of a language model as texts are typed, on one core.
 
 python scripts/typing_speed.py
-python scripts/typing_speed.py --recipe lstm_language_model.tinyshakespeare --prompts 200
+python scripts/typing_speed.py lstm_language_model.aeslc --ckpt_path best --keys 1000
 """
 
 from __future__ import annotations
@@ -12,32 +12,42 @@ import time
 import numpy as np
 import torch
 
-import zoo
+from zoo.prediction import load_model
 
-TYPED = (20, 120)
-"""Fewest and most characters of a prompt. Set by hand."""
+TYPED = 40
+"""Number of characters that are typed of a text. Set by hand."""
+WRITTEN = 200
+"""Largest number of characters that stand before them. Set by hand."""
+WARMING = 20
+"""Number of keys whose time does not count. Set by hand."""
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--recipe", default="lstm_language_model.tinyshakespeare")
-    parser.add_argument("--prompts", type=int, default=100, help="number of prompts from validation texts")
-    parser.add_argument("--completions", type=int, default=5, help="number of completions of each")
+    parser.add_argument("recipe", nargs="?", default="lstm_language_model.tinyshakespeare")
+    parser.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the shipped weights")
+    parser.add_argument("--keys", type=int, default=1_000, help="number of keys that are typed, from validation texts")
+    parser.add_argument("--completions", type=int, default=5, help="number of completions after each key")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    model = zoo.create_model(args.recipe, pretrained=True)
-    text = zoo.load_recipe(args.recipe).datamodule().text_splits()["val"]
+    model, data = load_model(args.recipe, args.ckpt_path)
+    found = data.text_splits()["val"]
+    texts = [found] if isinstance(found, str) else [getattr(each, "text", each) for each in found]
+    texts = [text for text in texts if len(text) > TYPED]
     draw = np.random.default_rng(0)
-    seconds = []
-    for start in draw.integers(0, len(text) - TYPED[1], args.prompts + 3).tolist():
-        prompt = text[start : start + int(draw.integers(*TYPED))]
-        begin = time.perf_counter()
-        model.complete(prompt, args.completions)
-        seconds.append(time.perf_counter() - begin)
-    middle, slow = 1000 * np.quantile(seconds[3:], [0.5, 0.9])  # the first ones warm up
-    prompts = f"{args.prompts} prompts of {TYPED[0]} to {TYPED[1]} characters"
-    print(f"{args.recipe}: {args.completions} completions of {prompts}")
-    print(f"median {middle:.0f} ms, 90th percentile {slow:.0f} ms, one core")
+    seconds: list[float] = []
+    while len(seconds) < args.keys + WARMING:
+        text = texts[draw.integers(len(texts))]
+        first = int(draw.integers(len(text) - TYPED))
+        session = model.typing()
+        for end in range(first + 1, first + TYPED + 1):
+            begin = time.process_time()  # of one thread: other processes do not count
+            session.complete(text[max(0, first - WRITTEN) : end], args.completions)
+            seconds.append(time.process_time() - begin)
+    counted = 1000 * np.array(seconds[WARMING : args.keys + WARMING])
+    middle, slow = np.quantile(counted, [0.5, 0.9])
+    print(f"{args.recipe}: {args.completions} completions after each of {args.keys} keys, {TYPED} of a text")
+    print(f"median {middle:.1f} ms, 90th percentile {slow:.1f} ms, longest {counted.max():.1f} ms, one core")
 
 
 if __name__ == "__main__":

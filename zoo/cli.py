@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from zoo.errors import printable, unknown
 from zoo.outcome import DEBUG, end_well
-from zoo.prediction import add_options
+from zoo.prediction import add_options, parse_words
 from zoo.tuning.command import add_arguments
 
 SECTIONS = ("model", "data", "trainer")
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("predict", "answer files or strings")
     command._negative_number_matcher = re.compile(r"-[\d.]")  # an input such as -1.5,2 is no option
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
-    what = "files, folders or strings; IMAGE MASK for inpainting"
+    what = "files, folders or strings; IMAGE MASK for inpainting; texts may be entered in a terminal instead"
     command.add_argument("inputs", nargs="+", metavar="INPUT", help=what)
     command.add_argument(
         "--output",
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     _check_command(words)
     parser = _parser()
-    args, rest = parser.parse_known_args(words)
+    args, rest = parse_words(parser, words)
     if args.command is None:
         parser.print_help()
         return 0
@@ -295,13 +295,17 @@ def _predict(args: argparse.Namespace, _: Any) -> int:
     from rich.console import Console
 
     from zoo.prediction import OPTIONS, load_model, predict_inputs, refuse_overwriting
+    from zoo.prediction.live import answer_lines
 
     _quiet()
     refuse_overwriting(args.output, [args.recipe, args.ckpt_path])
     model, data = load_model(args.recipe, args.ckpt_path)
+    options = {name: getattr(args, name) for name in OPTIONS}
+    if not args.inputs:
+        answer_lines(model, data, {"output": args.output, **options})
+        return 0
     if model.input_kind == "images" and not args.output:
         raise ValueError("--output is missing: a file for one picture, a folder for several")
-    options = {name: getattr(args, name) for name in OPTIONS}
     found = predict_inputs(model, args.inputs, args.output, data=data, **options)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for part in found.display:

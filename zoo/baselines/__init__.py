@@ -13,6 +13,7 @@ from typing import Any
 
 from zoo.baselines.classification import coefficient_error, linear_regression, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
+from zoo.baselines.completions import kneser_ney_completions, suggested_words
 from zoo.baselines.documents import document_retrieval, lsa
 from zoo.baselines.ecg import detected_beats, pca_of_beats, random_forest, template_distance
 from zoo.baselines.everyday import everyday_translation
@@ -48,6 +49,7 @@ BASELINES: dict[str, Measure] = {
     "biharmonic_by_width": biharmonic_by_width,
     "grey_copy": grey_copy,
     "kneser_ney": kneser_ney_model,
+    "kneser_ney_5": partial(kneser_ney_completions, order=5),
     "linear_denoiser": linear_denoiser,
     "linear_regression": linear_regression,
     "lsa_2": partial(lsa, components=2),
@@ -89,6 +91,7 @@ MEASURES: dict[str, Measure] = {
     "coefficient_error": coefficient_error,
     "colourfulness": colourful,
     "colours": colour_scores,
+    "completions": suggested_words,
     "denoised_levels": denoised_levels,
     "detected_beats": detected_beats,
     "everyday": everyday_translation,

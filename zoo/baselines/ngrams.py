@@ -78,7 +78,8 @@ def count_orders(train: Sequence[np.ndarray], evaluated: Sequence[np.ndarray], h
     tokens = np.concatenate(texts).astype(np.int64)
     place = np.concatenate([np.arange(len(text)) for text in texts])
     size, trained = int(tokens.max()) + 1, sum(map(len, train))
-    grams = [np.zeros(len(tokens), np.int64), *_numbered(tokens, place, size, highest + 1)]
+    numbered = (numbers for numbers, _ in number_ngrams(tokens, place, size, highest + 1))
+    grams = [np.zeros(len(tokens), np.int64), *numbered]
     for n in range(1, highest + 1):
         history = np.concatenate([[-1], grams[n - 1][:-1]]) if n > 1 else grams[0]
         inside = place >= n - 1
@@ -91,15 +92,30 @@ def count_orders(train: Sequence[np.ndarray], evaluated: Sequence[np.ndarray], h
         yield Order(*found)
 
 
-def _numbered(tokens: np.ndarray, place: np.ndarray, size: int, highest: int) -> Iterator[np.ndarray]:
-    """Yield for each order the number of the n-gram that ends at each token; -1 where there is none."""
+def number_ngrams(
+    tokens: np.ndarray, place: np.ndarray, size: int, highest: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for the orders 1, 2, ..., ``highest`` the number of the n-gram that ends at each token, and all codes.
+
+    The number of a token is its id, and that of a longer n-gram its index among the codes of its order.
+
+    Args:
+        tokens: Token ids (N,), int64, of all texts, joined.
+        place: Place (N,) of each token in its text, from 0 on.
+        size: Number of token ids.
+        highest: Highest order.
+
+    Yields:
+        Numbers (N,), -1 where no n-gram of the order ends, and the sorted codes (M,) of the M distinct n-grams: the
+        number of the n-gram without its last token, times ``size``, plus its last token. Both are int64.
+    """
     last = tokens
-    yield last
+    yield last, np.arange(size)
     for n in range(2, highest + 1):
         inside = np.flatnonzero(place >= n - 1)
         numbers = np.full(len(tokens), -1, np.int64)
-        numbers[inside] = np.unique(last[inside - 1] * size + tokens[inside], return_inverse=True)[1]
-        yield numbers
+        codes, numbers[inside] = np.unique(last[inside - 1] * size + tokens[inside], return_inverse=True)
+        yield numbers, codes
         last = numbers
 
 

@@ -68,12 +68,20 @@ class LanguageModelNet(nn.Module):
         Returns:
             Scores (N, T, vocab_size) of each next token, and the state after the last token.
         """
+        outputs, state = self._outputs(ids, state)
+        return self.scores(self.dropout(outputs)), state
+
+    def advance(self, ids: Tensor, state: State | None = None) -> State:
+        """Return the state of ``extend`` without its scores, most of whose cost is that of a large vocabulary."""
+        return self._outputs(ids, state)[1]
+
+    def _outputs(self, ids: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return the outputs (N, T, hidden_dim) of the layers and the state after the last token."""
         if ids.ndim != 2 or ids.dtype != torch.int64:
             raise ValueError(
                 f"input of shape {tuple(ids.shape)} and {ids.dtype}: expected N x T token ids, torch.int64"
             )
-        outputs, state = self.layers(self.embedding(ids) * self.scale, state=state)
-        return self.scores(self.dropout(outputs)), state
+        return self.layers(self.embedding(ids) * self.scale, state=state)
 
 
 @register_model("lstm_language_model", source="Mikolov et al. 2010; Zaremba, Sutskever & Vinyals 2014")

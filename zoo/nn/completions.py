@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from datamodules.text.vocabulary import END
 from zoo.nn.decoding import State, StepFunction
+
+APOSTROPHES = "'\u2019"
+"""Characters that belong to a word besides letters and digits, as in ``o'er``."""
 
 
 class Endings(NamedTuple):
@@ -16,25 +21,60 @@ class Endings(NamedTuple):
     allowed: Tensor
     """Whether the token may be part of a continuation."""
     starts: Tensor
-    """Whether the token starts what is to be completed, such as a word; before it nothing ends."""
+    """Whether the token starts a unit, such as a word, unless it is within one."""
     before: Tensor
-    """Whether the continuation ends before the token, such as before the space that follows a word."""
+    """Whether a unit ends before the token, such as before the space that follows a word."""
     after: Tensor
-    """Whether the continuation ends after the token, such as after a full stop."""
+    """Whether a unit ends after the token, such as after a full stop."""
+
+
+def in_word(character: str) -> bool:
+    """Return whether a character is a letter, a digit or an apostrophe."""
+    return character.isalnum() or character in APOSTROPHES
+
+
+def endings_of(surfaces: Sequence[str], until: str) -> Endings:
+    """Return the endings of words or of sentences.
+
+    A word ends before a token that starts with another character than those of ``in_word``; a sentence after a full
+    stop, an exclamation or a question mark, and before the end of a line. Both end before the end of the text.
+
+    Args:
+        surfaces: The text of each token, empty for special ones, see ``Vocabulary.surfaces``.
+        until: ``word`` or ``sentence``.
+    """
+    starts = [any(c.isalnum() for c in text) for text in surfaces]
+    if until == "word":
+        before = [bool(text) and not in_word(text[0]) for text in surfaces]
+        after = [False] * len(surfaces)
+    else:
+        before = [text.startswith("\n") for text in surfaces]
+        after = [text.rstrip().endswith((".", "!", "?")) for text in surfaces]
+    before[END] = True
+    return Endings(*(torch.tensor(each) for each in ([bool(text) for text in surfaces], starts, before, after)))
 
 
 @torch.no_grad()
 def likely_completions(
-    step: StepFunction, state: State, last: int, endings: Endings, *, n: int, max_length: int, beam: int
+    step: StepFunction,
+    state: State,
+    last: int,
+    endings: Endings,
+    *,
+    n: int,
+    max_length: int,
+    beam: int,
+    units: int = 1,
+    first: Tensor | None = None,
 ) -> list[tuple[list[int], float]]:
-    """Search for likely continuations by beam search.
+    """Search for likely continuations of a number of units, such as words, by beam search.
 
-    Continuations exclude each other, and the probabilities of all of them sum to at most 1. That of tokens y_1..y_k
-    which end before the next token is p(y_1..y_k) times the sum of the probabilities of all tokens of
-    ``endings.before``; that of tokens which end with one of ``endings.after``, or after ``max_length`` tokens, is
-    p(y_1..y_k). At each step the ``beam`` most probable open sequences are kept. A sequence becomes less probable with
-    each token, so the search stops once no open one can be among the best ``n``; it is exact if no sequence was
-    dropped.
+    A continuation ends where its last unit does. Continuations exclude each other, and the probabilities of all of them
+    sum to at most 1. That of tokens y_1..y_k which end before the next token is p(y_1..y_k) times the sum of the
+    probabilities of all tokens of ``endings.before``; that of tokens which end with one of ``endings.after``, or after
+    ``max_length`` tokens, is p(y_1..y_k). At each step the ``beam`` most probable open sequences are kept, without
+    those that are less probable than ``n`` continuations already found: a sequence becomes less probable with each
+    token. The search stops once none is left; it is exact if no sequence was dropped for the beam.
 
     Args:
         step: Function of the last tokens and the state, see ``StepFunction``.
@@ -44,37 +84,44 @@ def likely_completions(
         n: Number of continuations.
         max_length: Largest number of tokens of a continuation.
         beam: Number of open sequences kept.
+        units: Number of units of a continuation.
+        first: Tokens (V,), bool, that a continuation may start with; all if None.
 
     Returns:
         The tokens and the log-probability of up to ``n`` continuations, most probable first.
     """
-    device = endings.allowed.device
+    allowed, starts, before, after = endings
+    device = allowed.device
+    ends_before = before.nonzero()[:, 0]
+    open_to = torch.stack([allowed, allowed & ~before])  # sequences with fewer units, and with all of them
+    closed = torch.zeros(open_to.shape, device=device).masked_fill(~open_to, -torch.inf)
     tokens = torch.zeros(1, 0, dtype=torch.long, device=device)
-    latest = torch.tensor([last], device=device)
-    scores, started = torch.zeros(1, device=device), torch.zeros(1, dtype=torch.bool, device=device)
+    latest, scores = torch.tensor([last], device=device), torch.zeros(1, device=device)
+    begun = torch.zeros(1, dtype=torch.long, device=device)  # units of each sequence
+    within = torch.zeros(1, dtype=torch.bool, device=device)  # whether its last unit goes on
     found: list[tuple[list[int], float]] = []
-
-    def add(sequences: Tensor, values: Tensor) -> None:
-        found.extend(zip(sequences.tolist(), values.tolist()))
-
     for length in range(1, max_length + 1):
         log_probabilities, state = step(latest, state)
         log_probabilities = log_probabilities.float()
-        ending = log_probabilities.masked_fill(~endings.before, -torch.inf).logsumexp(1)
-        add(tokens[started], (scores + ending)[started])
-        closed = ~endings.allowed | (started[:, None] & endings.before)
-        total = (scores[:, None] + log_probabilities.masked_fill(closed, -torch.inf)).flatten()
-        values, index = total.topk(min(2 * beam, len(total)))
-        values, index = values[values > -torch.inf], index[values > -torch.inf]
-        source, latest = index // len(endings.allowed), index % len(endings.allowed)
+        full = begun == units
+        ended, values = tokens[full], scores[full] + log_probabilities[full][:, ends_before].logsumexp(1)
+        found += zip(ended.tolist(), values.tolist())
+        if length == 1 and first is not None:
+            log_probabilities = log_probabilities.masked_fill(~first, -torch.inf)
+        total = (scores[:, None] + log_probabilities + closed[full.long()]).flatten()
+        scores, index = total.topk(min(2 * beam, len(total)))
+        source, latest = index // len(allowed), index % len(allowed)
         tokens = torch.cat([tokens[source], latest[:, None]], 1)
-        begun = started[source] | endings.starts[latest]
-        ended = begun & endings.after[latest] | (length == max_length)
-        add(tokens[ended], values[ended])
-        kept = (~ended).nonzero()[:beam, 0]
-        tokens, latest, scores, started = tokens[kept], latest[kept], values[kept], begun[kept]
-        state = tuple(part.index_select(0, source[kept]) for part in state)
+        going_on = within[source] & ~before[latest]
+        begun = begun[source] + (starts[latest] & ~going_on)
+        within = (going_on | starts[latest]) & ~after[latest]
+        done = (begun == units) & after[latest] | (length == max_length)
+        found += zip(tokens[done].tolist(), scores[done].tolist())
         found = sorted((each for each in found if each[1] > -torch.inf), key=lambda each: -each[1])[:n]
-        if not len(kept) or (len(found) == n and float(scores[0]) <= found[-1][1]):
+        least = found[-1][1] if len(found) == n else -torch.inf
+        kept = (~done & (scores > least)).nonzero()[:beam, 0]
+        if not len(kept):
             break
+        tokens, latest, scores, begun, within = (each[kept] for each in (tokens, latest, scores, begun, within))
+        state = tuple(part.index_select(0, source[kept]) for part in state)
     return found

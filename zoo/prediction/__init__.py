@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 PIPELINES = {"images": "zoo.prediction.images", "recordings": "zoo.prediction.ecg", "rows": "zoo.prediction.rows"}
 """Modules, whose ``predict`` answers inputs of each kind; a task says of which kind its inputs are, see
 ``ZooModule.input_kind``."""
+
+
+MISSING = "the following arguments are required: INPUT"
+"""Error of a parser where only INPUT is missing."""
 
 
 class Option(NamedTuple):
@@ -68,6 +73,33 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options to the parser of ``zoo predict``."""
     for name, option in OPTIONS.items():
         command.add_argument(f"--{name.replace('_', '-')}", dest=name, **option.argument)
+
+
+def parse_words(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Parse the words of a command as ``parse_known_args`` does; in a terminal INPUT may be missing.
+
+    Its option ``nargs="*"`` would not do: it takes no INPUT that follows an option.
+
+    Args:
+        parser: A parser whose errors are of ``ValueError``.
+        words: The words.
+
+    Returns:
+        The arguments, where ``inputs`` is empty if INPUT is missing, and the words that the parser does not know.
+    """
+    try:
+        return parser.parse_known_args(words)
+    except ValueError as error:
+        if str(error) != MISSING or not in_terminal():
+            raise
+        args, rest = parser.parse_known_args([*words, "-"])
+        args.inputs = []
+        return args, rest
+
+
+def in_terminal() -> bool:
+    """Return whether a user can be asked: input and output are a terminal."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 def predict(

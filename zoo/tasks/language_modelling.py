@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -14,16 +15,18 @@ from datamodules.text.files import is_blank, without_surrogates
 from datamodules.text.vocabulary import END, PAD, SPECIAL, UNKNOWN, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import check_positive, unknown
-from zoo.nn.completions import Endings, likely_completions
+from zoo.nn.completions import Endings, endings_of, likely_completions
 from zoo.nn.decoding import State, nucleus
 from zoo.nn.losses import token_loss
+from zoo.tasks.typing_session import TypingSession
 from zoo.training.batches import check_batch, check_ids, inputs_of
 
 UNITS = ("sentence", "word")
-APOSTROPHES = "'\u2019"
-"""Characters that belong to a word besides letters and digits, as in ``o'er``."""
 SHOWN = 5
 """Number of continuations that ``predict_rows`` gives. Set by hand."""
+BEAM = 20
+"""Fewest open continuations kept in the beam search, if none is given. Chosen on validation texts of Tiny Shakespeare,
+where the best five are those of a beam of 200."""
 PIECE = 1_024
 """Number of tokens of a text that are read at once. Set by hand."""
 
@@ -38,10 +41,11 @@ class Completion(NamedTuple):
 class LanguageModel(ZooModule):
     """Language model: a network that scores each next token of a text given the tokens before it.
 
-    The network has ``extend(ids, state)``, which returns scores and a state, besides ``forward(ids)``, as
-    ``LanguageModelNet``. A batch is (ids, start): token ids (N, T), int64, padded with 0, and for each row the number
-    (N,), int64, of leading tokens that are context and are not scored, at least 1. The loss is the mean over the scored
-    tokens x_t of -log p(x_t | x_1, ..., x_(t-1)), in nats. The means of an epoch are over its scored tokens.
+    The network has ``extend(ids, state)``, which returns scores and a state, and ``advance(ids, state)``, which returns
+    the state alone, besides ``forward(ids)``, as ``LanguageModelNet``. A batch is (ids, start): token ids (N, T),
+    int64, padded with 0, and for each row the number (N,), int64, of leading tokens that are context and are not
+    scored, at least 1. The loss is the mean over the scored tokens x_t of -log p(x_t | x_1, ..., x_(t-1)), in nats. The
+    means of an epoch are over its scored tokens.
 
     Metrics: ``nats``, the loss without penalties; in evaluation also ``accuracy``, the share of the scored tokens that
     were the most probable.
@@ -135,7 +139,15 @@ class LanguageModel(ZooModule):
         return vocabulary_from_json(self.hparams["tokenizer"])
 
     def complete(
-        self, text: str, n: int = 5, *, until: str = "word", max_length: int = 100, beam: int = 50
+        self,
+        text: str,
+        n: int = 5,
+        *,
+        until: str = "word",
+        units: int = 1,
+        max_length: int = 100,
+        beam: int | None = None,
+        read: Callable[[Tensor], State] | None = None,
     ) -> list[Completion]:
         """Return the most probable continuations of a text, each up to the end of a word or of a sentence.
 
@@ -144,16 +156,21 @@ class LanguageModel(ZooModule):
         ends where a token follows that starts with another character than a letter, a digit or an apostrophe. A
         sentence ends with a full stop, an exclamation or a question mark, or before the end of a line. The probability
         is that the text goes on with this and ends there, see ``likely_completions``, so shorter continuations are
-        favoured only by being more probable. One of ``max_length`` tokens ends wherever it is. Characters of the text
-        that the model does not know are ignored. A vocabulary of subwords divides a text that ends within a word
-        otherwise than the whole word, which makes its completion less sure.
+        favoured only by being more probable. With ``units`` it goes on to the end of that many words or sentences. One
+        of ``max_length`` tokens ends wherever it is. Characters of the text that the model does not know are ignored. A
+        vocabulary of subwords divides a text that ends within a word otherwise than the whole word, which makes its
+        completion less sure.
 
         Args:
             text: The text, of at least one known character.
             n: Number of continuations.
             until: ``word`` or ``sentence``.
+            units: Number of words or sentences.
             max_length: Largest number of tokens of a continuation.
-            beam: Number of open continuations kept in the beam search, at least ``n``.
+            beam: Number of open continuations kept in the beam search, at least ``n``; twice that, at least ``BEAM``,
+                if None.
+            read: Function from token ids (1, T) to the state after all but the last; that of the model if None. A
+                ``TypingSession`` has one for texts that are typed.
 
         Returns:
             Up to ``n`` distinct continuations without the text, best first; fewer if the model has no more.
@@ -162,19 +179,21 @@ class LanguageModel(ZooModule):
             ValueError: If the model has no tokenizer, the text is no string or has no known character, or an argument
                 is out of range.
         """
-        _check_counts(n=n, max_length=max_length, beam=beam)
+        beam = max(BEAM, 2 * n) if beam is None and isinstance(n, int) else beam
+        _check_counts(n=n, units=units, max_length=max_length, beam=beam)
         if until not in UNITS:
             raise unknown("until", until, UNITS)
         ids = self._prompt(text)
         with torch.no_grad(), self.evaluating():
             found = likely_completions(
-                self._next,
-                self._state_before_last(ids),
+                self.next_tokens,
+                (read or self.state_before_last)(ids),
                 int(ids[0, -1]),
-                self._endings(until),
+                self.endings(until),
                 n=n,
                 max_length=max_length,
                 beam=max(beam, n),
+                units=units,
             )
         merged: dict[str, float] = {}  # several subwords may give the same text
         written = self._written(int(ids[0, -1]), [tokens for tokens, _ in found])
@@ -214,8 +233,8 @@ class LanguageModel(ZooModule):
 
         with torch.no_grad(), self.evaluating():
             drawn, _ = nucleus(
-                self._next,
-                self._state_before_last(ids),
+                self.next_tokens,
+                self.state_before_last(ids),
                 1,
                 start=int(ids[0, -1]),
                 end=END,
@@ -248,11 +267,12 @@ class LanguageModel(ZooModule):
         found = []
         with self.evaluating():
             for row in self.vocabulary.encode([without_surrogates(text) for text in texts]):
-                ids, total, place = torch.tensor([row], dtype=torch.long, device=self.device), 0.0, 1
-                for scores, _ in self._read(ids[:, :-1]):
-                    wanted = ids[0, place : place + scores.shape[1]]
-                    total += float(F.cross_entropy(scores[0].float(), wanted, reduction="sum"))
-                    place += len(wanted)
+                ids, total, state = torch.tensor([row], dtype=torch.long, device=self.device), 0.0, None
+                for read, wanted in (
+                    zip(ids[:, :-1].split(PIECE, 1), ids[:, 1:].split(PIECE, 1)) if len(row) > 1 else ()
+                ):
+                    scores, state = self.net.extend(read, state)
+                    total += float(F.cross_entropy(scores[0].float(), wanted[0], reduction="sum"))
                 found.append(total / (len(row) - 1) if len(row) > 1 else math.nan)
         return found
 
@@ -289,44 +309,39 @@ class LanguageModel(ZooModule):
         before, *texts = self.vocabulary.decode([[last], *([last, *row] for row in rows)])
         return [text[len(before) :] for text in texts]
 
-    def _read(self, ids: Tensor) -> Iterator[tuple[Tensor, State]]:
-        """Yield the scores of each piece of ids (1, T) and the state after it, which is carried."""
-        state: State | None = None
-        for piece in ids.split(PIECE, 1) if ids.shape[1] else ():
-            scores, state = self.net.extend(piece, state)
-            yield scores, state
+    def typing(self) -> TypingSession:
+        """Return a session of completions of a text as it is typed, which reads only what has changed."""
+        return TypingSession(self)
 
-    def _state_before_last(self, ids: Tensor) -> State:
-        """Return the state after all ids (1, T) but the last."""
+    @torch.no_grad()
+    def advance(self, ids: Tensor, state: State | None = None) -> State:
+        """Return the state of the network after ids (N, T), T >= 1, from a state; that of no tokens if None."""
+        for piece in ids.split(PIECE, 1):
+            state = self.net.advance(piece, state)
+        return state or ()
+
+    def state_before_last(self, ids: Tensor) -> State:
+        """Return the state of the network after all ids (1, T) but the last, T >= 1."""
         if ids.shape[1] == 1:
-            return tuple(torch.zeros_like(part) for part in self.net.extend(ids)[1])
-        state: State = ()
-        for _, after in self._read(ids[:, :-1]):
-            state = after
-        return state
+            return tuple(torch.zeros_like(part) for part in self.advance(ids))
+        return self.advance(ids[:, :-1])
 
-    def _next(self, last: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the log-probabilities (N, V) of the tokens after the last ones (N,), and the new state."""
+    def next_tokens(self, last: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return the log-probabilities (N, V) of the tokens after the last ones (N,), and the new state.
+
+        This is a ``StepFunction`` of ``zoo.nn.decoding``.
+        """
         scores, state = self.net.extend(last[:, None], state)
         return scores[:, 0].float().log_softmax(1), state
 
-    def _endings(self, until: str) -> Endings:
-        """Return the endings of a word or of a sentence; see ``complete``."""
-        texts = self.vocabulary.surfaces
-        allowed = [bool(text) for text in texts]
-        starts = [any(c.isalnum() for c in text) for text in texts]
-        if until == "word":
-            before = [bool(text) and not _in_word(text[0]) for text in texts]
-            after = [False] * len(texts)
-        else:
-            before = [text.startswith("\n") for text in texts]
-            after = [text.rstrip().endswith((".", "!", "?")) for text in texts]
-        before[END] = True
-        return Endings(*(torch.tensor(each, device=self.device) for each in (allowed, starts, before, after)))
+    def endings(self, until: str) -> Endings:
+        """Return the endings of a ``word`` or a ``sentence`` on the model's device; see ``complete``."""
+        return Endings(*(each.to(self.device) for each in _endings(self.vocabulary, until)))
 
 
-def _in_word(character: str) -> bool:
-    return character.isalnum() or character in APOSTROPHES
+@functools.lru_cache(maxsize=16)
+def _endings(vocabulary: Vocabulary, until: str) -> Endings:
+    return endings_of(vocabulary.surfaces, until)
 
 
 def _check_counts(**values: int) -> None:
