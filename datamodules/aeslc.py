@@ -211,9 +211,7 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
         bodies = self.vocabulary.encode([mail.text for mail in mails])
         subjects = [ids[: self.context - 2] for ids in self.vocabulary.encode([mail.subject for mail in mails])]
         (separator,) = self.vocabulary.ids_of([SEPARATOR])
-        rows = [
-            np.array([START, *subject, separator, *body, END], np.int64) for subject, body in zip(subjects, bodies)
-        ]
+        rows = [np.array([START, *subject, separator, *body, END], np.int64) for subject, body in zip(subjects, bodies)]
         return rows, np.array([len(subject) + 2 for subject in subjects])
 
     def sequences(self, part: str) -> list[np.ndarray]:

@@ -202,11 +202,14 @@ def test_epoch_means_are_over_tokens(trained):
     assert metrics["test_accuracy"] > 0.6
 
 
-def test_tied_weights_are_one_and_need_one_width():
-    net = zoo.create_model("lstm_language_model", embedding_dim=6, hidden_dim=6, tied=True).net
+@pytest.mark.parametrize("hidden_dim", [6, 10])
+def test_tied_weights_are_one(hidden_dim):
+    net = zoo.create_model("lstm_language_model", embedding_dim=6, hidden_dim=hidden_dim, tied=True).eval().net
     assert net.scores.weight is net.embedding.weight
-    with pytest.raises(ValueError, match="tied weights need embedding_dim=6 as hidden_dim, not 4"):
-        zoo.create_model("lstm_language_model", **SMALL, tied=True)
+    assert ("projection.weight" in net.state_dict()) == (hidden_dim != 6)
+    outputs, _ = net.layers(net.embedding(torch.tensor([[5, 7]])) * 6**0.5)
+    expected = net.projection(outputs) @ net.embedding.weight.T + net.scores.bias
+    torch.testing.assert_close(net(torch.tensor([[5, 7]])), expected)
 
 
 # ---- continuations ----

@@ -62,7 +62,9 @@ WORD = re.compile(r"[^\W\d_]+(?:['\u2019&][^\W\d_]+)*")
 LOCAL_PART = re.compile(r"(?<![\w.-])([\w.-]+)@")
 POSSESSIVE = re.compile(r"['\u2019]s$", re.IGNORECASE)
 SENTENCE_START = re.compile(rf"(?:^|[.!?:;\n\r\t{LINE}{SEPARATOR}*>\u2022]|--|\s-\s|\s\s)[\s\"'\u201c\u2018(\[-]*$")
-GREETING = re.compile(r"\b(?:hi|hello|dear|hey|hiya|greetings|morning|afternoon|evening|thanks|thank you),?\s(?!\s)", re.I)
+GREETING = re.compile(
+    r"\b(?:hi|hello|dear|hey|hiya|greetings|morning|afternoon|evening|thanks|thank you),?\s(?!\s)", re.I
+)
 TITLE = re.compile(r"\b(?:mr|mrs|ms|dr|messrs|miss|prof|rev|sen|gov)\.?\s(?!\s)", re.IGNORECASE)
 LONGEST_CLOSING = 60
 """Characters at the end of a text that are searched for the name of its writer. Set by hand."""
@@ -180,7 +182,10 @@ class PrivateWords:
             for word in common - KEPT
             if max(capital[word], addressed[word]) > AMBIGUOUS_SHARE * (capital[word] + small[word]) or named[word] > 1
         }
-        content = {"words": " ".join(sorted(common)), "ambiguous": " ".join(sorted(ambiguous | EITHER & (common | KEPT)))}
+        content = {
+            "words": " ".join(sorted(common)),
+            "ambiguous": " ".join(sorted(ambiguous | EITHER & (common | KEPT))),
+        }
         return cls(json.dumps(content))
 
     def mask(self, text: str) -> str:

@@ -23,10 +23,8 @@ class LanguageModelNet(nn.Module):
         layers: Number of recurrent layers.
         cell: Name of the recurrent cell.
         dropout: Dropout probability of the outputs of each layer.
-        tied: Whether the weights of the linear layer are those of the embedding.
-
-    Raises:
-        ValueError: If the embedding of a tied network has another width than its layers.
+        tied: Whether the weights of the linear layer are those of the embedding. Where the layers are of another width,
+            a projection without a bias maps their outputs to that of the embedding.
     """
 
     def __init__(
@@ -40,8 +38,6 @@ class LanguageModelNet(nn.Module):
         tied: bool,
     ) -> None:
         super().__init__()
-        if tied and embedding_dim != hidden_dim:
-            raise ValueError(f"tied weights need embedding_dim={hidden_dim} as hidden_dim, not {embedding_dim}")
         if embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1, not {embedding_dim}")
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
@@ -50,7 +46,10 @@ class LanguageModelNet(nn.Module):
         self.scale = embedding_dim**0.5
         self.layers = Recurrent(embedding_dim, hidden_dim, layers, cell=cell, dropout=dropout)
         self.dropout = SequenceDropout(dropout)
-        self.scores = nn.Linear(hidden_dim, vocab_size)
+        self.projection: nn.Module = nn.Identity()
+        if tied and embedding_dim != hidden_dim:
+            self.projection = nn.Linear(hidden_dim, embedding_dim, bias=False)
+        self.scores = nn.Linear(embedding_dim if tied else hidden_dim, vocab_size)
         if tied:
             self.scores.weight = self.embedding.weight
 
@@ -69,7 +68,7 @@ class LanguageModelNet(nn.Module):
             Scores (N, T, vocab_size) of each next token, and the state after the last token.
         """
         outputs, state = self._outputs(ids, state)
-        return self.scores(self.dropout(outputs)), state
+        return self.scores(self.projection(self.dropout(outputs))), state
 
     def advance(self, ids: Tensor, state: State | None = None) -> State:
         """Return the state of ``extend`` without its scores, most of whose cost is that of a large vocabulary."""
@@ -104,11 +103,12 @@ class LSTMLanguageModel(LanguageModel):
 
     Dropout applies to the outputs h_t^l of each layer on their way up, not to the recurrence (Zaremba et al., 2014),
     with one mask for all positions of a row (Gal & Ghahramani, 2016). Embeddings of characters are narrow and are not
-    dropped. With ``tied`` W = E (Press & Wolf, 2017), which saves weights where the vocabulary is large. The cost of a
-    token is that of one step of the layers, however long the text before it.
+    dropped. With ``tied`` W = E (Press & Wolf, 2017), or W = E P where the layers are wider than the embedding, which
+    saves weights and time where the vocabulary is large. The cost of a token is that of one step of the layers, however
+    long the text before it.
 
     Args:
-        embedding_dim: Width of the embedding; ``hidden_dim`` if ``tied``.
+        embedding_dim: Width of the embedding.
         hidden_dim: Number of units of a recurrent layer.
         layers: Number of recurrent layers.
         cell: ``lstm``, ``gru`` or ``rnn``.
