@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import pretrained
 from zoo.errors import unknown
 from zoo.files import write_atomically
-from zoo.recipes import RUNS, Recipe
+from zoo.recipes import Recipe
 from zoo.recipes.claims import judge, mean_std
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     Args:
         recipe: What to train.
         seeds: Number of seeds, 0 to ``seeds - 1``; the recipe's own if None.
-        publish: Whether the result and the weights of seed 0 are written into the package's source tree.
+        publish: Whether the result and the weights of seed 0 are written into the package's source tree; the result
+            alone, and older weights are removed, where the recipe's ``shipped_weights`` is ``none``.
         say: Function that is called with each line of progress.
 
     Returns:
@@ -123,8 +124,8 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
             raise ValueError(f"baseline {name} is not published yet: `zoo verify {name} --publish` first")
     check_rivals(recipe)
     published = pretrained.load_result(recipe.name)
-    home = RUNS / "verify" / recipe.title
-    folder = home / recipe.configuration
+    folder = recipe.verified
+    home = folder.parent
     runs = []
     for seed in range(seeds):
         path = folder / f"seed_{seed}.json"
@@ -164,9 +165,11 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     pretrained.save_result(recipe.title, result, home)
     if publish:
         pretrained.hparams_path(recipe.name).unlink(missing_ok=True)  # the new weights have all hyper-parameters
-        write_atomically(
-            pretrained.weights_path(recipe.name), pretrained.weights_path(recipe.name, folder).read_bytes()
-        )
+        shipped = pretrained.weights_path(recipe.name)
+        if recipe.shipped_weights == "none":
+            shipped.unlink(missing_ok=True)
+        else:
+            write_atomically(shipped, pretrained.weights_path(recipe.name, folder).read_bytes())
         pretrained.save_result(recipe.name, result)
     return result
 
