@@ -32,7 +32,8 @@ def package(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir(parents=True)
     monkeypatch.setattr("zoo.recipes.HERE", tmp_path / "recipes")
     for name in READERS:
-        monkeypatch.setattr(getattr(pretrained, name), "__defaults__", (tmp_path / "pretrained",))
+        function = getattr(pretrained, name)
+        monkeypatch.setattr(function, "__defaults__", (tmp_path / "pretrained", *function.__defaults__[1:]))
     (tmp_path / "recipes" / f"{NAME}.yaml").write_text(RECIPE)
     monkeypatch.chdir(tmp_path / "work")
     Image.fromarray(np.uint8(np.arange(64).reshape(8, 8))).save("digit.png")

@@ -41,9 +41,10 @@ class Recipe:
         measures: Names of further metrics of the trained model; see ``zoo.baselines``.
         tune: Search space of its hyper-parameters; see ``zoo.tuning.space``.
         note: Remark on the result.
-        shipped_weights: How the package stores the weights of seed 0: ``float16``, or ``none`` where the terms of the
-            data do not allow to distribute them; those that ``zoo verify`` has trained on this machine are then used.
-            It is not part of ``configuration``, since it changes nothing in what is trained: a result stays valid.
+        shipped_weights: How the package stores the weights of seed 0: ``float16``, ``int8`` (8 bits and a scale for
+            each row, half the space), or ``none`` where the terms of the data do not allow to distribute them; those
+            that ``zoo verify`` has trained on this machine are then used. It is not part of ``configuration``, since
+            it changes nothing in what is trained: a result stays valid.
     """
 
     name: str

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from zoo.errors import unknown
+from zoo.pretrained import STORAGES
 from zoo.recipes.claims import Claim
 
 SECTIONS = (
@@ -25,7 +26,7 @@ SECTIONS = (
     "note",
     "shipped_weights",
 )
-SHIPPED_WEIGHTS = ("float16", "none")
+SHIPPED_WEIGHTS = (*STORAGES, "none")
 """How the package stores the weights of a recipe; ``none`` where it has none, such as for the terms of the data."""
 MAX_BYTES = 1_000_000
 """Largest size of the file of a recipe or of a search space."""

@@ -85,7 +85,8 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
     baselines = {name: measure("baseline", name, model, data).metrics for name in own}
     done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": fit.seconds}
     if seed == 0:
-        sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent)
+        storage = "float16" if recipe.shipped_weights == "none" else recipe.shipped_weights
+        sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent, storage)
         shipped = evaluate(pretrained.load_weights(recipe.title, folder.parent), data)
         done["weights"] = {"seed": 0, "metrics": shipped, "sha256": sha256}
         done["rows"] = {name: len(split.groups) for name, split in data.splits.items()}
