@@ -25,6 +25,13 @@ def test_configuration_is_unchanged(name):
     assert zoo.load_recipe(name).configuration == FROZEN[name]["configuration"]
 
 
+@pytest.mark.parametrize("name", FROZEN)
+def test_weights_are_there_unless_they_are_not_shipped(name):
+    shipped = zoo.load_recipe(name).shipped_weights != "none" and pretrained.load_result(name) is not None
+    assert (FROZEN[name]["weights"] is not None) == shipped
+    assert pretrained.weights_path(name).exists() == shipped
+
+
 @pytest.mark.parametrize("name", [name for name, known in FROZEN.items() if known["weights"]])
 def test_weights_are_unchanged(name):
     content = pretrained.weights_path(name).read_bytes()

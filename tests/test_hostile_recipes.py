@@ -17,7 +17,7 @@ from marks import slowly
 import zoo
 from zoo.arguments import signature
 from zoo.recipes import load_recipe
-from zoo.recipes.schema import load_yaml
+from zoo.recipes.schema import SECTIONS, load_yaml
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 GOOD = {"model": {"name": "mlp"}, "data": {"name": "digits"}, "trainer": {"max_epochs": 1}}
@@ -199,9 +199,7 @@ JUNK += [[{"metric": "a", "at_least": float("nan")}], [{"metric": ["a"], "at_lea
 JUNK += [[{"metric": "a", "at_least": 1, "mode": 5}], [{"metric": "x", "over": "y", "mode": []}]]
 
 
-@pytest.mark.parametrize(
-    "section", ["model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "note"]
-)
+@pytest.mark.parametrize("section", [name for name in SECTIONS if name != "tune"])
 def test_any_value_in_any_section(capfd, section):
     refused = 0
     for value in JUNK:

@@ -285,7 +285,8 @@ def _test(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
         model, data = load_trained(recipe, args.ckpt_path, overrides["data"])
         found = evaluate_recipe(recipe, model, data, overrides["trainer"])
     recorded = recipe if args.ckpt_path is None and args.annotator is None else None
-    _table(f"{recipe.name}, {args.ckpt_path or 'the shipped weights'}", metric_rows(found.metrics, recorded))
+    own = "the weights of zoo verify" if recipe.shipped_weights == "none" else "the shipped weights"
+    _table(f"{recipe.name}, {args.ckpt_path or own}", metric_rows(found.metrics, recorded))
     if found.report:
         print(f"\n{found.report}")
     return 0

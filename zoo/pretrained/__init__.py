@@ -8,9 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from zoo.errors import unknown
 from zoo.files import write_atomically
 
 HERE = Path(__file__).parent
+STORAGES = ("float16", "int8")
+"""How matrices of weights are stored: in half precision, or in 8 bits with a scale for each row."""
 
 
 def weights_path(recipe: str, folder: Path = HERE) -> Path:
@@ -59,27 +62,39 @@ def save_result(recipe: str, result: dict[str, Any], folder: Path = HERE) -> Pat
     return path
 
 
-def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE) -> str:
-    """Write a model's weights in half precision, with its name and hyper-parameters as metadata.
+def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE, storage: str = "float16") -> str:
+    """Write a model's weights in 16 or 8 bits, with its name and hyper-parameters as metadata.
 
     Args:
         recipe: Name of the recipe.
         name: Registered name of the model.
         model: The trained ``ZooModule``.
         folder: Destination.
+        storage: How matrices are stored: ``float16``, or ``int8``, see ``zoo.pretrained.quantization``.
 
     Returns:
         The SHA-256 of the file; the same weights give the same bytes.
+
+    Raises:
+        ValueError: If ``storage`` is unknown.
     """
     import torch
     from safetensors.torch import save
+
+    from zoo.pretrained.quantization import quantize_state
+
+    if storage not in STORAGES:
+        raise unknown("storage of weights", storage, STORAGES)
 
     def compact(tensor: torch.Tensor) -> torch.Tensor:
         # Vectors and scalars stay in float32, since they take little space, and so do values beyond half precision.
         half = tensor.half() if tensor.dtype == torch.float32 and tensor.ndim > 1 else tensor
         return half if bool(torch.isfinite(half).all()) else tensor
 
-    state = {key: compact(value.detach().cpu()).contiguous() for key, value in model.net.state_dict().items()}
+    state = {key: value.detach().cpu() for key, value in model.net.state_dict().items()}
+    if storage == "int8":
+        state = quantize_state(state)
+    state = {key: compact(value).contiguous() for key, value in state.items()}
     hparams = json.dumps({name: _unpacked(value) for name, value in model.hparams.items()}, ensure_ascii=False)
     content = _with_sorted_metadata(save(state, {"model": name, "recipe": recipe, "hparams": hparams}))
     write_atomically(weights_path(recipe, folder), content)
@@ -116,7 +131,8 @@ def _with_sorted_metadata(content: bytes) -> bytes:
 def load_weights(recipe: str, folder: Path = HERE) -> Any:
     """Build a recipe's model with its shipped weights, in float32 and evaluation mode.
 
-    Where the result of the recipe records a checksum, the file must have it.
+    The file itself says how each tensor is stored. Where the result of the recipe records a checksum, the file must
+    have it.
 
     Raises:
         FileNotFoundError: If no weights are shipped for this recipe.
@@ -124,6 +140,7 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
     """
     from safetensors.torch import load
 
+    from zoo.pretrained.quantization import dequantize_state
     from zoo.registry import build_model
     from zoo.training.checkpoints import check_state, load_state
 
@@ -142,7 +159,7 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
             f"{path} is damaged (sha256 {found[:12]}..., recorded {str(recorded)[:12]}...): {_remedy(path)}"
         )
     try:
-        state = load(content)
+        state = dequantize_state(load(content))
         metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
         name, hparams = metadata["model"], json.loads(metadata["hparams"])
         if not isinstance(hparams, dict):

@@ -41,6 +41,10 @@ class Recipe:
         measures: Names of further metrics of the trained model; see ``zoo.baselines``.
         tune: Search space of its hyper-parameters; see ``zoo.tuning.space``.
         note: Remark on the result.
+        shipped_weights: How the package stores the weights of seed 0: ``float16``, ``int8`` (8 bits and a scale for
+            each row, half the space), or ``none`` where the terms of the data do not allow to distribute them; those
+            that ``zoo verify`` has trained on this machine are then used. It is not part of ``configuration``, since
+            it changes nothing in what is trained: a result stays valid.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Recipe:
     measures: list[str] = field(default_factory=list)
     tune: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    shipped_weights: str = "float16"
 
     @property
     def is_file(self) -> bool:
@@ -80,6 +85,33 @@ class Recipe:
     def runs(self) -> Path:
         """Folder of all runs of this recipe."""
         return RUNS / self.title
+
+    @property
+    def verified(self) -> Path:
+        """Folder of the seeds and the weights that ``zoo verify`` has trained with this configuration."""
+        return RUNS / "verify" / self.title / self.configuration
+
+    def load_weights(self) -> Any:
+        """Build the model with its trained weights, in float32 and evaluation mode.
+
+        They are the shipped ones; for a recipe whose weights are not shipped, those of seed 0 in ``verified``, which
+        need not be those of the published result.
+
+        Raises:
+            FileNotFoundError: If there are none.
+            ValueError: If the file is damaged.
+        """
+        from zoo import pretrained
+
+        if self.shipped_weights != "none":
+            return pretrained.load_weights(self.name)
+        if not pretrained.weights_path(self.title, self.verified).exists():
+            raise FileNotFoundError(
+                f"{self.name}: no weights are shipped, because of the terms of the data: `zoo verify {self.name} "
+                f"--seeds 1` trains them in about {self.minutes:g} min, or `zoo fit {self.name}`, whose weights "
+                "`--ckpt_path best` uses"
+            )
+        return pretrained.load_weights(self.title, self.verified)
 
     def new_run(self) -> Path:
         """Return the folder of the next run, ``runs/<recipe>/version_<n>``, which is not created yet."""
@@ -264,7 +296,8 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
 
     Args:
         name: ``"mlp"``, or ``"mlp.mnist"`` for the model with the settings of that recipe.
-        pretrained: Whether to load the recipe's shipped weights; the model is then in evaluation mode.
+        pretrained: Whether to load the recipe's shipped weights, or where none are shipped those that ``zoo verify``
+            has trained; the model is then in evaluation mode.
         **args: Arguments of the model's constructor.
 
     Returns:
@@ -272,7 +305,7 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
 
     Raises:
         ValueError: If a name or an argument is unknown, or a value is of the wrong type.
-        FileNotFoundError: If no weights are shipped for this recipe.
+        FileNotFoundError: If there are no such weights.
     """
     from zoo import registry
 
@@ -286,6 +319,4 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
         return recipe.create_model(recipe.datamodule().spec, **args)
     if args:
         raise ValueError(f"pretrained weights fix the model: {', '.join(args)} cannot be set beside pretrained=True")
-    from zoo.pretrained import load_weights
-
-    return load_weights(name)
+    return recipe.load_weights()

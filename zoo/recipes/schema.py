@@ -10,9 +10,24 @@ from typing import Any
 import yaml
 
 from zoo.errors import unknown
+from zoo.pretrained import STORAGES
 from zoo.recipes.claims import Claim
 
-SECTIONS = ("model", "data", "trainer", "seeds", "minutes", "claim", "baselines", "measures", "tune", "note")
+SECTIONS = (
+    "model",
+    "data",
+    "trainer",
+    "seeds",
+    "minutes",
+    "claim",
+    "baselines",
+    "measures",
+    "tune",
+    "note",
+    "shipped_weights",
+)
+SHIPPED_WEIGHTS = (*STORAGES, "none")
+"""How the package stores the weights of a recipe; ``none`` where it has none, such as for the terms of the data."""
 MAX_BYTES = 1_000_000
 """Largest size of the file of a recipe or of a search space."""
 MAX_NODES = 20_000
@@ -39,7 +54,8 @@ def read_recipe(path: Path) -> dict[str, Any]:
     for section in content:
         if section not in SECTIONS:
             raise unknown(f"section of {path.name}", section, SECTIONS)
-    found = {section: value for section, value in content.items() if value is not None}
+    # An empty section is as good as none, but for the one where it reads like the word `none`.
+    found = {name: value for name, value in content.items() if value is not None or name == "shipped_weights"}
     for section in ("model", "data"):
         if section not in found:
             raise ValueError(f"{path}: section {section!r} is missing: {{name: ..., args: {{...}}}}")
@@ -195,6 +211,12 @@ def _check_note(value: Any) -> str:
     return value
 
 
+def _check_shipped_weights(value: Any) -> str:
+    if value not in SHIPPED_WEIGHTS:
+        raise ValueError(f"it takes one of {', '.join(SHIPPED_WEIGHTS)}, not {value!r}")
+    return value
+
+
 def _check_claims(value: Any) -> list[Claim]:
     if not isinstance(value, list):
         raise ValueError(f"it takes a list of claims, not {value!r}")
@@ -222,4 +244,5 @@ _CHECKS = {
     "measures": _check_names,
     "tune": _check_table,
     "note": _check_note,
+    "shipped_weights": _check_shipped_weights,
 }

@@ -24,7 +24,7 @@ def load_trained(
 
     Args:
         recipe: The recipe.
-        choice: A checkpoint, or ``last`` or ``best`` of the recipe's newest run; the shipped weights if None.
+        choice: A checkpoint, or ``last`` or ``best`` of the recipe's newest run; ``recipe.load_weights()`` if None.
         settings: Arguments of the datamodule that replace those of the fit, for a test; None if nothing is tested.
         data: The datamodule in place of the recipe's own.
 
@@ -34,13 +34,12 @@ def load_trained(
     """
     from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-    from zoo.pretrained import load_weights
     from zoo.registry import find_model
     from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
     content: dict[str, Any] = {}
     if choice is None:
-        model = load_weights(recipe.name)
+        model = recipe.load_weights()
     else:
         path = recipe.find_checkpoint(os.fspath(choice))
         model, content = load_checkpoint(find_model(recipe.model["name"]).cls, path), read_checkpoint(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import pretrained
 from zoo.errors import unknown
 from zoo.files import write_atomically
-from zoo.recipes import RUNS, Recipe
+from zoo.recipes import Recipe
 from zoo.recipes.claims import judge, mean_std
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _train(recipe: Recipe, seed: int, folder: Path) -> dict[str, Any]:
     baselines = {name: measure("baseline", name, model, data).metrics for name in own}
     done: dict[str, Any] = {"metrics": metrics, "baselines": baselines, "seconds": fit.seconds}
     if seed == 0:
-        sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent)
+        storage = "float16" if recipe.shipped_weights == "none" else recipe.shipped_weights
+        sha256 = pretrained.save_weights(recipe.title, recipe.model["name"], model, folder.parent, storage)
         shipped = evaluate(pretrained.load_weights(recipe.title, folder.parent), data)
         done["weights"] = {"seed": 0, "metrics": shipped, "sha256": sha256}
         done["rows"] = {name: len(split.groups) for name, split in data.splits.items()}
@@ -102,7 +103,8 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     Args:
         recipe: What to train.
         seeds: Number of seeds, 0 to ``seeds - 1``; the recipe's own if None.
-        publish: Whether the result and the weights of seed 0 are written into the package's source tree.
+        publish: Whether the result and the weights of seed 0 are written into the package's source tree; the result
+            alone, and older weights are removed, where the recipe's ``shipped_weights`` is ``none``.
         say: Function that is called with each line of progress.
 
     Returns:
@@ -123,8 +125,8 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
             raise ValueError(f"baseline {name} is not published yet: `zoo verify {name} --publish` first")
     check_rivals(recipe)
     published = pretrained.load_result(recipe.name)
-    home = RUNS / "verify" / recipe.title
-    folder = home / recipe.configuration
+    folder = recipe.verified
+    home = folder.parent
     runs = []
     for seed in range(seeds):
         path = folder / f"seed_{seed}.json"
@@ -164,9 +166,11 @@ def verify(recipe: Recipe, seeds: int | None = None, publish: bool = False, say:
     pretrained.save_result(recipe.title, result, home)
     if publish:
         pretrained.hparams_path(recipe.name).unlink(missing_ok=True)  # the new weights have all hyper-parameters
-        write_atomically(
-            pretrained.weights_path(recipe.name), pretrained.weights_path(recipe.name, folder).read_bytes()
-        )
+        shipped = pretrained.weights_path(recipe.name)
+        if recipe.shipped_weights == "none":
+            shipped.unlink(missing_ok=True)
+        else:
+            write_atomically(shipped, pretrained.weights_path(recipe.name, folder).read_bytes())
         pretrained.save_result(recipe.name, result)
     return result
 

@@ -65,7 +65,7 @@ def format_mean_std(summary: dict[str, Any]) -> str:
 
 
 def metric_rows(metrics: dict[str, float], recipe: Recipe | None = None) -> dict[str, str]:
-    """Return metrics as text by name, beside those that were recorded for the shipped weights of a recipe, if any."""
+    """Return metrics as text by name, beside those that were published for the weights of a recipe, if any."""
     result = None if recipe is None or recipe.is_file else load_result(recipe.name)
     recorded = result["weights"]["metrics"] if result else {}
     rows = {}
