@@ -183,10 +183,11 @@ class Translator(ZooModule):
             return copied(tokens, log_probabilities) if copied else log_probabilities
 
         with self.evaluating():
-            memory, mask, state = self.net.encode(src.to(self.device))
+            src = src.to(self.device)
+            memory, mask, state = self.net.encode(src)
 
             def step(last: Tensor, state: State) -> tuple[Tensor, State]:
-                scores, state, _ = self.net.decode(last[:, None], memory, mask, state)
+                scores, state, _ = self.net.decode(last[:, None], memory, mask, state, src)
                 return scores[:, 0].float().log_softmax(1), state
 
             longest = self.hparams["max_length"] if to_sql else 2 * src.shape[1] + 10
@@ -321,5 +322,6 @@ class Translator(ZooModule):
             tgt: Token ids (N, T), from ``START`` on.
         """
         with self.evaluating():
-            memory, mask, state = self.net.encode(src.to(self.device))
-            return self.net.decode(tgt.to(self.device), memory, mask, state)[2]
+            src = src.to(self.device)
+            memory, mask, state = self.net.encode(src)
+            return self.net.decode(tgt.to(self.device), memory, mask, state, src)[2]
