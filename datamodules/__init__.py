@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 _MODULES = {
+    "AeslcSubjectsDataModule": "datamodules.aeslc_subjects",
     "ATISDataModule": "datamodules.utterances",
     "BooleanDataModule": "datamodules.boolean",
     "BreastCancerDataModule": "datamodules.breast_cancer",
