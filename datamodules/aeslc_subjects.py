@@ -159,8 +159,8 @@ class AeslcSubjectsDataModule(AeslcSource, TextReader, TensorDataModule):
         return checksums(mail.text.encode("utf-8", "surrogatepass") for mail in self.text_splits()[split])
 
     def bucket_keys(self, split: Split) -> Tensor:
-        """Return keys (N,) that order rows by the length of the e-mail, then of the subject."""
-        return split.column(1) * 1_000 + split.column(3)
+        """Return keys (N,) that order rows by the length of the subject, then of the e-mail."""
+        return split.column(3) * 1_000 + split.column(1)
 
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Truncate ids to the longest row and convert them to int64."""
