@@ -32,9 +32,9 @@ class AeslcSubjectsDataModule(AeslcSource, TextReader, TensorDataModule):
     """E-mails and their subject lines, see ``AeslcSource``.
 
     Addresses and numbers are replaced by symbols, see ``MailMasks``; those of a subject that are not in its e-mail are
-    removed from it. E-mails and subjects are converted to lower case, so that words of the e-mail can be copied whatever
-    their capitals are in the subject, and share one vocabulary of subwords. Replies and forwarded e-mails that are
-    quoted belong to the e-mail.
+    removed from it. E-mails and subjects are converted to lower case, so that words of the e-mail can be copied
+    whatever their capitals are in the subject, and share one vocabulary of subwords. Replies and forwarded e-mails that
+    are quoted belong to the e-mail.
 
     A batch is (src, src_len, tgt, tgt_len): ids (N, S) of e-mails and (N, T) of subjects, enclosed in start and end
     tokens and padded with 0, and their lengths (N,). Longer e-mails than ``max_length`` are truncated; e-mails with
@@ -49,9 +49,7 @@ class AeslcSubjectsDataModule(AeslcSource, TextReader, TensorDataModule):
     learned = ("tokenizer", "vocab_size", "max_length", "mail_masks")
     fixed_by_model = ("vocab_size", "max_length")
 
-    def __init__(
-        self, *, vocab_size: int = 5_000, max_length: int = 200, batch_size: int = 64, **common: Any
-    ) -> None:
+    def __init__(self, *, vocab_size: int = 5_000, max_length: int = 200, batch_size: int = 64, **common: Any) -> None:
         super().__init__(batch_size=batch_size, **common)
         if max_length < 3:
             raise ValueError(f"max_length must be at least 3, not {max_length}: both ends are tokens")
@@ -121,9 +119,7 @@ class AeslcSubjectsDataModule(AeslcSource, TextReader, TensorDataModule):
         """Subwords of the training e-mails and their subjects; those of a model if adopted."""
         if self._vocabulary is None:
             texts, subjects = self.masked("train")
-            self._vocabulary = Vocabulary.train(
-                texts + subjects, self.vocab_size, lowercase=True, symbols=MAIL_SYMBOLS
-            )
+            self._vocabulary = Vocabulary.train(texts + subjects, self.vocab_size, lowercase=True, symbols=MAIL_SYMBOLS)
         return self._vocabulary
 
     @property

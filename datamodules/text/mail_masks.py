@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from datamodules.text.entity_masks import Masked
+from datamodules.text.entity_masks import SHOWN, Masked
 
 CONTACTS = tuple(map(chr, range(0xE020, 0xE028)))
 """Symbols of e-mail, web and street addresses and of telephone numbers, characters of Unicode's private use area."""
@@ -19,6 +19,13 @@ OTHER = chr(0xE04F)
 """Symbol of an address or number for which no other symbol remains; it is never written."""
 MAIL_SYMBOLS = (*CONTACTS, *FIGURES, OTHER)
 """All symbols of e-mails."""
+SHOWN_SYMBOLS = {
+    **SHOWN,
+    **{ord(symbol): f"<address {k}>" for k, symbol in enumerate(CONTACTS, 1)},
+    **{ord(symbol): f"<number {k}>" for k, symbol in enumerate(FIGURES, 1)},
+    ord(OTHER): "<other>",
+}
+"""What a reader is shown where nothing is known of what a mask of any kind stands for."""
 FEWEST = 3
 """Occurrences in training subjects from which on the usual capitals of a word are known. Set by hand."""
 
@@ -27,7 +34,7 @@ _STREETS = (
 )
 _CONTACT = re.compile(
     r"(?:https?|ftp)://\S*\w|\bwww\.\S*\w"  # web addresses
-    r"|(?<![\w.+'/-])[\w.+'/-]{1,99}@\w[\w-]*(?:\.[\w-]+)*"  # e-mail addresses, and those of Lotus Notes such as Name/HOU/ECT@ECT
+    r"|(?<![\w.+'/-])[\w.+'/-]{1,99}@\w[\w-]*(?:\.[\w-]+)*"  # e-mail addresses, and Name/HOU/ECT@ECT of Lotus Notes
     r"|(?<![\w-])(?:\+?\d{1,2}[-. ]?)?(?:\(\d{3}\) ?|\d{3}[-./ ]{1,2})\d{3}[-. ]\d{4}(?:,? ?(?:x|ext\.?) ?\d{1,6})?\b"
     r"|(?<![\w-])\d{3}-\d{4}(?![\w-])|(?<!\w)\+\d[\d ().-]{7,}\d|\b(?:x|ext\.?) ?\d{4,6}\b"  # telephone numbers
     rf"|\b\d{{1,6}} (?:[NSEW]\.? )?(?:[^\W\d_]+ ){{1,3}}(?:{_STREETS})\b\.?|\bp\. ?o\. box \d+",

@@ -74,6 +74,7 @@ BASELINES: dict[str, Measure] = {
     "squared_error_colours": squared_error_colours,
     "svc": svc,
     "translation_memory": translation_memory,
+    "tfidf_keywords": partial(four_keywords, learned=False),
     "tfidf_linear": tfidf_linear,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "tfidf_svm_scope": tfidf_svm_scope,

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from datamodules.text.entity_masks import EntityMasks
 from datamodules.text.lexicon import Entry, Lexicon
-from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.mail_masks import MailMasks
+from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.sql import DatabaseValues
 from datamodules.text.vocabulary import Vocabulary
 

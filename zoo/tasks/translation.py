@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from datamodules.text.entity_masks import SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
+from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.lexicon import Lexicon, lexicon_from_json
-from datamodules.text.mail_masks import MailMasks, mail_masks_from_json
+from datamodules.text.mail_masks import SHOWN_SYMBOLS, MailMasks, mail_masks_from_json
 from datamodules.text.sql import DatabaseValues, database_values_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
@@ -126,7 +126,7 @@ class Translator(ZooModule):
         ids = self.translated(src)
         if self.hparams["tokenizer"] is None:
             return ids
-        return np.array([text.translate(SHOWN) for text in self.vocabulary.decode(ids.tolist())])
+        return np.array([text.translate(SHOWN_SYMBOLS) for text in self.vocabulary.decode(ids.tolist())])
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:  # type: ignore[override]
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size) of the tokens that follow ``tgt[:, t]``."""
