@@ -19,8 +19,8 @@ from zoo.nn.losses import token_loss
 SMALL = {"vocab_size": 320, "embedding_dim": 24, "hidden_dim": 32}
 MAIL = (
     "Dear Ms. Jones,\nthe NYMEX files of 2001 are at http://files.example.com/a?b=1 and cost $ 12,500.00 as of "
-    "10/30/01.\nCall 713-345-6687 or x37041, write to ann.lee@example.com or Ann Lee/HOU/ECT@ECT, or come to 1400 Smith Street "
-    "on the 5th at 9. That is 12,500.00, not 777."
+    "10/30/01.\nCall 713-345-6687 or x37041, write to ann.lee@example.com or Ann Lee/HOU/ECT@ECT, "
+    "or come to 1400 Smith Street on the 5th at 9. That is 12,500.00, not 777."
 )
 
 
@@ -95,6 +95,16 @@ def test_copying_one_token_at_a_time_is_all_at_once(attention):
         assert net(torch.zeros(2, 3, dtype=torch.long), tgt[:2]).isfinite().all()  # sources of padding alone
     model.train().step((src, None, tgt[:3], None))["loss"].backward()
     assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in model.parameters())
+
+
+def test_a_network_with_copying_exports():
+    net = zoo.create_model("lstm_seq2seq", **SMALL, copying=True).eval().net
+    x = torch.randint(4, 320, (3, 9)), torch.randint(4, 320, (3, 5))
+    shapes = tuple({0: torch.export.Dim("rows")} for _ in x)
+    program = torch.export.export(net, x, dynamic_shapes=shapes)
+    other = tuple(part[:2] for part in x)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(*other), net(*other))
 
 
 def test_a_network_without_copying_has_no_more_parameters():
@@ -202,7 +212,7 @@ def test_rows_are_what_the_mails_say(files):
     texts, subjects = data.masked("train")
     assert data.vocabulary.decode(src.tolist()) == [text.lower() for text in texts]
     assert data.vocabulary.decode(tgt.tolist()) == [subject.lower() for subject in subjects]
-    assert all(subject.endswith(FIGURES[0]) for subject in subjects)
+    assert all(subject[-1] in FIGURES[:2] for subject in subjects)  # "train 119" is a number too
     assert not any("713" in text for text in texts)
     assert torch.equal((src != 0).sum(1), src_len)
     assert torch.equal((tgt != 0).sum(1), tgt_len)

@@ -75,13 +75,14 @@ def four_keywords(model: Any, data: Any, part: str = "test", *, learned: bool = 
     chosen: Counter[str] = Counter()
     known = list(zip(*data.sentences("train")))
     for text, subject in known:
-        words = set(_words(text))
-        seen.update(words)
-        chosen.update(words & set(_words(subject)))
+        distinct = set(_words(text))
+        seen.update(distinct)
+        chosen.update(distinct & set(_words(subject)))
     texts, subjects = data.sentences(part)
     found = []
     for text in texts:
-        words, place = _words(text), {}
+        words = _words(text)
+        place: dict[str, int] = {}
         for number, word in enumerate(words):
             place.setdefault(word, number)
         scores = {}
