@@ -321,7 +321,7 @@ def test_a_model_carries_its_values(fitted, files, tmp_path):
 def test_sentences_are_translated_as_before():
     model = zoo.create_model("lstm_seq2seq")
     assert model.hparams["database_values"] is None
-    assert model.database_values is None
+    assert model.whole_masks is None
 
 
 def test_symbols_are_named_in_attention_maps(recwarn):

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from datamodules.text.entity_masks import SHOWN
+from datamodules.text.mail_masks import SHOWN_SYMBOLS
 from datamodules.text.vocabulary import Vocabulary
 
 
@@ -27,7 +27,7 @@ def attention_map(vocabulary: Vocabulary, src: list[int], translation: list[int]
     figure = Figure(figsize=(2 + 0.35 * len(src), 1.5 + 0.3 * len(translation)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(weights[: len(translation), : len(src)].numpy(), vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    columns, rows = ([name.translate(SHOWN) for name in vocabulary.pieces(ids)] for ids in (src, translation))
+    columns, rows = ([name.translate(SHOWN_SYMBOLS) for name in vocabulary.pieces(ids)] for ids in (src, translation))
     axes.set_xticks(range(len(src)), columns, rotation=60, ha="right", parse_math=False)
     axes.set_yticks(range(len(translation)), rows, parse_math=False)
     axes.set(title="Attention weights of each target token", xlabel="source", ylabel="translation")

@@ -5,10 +5,13 @@ No repeated phrases, symbols that have to be copied, and brackets and quotes tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+Constraint = Callable[[Tensor, Tensor], Tensor]
+"""What adjusts log-probabilities (M, V) of the next tokens given the tokens so far (M, T)."""
 
 
 def forbid_repeats(tokens: Tensor, log_probabilities: Tensor, size: int) -> Tensor:

@@ -7,11 +7,15 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from datamodules.text.entity_masks import EntityMasks
+from torch import Tensor
+
+from datamodules.text.entity_masks import SYMBOLS, EntityMasks
 from datamodules.text.lexicon import Entry, Lexicon
+from datamodules.text.mail_masks import MailMasks
 from datamodules.text.sentences import edited, split_long, split_sentences
-from datamodules.text.sql import DatabaseValues
-from datamodules.text.vocabulary import Vocabulary
+from datamodules.text.sql import QUOTE, DatabaseValues
+from datamodules.text.vocabulary import END, Vocabulary
+from zoo.nn.decoding_constraints import ClosedBrackets, Constraint, CopiedSymbols
 
 FOREIGN = 0.5
 """Share of bytes among the tokens from which on a sentence is not of the languages of the vocabulary. Set by hand."""
@@ -129,20 +133,20 @@ class SourceText:
         return sum(map(Vocabulary.is_byte, ids)) > FOREIGN * len(ids)
 
 
-class QuestionText:
-    """A question about a database, which is translated as a whole.
+class WholeText:
+    """A text that is answered as a whole: a question about a database, or an e-mail.
 
     Args:
-        text: The question.
-        values: The values of the database.
+        text: The text.
+        masks: Masks of what the answer has from the text.
     """
 
-    def __init__(self, text: str, values: DatabaseValues) -> None:
-        ready, found = values.mask(text)
-        self.parts = [Part(text, "", ready or None, lambda answer: values.unmask(answer, found))]
+    def __init__(self, text: str, masks: DatabaseValues | MailMasks) -> None:
+        ready, found = masks.mask(text)
+        self.parts = [Part(text, "", ready.strip() or None, lambda answer: masks.unmask(answer, found))]
 
     def join(self, translations: Sequence[tuple[str, float | None]]) -> Translation:
-        """Return the query, given the query of the question and the confidence in it, as a sequence of one."""
+        """Return the answer, given the answer to the text and the confidence in it, as a sequence of one."""
         [(text, confidence)] = translations
         return Translation(text, [SentenceTranslation(self.parts[0].source, text, confidence)])
 
@@ -151,3 +155,29 @@ def _visible(text: str) -> str:
     """Return a text without characters that are not seen, lone surrogates and entity masks."""
     kept = "".join("" if unicodedata.category(character) in ("Cf", "Co", "Cs") else character for character in text)
     return re.sub(r"[^\S \t\r\n]", " ", kept)
+
+
+def answer_constraints(
+    src: Tensor, vocabulary: Vocabulary, whole_masks: DatabaseValues | MailMasks | None, masks: EntityMasks | None
+) -> list[Constraint]:
+    """Return what the answers to sources must not break: symbols, and in queries brackets and quotes.
+
+    Of symbols an answer has only those of its source. A translation has each once, a query or a subject any number of
+    times.
+
+    Args:
+        src: Token ids of the sources (N, S).
+        vocabulary: The vocabulary.
+        whole_masks: Masks of questions or e-mails, if the sources are such.
+        masks: Masks of sentences, if there are any.
+    """
+    if whole_masks is None and masks is None:
+        return []
+    known = [i for i in vocabulary.ids_of(whole_masks.symbols if whole_masks else SYMBOLS) if i is not None]
+    if whole_masks is None:
+        return [CopiedSymbols(src, known, END)]
+    copied = CopiedSymbols(src, known, END, penalty=0.0, once=False)
+    opening, closing, quote = vocabulary.ids_of("()" + QUOTE)
+    if not isinstance(whole_masks, DatabaseValues) or opening is None or closing is None or quote is None:
+        return [copied]
+    return [copied, ClosedBrackets(opening, closing, quote, END)]
