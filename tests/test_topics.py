@@ -96,6 +96,11 @@ def test_loss_is_the_sum_over_topics_of_the_binary_cross_entropy():
     assert model.monitor == "val_micro_f1"
     assert model.mode == "max"
     assert zoo.create_model("lstm_classifier", **SMALL).monitor == "val_accuracy"
+    many = zoo.create_model("lstm_classifier", **SMALL, num_classes=90, multi_label=True).eval()
+    with torch.no_grad():  # before it is trained
+        torch.testing.assert_close(
+            many.probabilities(many(torch.ones(1, 4).long())).sum().item(), 1.0, rtol=0.3, atol=0
+        )
 
 
 @pytest.mark.parametrize("seed", range(5))

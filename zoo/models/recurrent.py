@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -101,7 +102,9 @@ class LSTMClassifier(TextClassifier):
         last        (f at the last token, b at the first)
         attention   sum a_t h_t, a = softmax over t of v tanh(q + U h_t)
 
-    Padding is masked, so the scores of a text do not depend on the other texts of its batch.
+    Padding is masked, so the scores of a text do not depend on the other texts of its batch. With ``multi_label`` c is
+    initialised such that each topic has the probability 1 / num_classes, so that a text has one topic on average, as
+    Lin et al. (2017) do for rare objects.
 
     Args:
         num_classes: Number of classes.
@@ -149,3 +152,5 @@ class LSTMClassifier(TextClassifier):
             dropout,
             word_dropout,
         )
+        if self.multi_label:
+            nn.init.constant_(self.net.scores.bias, -math.log(num_classes - 1))
