@@ -66,9 +66,11 @@ def draw_places(
         most: Largest number of places.
         seed: Seed of the draws.
     """
-    draw, found = np.random.default_rng(seed), []
-    for row in draw.permutation(len(rows)):
-        places = word_places(*rows[row], endings)
+    draw = np.random.default_rng(seed)
+    found: list[Place] = []
+    for row in draw.permutation(len(rows)).tolist():
+        ids, start = rows[row]
+        places = word_places(ids, start, endings)
         if places and len(found) < most:
             found.append(places[draw.integers(len(places))])
     return found

@@ -14,7 +14,7 @@ from torch import Tensor
 from datamodules.text.files import is_blank, without_surrogates
 from datamodules.text.vocabulary import END, PAD, SPECIAL, UNKNOWN, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
-from zoo.errors import check_positive, unknown
+from zoo.errors import check_counts, check_positive, unknown
 from zoo.nn.completions import Endings, endings_of, likely_completions
 from zoo.nn.decoding import State, nucleus
 from zoo.nn.losses import token_loss
@@ -180,7 +180,7 @@ class LanguageModel(ZooModule):
                 is out of range.
         """
         beam = max(BEAM, 2 * n) if beam is None and isinstance(n, int) else beam
-        _check_counts(n=n, units=units, max_length=max_length, beam=beam)
+        check_counts(n=n, units=units, max_length=max_length, beam=beam)
         if until not in UNITS:
             raise unknown("until", until, UNITS)
         ids = self._prompt(text)
@@ -219,7 +219,7 @@ class LanguageModel(ZooModule):
         Raises:
             ValueError: As ``complete`` does.
         """
-        _check_counts(length=length)
+        check_counts(length=length)
         check_positive(temperature=temperature, top_p=top_p)
         if top_p > 1:
             raise ValueError(f"top_p must be at most 1, not {top_p}")
@@ -342,10 +342,3 @@ class LanguageModel(ZooModule):
 @functools.lru_cache(maxsize=16)
 def _endings(vocabulary: Vocabulary, until: str) -> Endings:
     return endings_of(vocabulary.surfaces, until)
-
-
-def _check_counts(**values: int) -> None:
-    """Raise ``ValueError`` for a value, given by name, that is no whole number of at least 1."""
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
