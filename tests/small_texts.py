@@ -13,6 +13,7 @@ from datamodules.registry import find_datamodule
 from datamodules.reuters import SGML_FILES
 
 TEXTS = (
+    "aeslc",
     "aeslc_subjects",
     "atis",
     "clinc150",
@@ -232,8 +233,9 @@ def small_text(name, files, **args):
         content = (files / name / "input.txt").read_bytes()
         data.sha256_file = hashlib.sha256(content).hexdigest()
         return data
-    if name == "aeslc_subjects":
-        data = find_datamodule(name)(root=str(files), **{"vocab_size": 400, "max_length": 60, **args})
+    if name in ("aeslc", "aeslc_subjects"):
+        sizes = {"length": 16, "context": 8} if name == "aeslc" else {"max_length": 60}
+        data = find_datamodule(name)(root=str(files), **{"vocab_size": 400, **sizes, **args})
         data.sha256_files = {
             part: hashlib.sha256((files / "aeslc" / f"{part}.jsonl.gz").read_bytes()).hexdigest()
             for part in ("train", "dev", "test")

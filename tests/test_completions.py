@@ -220,19 +220,21 @@ def test_model_and_ngrams_are_measured_at_the_same_places(trained, monkeypatch):
 
     monkeypatch.setattr("zoo.baselines.completions.exact_matches", watch)
     found = measure("measure", "completions", model.train(), data).metrics
+    assert model.training
     rival = measure("baseline", "kneser_ney_5", model, data).metrics
     names = {f"test_exact_match_{words}" for words in WORDS}
-    assert set(found) == names
+    assert set(found) == {*names, "test_word_nats"}
     assert set(rival) == {*names, "test_nats", "test_word_nats"}
     ids = data.sequences("test")[0]
+    nats = model.eval().step((torch.from_numpy(ids)[None], torch.tensor([4])))["nats"]
     *_, p = ngram_probabilities([ids] * 6, [ids], len(data.vocabulary) - 3, 5, "kneser_ney")
+    assert found["test_word_nats"] == pytest.approx(float(nats) * (len(ids) - 4) / 27, rel=1e-4)
     assert rival["test_nats"] == pytest.approx(-np.log(p[4:]).mean())
     assert rival["test_word_nats"] == pytest.approx(-np.log(p[4:]).sum() / 27)
     assert found["test_exact_match_1"] > 0.5
     assert rival["test_exact_match_1"] > 0
     assert seen[0] == seen[1]
     assert len(seen[0]) == 6
-    assert model.training
 
 
 # ---- texts that are typed ----

@@ -124,6 +124,7 @@ def offline(monkeypatch):
 
 
 DOWNLOADED = {
+    "aeslc": "aeslc",
     "aeslc_subjects": "aeslc",
     "atis": "atis",
     "cifar10": "cifar-10-batches-bin",
@@ -315,6 +316,9 @@ BOUNDS = [
     ("sst2", {}, "max_length", [1], [0]),
     ("fra_eng", {}, "max_length", [3], [2]),
     ("geoquery", {}, "max_length", [3], [2]),
+    ("aeslc", {}, "length", [1], [0]),
+    ("aeslc", {}, "context", [3], [2]),
+    ("aeslc", {}, "fewest", [1], [0]),
     ("aeslc_subjects", {}, "max_length", [3], [2]),
     ("geoquery", {}, "fewest", [1], [0]),
     ("tinyshakespeare", {}, "length", [1], [0]),

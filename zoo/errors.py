@@ -34,6 +34,13 @@ def check_positive(**values: float | None) -> None:
             raise ValueError(f"{name} must be positive, not {value}")
 
 
+def check_counts(**values: int) -> None:
+    """Raise ``ValueError`` for a value, given by name, that is no whole number of at least 1."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
 def check_not_negative(**values: float) -> None:
     """Raise ``ValueError`` for a value, given by name, that is negative or not finite."""
     for name, value in values.items():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from datamodules.text.private_words import SHOWN
+from datamodules.text.private_patterns import SHOWN
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary
 from zoo.baselines.ngram_model import NgramModel
 from zoo.baselines.ngrams import ngram_probabilities
@@ -66,9 +66,11 @@ def draw_places(
         most: Largest number of places.
         seed: Seed of the draws.
     """
-    draw, found = np.random.default_rng(seed), []
-    for row in draw.permutation(len(rows)):
-        places = word_places(*rows[row], endings)
+    draw = np.random.default_rng(seed)
+    found: list[Place] = []
+    for row in draw.permutation(len(rows)).tolist():
+        ids, start = rows[row]
+        places = word_places(ids, start, endings)
         if places and len(found) < most:
             found.append(places[draw.integers(len(places))])
     return found
@@ -123,27 +125,40 @@ def word_endings(vocabulary: Vocabulary) -> Endings:
     return endings._replace(starts=endings.starts | torch.tensor([text.strip() in SHOWN for text in surfaces]))
 
 
+def nats_by_words(nats: float, data: Any) -> dict[str, float]:
+    """Return ``test_word_nats``, the nats of all scored tokens of the test texts by the number of their words.
+
+    It is missing where the datamodule does not count words.
+    """
+    return {"test_word_nats": nats / data.words("test")} if hasattr(data, "words") else {}
+
+
+@torch.no_grad()
 def suggested_words(model: Any, data: Any) -> dict[str, float]:
-    """Exact matches of a language model's suggestions of 1 to 5 words in the test texts.
+    """Nats a word and exact matches of a language model's suggestions of 1 to 5 words in the test texts.
 
     They are of the texts as the model reads them: with symbols of private text, which ``complete`` does not suggest.
+    Each token is scored after all of its text before it.
     """
-    endings = word_endings(data.vocabulary)
+    endings, rows = word_endings(data.vocabulary), scored_rows(data, "test")
     with model.evaluating():
-        return exact_matches(
+        nats = [
+            model.predict_step(torch.from_numpy(ids)[None], 0)[0, start - 1 :].double().sum() for ids, start in rows
+        ]
+        matches = exact_matches(
             model.next_tokens,
             lambda ids: model.state_before_last(torch.from_numpy(ids)[None]),
-            draw_places(scored_rows(data, "test"), endings),
+            draw_places(rows, endings),
             endings,
             data.vocabulary.surfaces,
         )
+    return {**nats_by_words(float(sum(nats)), data), **matches}
 
 
 def kneser_ney_completions(model: Any, data: Any, order: int) -> dict[str, float]:
     """Nats and exact matches of an n-gram model of a given order by modified Kneser-Ney smoothing.
 
-    The suggestions are at the places of ``suggested_words`` and by the same search. ``test_word_nats`` are the nats of
-    all scored tokens by the number of words of the texts, where the datamodule counts them.
+    The suggestions are at the places of ``suggested_words`` and by the same search.
     """
     train, rows, vocabulary = data.sequences("train"), scored_rows(data, "test"), data.vocabulary
     following = np.concatenate([ids[1:] for ids in train])
@@ -151,8 +166,7 @@ def kneser_ney_completions(model: Any, data: Any, order: int) -> dict[str, float
     tests = [ids for ids, _ in rows]
     *_, p = ngram_probabilities(train, tests, len(vocabulary) - len(never), order, "kneser_ney")
     nats = -np.log(p[np.concatenate([np.arange(len(ids)) >= start for ids, start in rows])])
-    words = {"test_word_nats": float(nats.sum() / data.words("test"))} if hasattr(data, "words") else {}
     ngrams, endings = NgramModel(train, len(vocabulary), order, never), word_endings(vocabulary)
     places = draw_places(rows, endings)
     matches = exact_matches(ngrams.next_tokens, ngrams.state_before_last, places, endings, vocabulary.surfaces)
-    return {"test_nats": float(nats.mean()), **words, **matches}
+    return {"test_nats": float(nats.mean()), **nats_by_words(float(nats.sum()), data), **matches}

@@ -75,7 +75,7 @@ class NgramModel:
         """
         found = np.tile(self.unigrams, (len(histories), 1))
         for length, order in enumerate(self.orders, 1):
-            numbers = self._numbers(histories[:, len(histories[0]) - length :]) if len(histories) else []
+            numbers = self._numbers(histories[:, histories.shape[1] - length :])
             for row, number in enumerate(numbers):
                 if number >= 0:
                     here = slice(order.begin[number], order.begin[number + 1])
@@ -88,8 +88,10 @@ class NgramModel:
         numbers = histories[:, 0]
         for column, order in enumerate(self.orders[: histories.shape[1] - 1], 1):
             wanted = np.where(numbers >= 0, numbers * self.size + histories[:, column], -1)
-            index = np.searchsorted(order.codes, wanted)
-            numbers = np.where(np.append(order.codes, -2)[index] == wanted, index, -1)
+            if not len(order.codes):
+                return np.full(len(histories), -1)
+            index = np.searchsorted(order.codes, wanted).clip(max=len(order.codes) - 1)
+            numbers = np.where(order.codes[index] == wanted, index, -1)
         return numbers
 
     def state_before_last(self, ids: np.ndarray) -> State:
