@@ -31,6 +31,7 @@ HIGHER_IS_BETTER = {
     "everyday_repeats": False,
     "everyday_words": True,
     "exact": True,
+    "exact_match": True,
     "execution": True,
     "execution_answered": True,
     "execution_empty": True,
