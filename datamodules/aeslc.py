@@ -19,7 +19,8 @@ from datamodules.loader import epoch_seed
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
 from datamodules.text.files import decode_utf8
-from datamodules.text.private_words import SEPARATOR, SYMBOLS, PrivateWords, private_words_from_json
+from datamodules.text.private_patterns import SEPARATOR, SYMBOLS
+from datamodules.text.private_words import PrivateWords, private_words_from_json
 from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from datamodules.tinyshakespeare import evaluation_rows
@@ -211,9 +212,7 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
         bodies = self.vocabulary.encode([mail.text for mail in mails])
         subjects = [ids[: self.context - 2] for ids in self.vocabulary.encode([mail.subject for mail in mails])]
         (separator,) = self.vocabulary.ids_of([SEPARATOR])
-        rows = [
-            np.array([START, *subject, separator, *body, END], np.int64) for subject, body in zip(subjects, bodies)
-        ]
+        rows = [np.array([START, *subject, separator, *body, END], np.int64) for subject, body in zip(subjects, bodies)]
         return rows, np.array([len(subject) + 2 for subject in subjects])
 
     def sequences(self, part: str) -> list[np.ndarray]:
@@ -230,7 +229,8 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
 
     def load(self) -> dict[str, Split]:
         """Encode the splits as rows of token ids."""
-        splits, numbers = {}, {}
+        splits: dict[str, Split] = {}
+        numbers: dict[str, int] = {}
         for part in self.text_splits():
             ids, starts, groups = [], [], []
             for mail, tokens, unscored in zip(self.mails()[part], *self._encoded(part)):

@@ -10,83 +10,36 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-NAME, NUMBER, PHONE, EMAIL, LINK, ADDRESS, RARE = map(chr, range(0xE020, 0xE027))
-"""Symbols, characters of Unicode's private use area, of each kind of private text."""
-LINE, SEPARATOR = "\ue028", "\ue029"
-"""Symbols of the end of a line, and of the end of the context that a text is read with, such as its subject."""
-SHOWN = {
-    NAME: "<name>",
-    NUMBER: "<number>",
-    PHONE: "<phone>",
-    EMAIL: "<e-mail>",
-    LINK: "<link>",
-    ADDRESS: "<address>",
-    RARE: "<word>",
-}
-"""What a reader is shown for each kind of private text."""
-SYMBOLS = (*SHOWN, LINE, SEPARATOR)
-"""All symbols."""
-FEWEST = 5
-"""Number of e-mails that a word must be in to be a common one. Set by hand."""
-NAME_SHARE, AMBIGUOUS_SHARE = 0.5, 0.1
-"""Share of capital letters within sentences from which on a word is a name, and may be one. Set by hand."""
+from datamodules.text.private_patterns import (
+    AMBIGUOUS_SHARE,
+    BEFORE,
+    CLOSING,
+    EITHER,
+    FEWEST,
+    FUNCTION_WORDS,
+    GREETING,
+    KEPT,
+    LINE,
+    LOCAL_PART,
+    LONGEST_BEFORE,
+    LONGEST_CLOSING,
+    NAME,
+    NAME_SHARE,
+    OPENING,
+    POSSESSIVE,
+    PRIVATE,
+    RARE,
+    SENTENCE_START,
+    SEPARATOR,
+    SHOWN,
+    SYMBOLS,
+    TITLE,
+    UNAMBIGUOUS,
+    WORD,
+)
 
-STREET = (
-    "Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Drive|Dr|Lane|Ln|Way|Court|Ct|Circle|Cir|Place|Pl|Parkway|Pkwy"
-    "|Highway|Hwy|Plaza|Square|Sq|Loop|Freeway|Fwy|Trail|Terrace"
-)
-PATTERNS = (
-    (EMAIL, r"(?<![^\s<>()\[\],;:\"])[^\s<>()\[\],;:\"@]+@[^\s<>()\[\],;:\"]*[^\W_]"),
-    (LINK, r"[a-z]+://\S*[^\W_]/?|\bwww\.\S*[^\W_]|(?:[a-z]:)?(?:\\+[^\s\\]+)+"),
-    (
-        LINK,
-        r"\b[\w-]+(?:\.[\w-]+)*\.(?:com|net|org|gov|edu|mil|biz|info|us|uk|html?|docx?|xlsx?|pptx?|pdf|txt|zip|exe|jpe?g"
-        r"|gif|csv|asp|php|rtf|wpd|url|mdb|pst)\b(?:/\S*[^\W_])?",
-    ),
-    (
-        ADDRESS,
-        r"\b\d+[\w-]*\s+(?:[nsew]\.?\s+)?(?:[\w'.]+\s+){0,3}(?:street|avenue|ave|blvd|boulevard|parkway|pkwy)\b\.?"
-        rf"|(?-i:\b\d+[\w-]*\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'.]*\s+){{1,3}}(?:{STREET})\b\.?)"
-        r"|\bp\.?\s?o\.?\s?box\s+\w*\d\w*",
-    ),
-    (
-        PHONE,
-        r"(?<!\w)(?=[+(\d])(?:\+?\d{1,3}[\s.-]*)?\(?\d{3}\)?[\s./-]*\d{3}[\s.-]{0,3}\d{4}(?!\w)(?:\s*(?:x|ext\.?)\s*\d+)?"
-        r"|(?<![\w.,/-])\d{3}[.-]\d{4}(?![\w-])|(?<!\w)(?:x|ext\.?)[\s.-]*\d{3,6}(?!\w)",
-    ),
-    (NUMBER, r"(?<!\w)[^\W\d]*\d\w*(?:[-.,:/'\u2019&]\w*\d\w*)*"),
-)
-"""Regular expressions of private text other than words, in the order in which they are tried, without case."""
-PRIVATE = tuple((symbol, re.compile(pattern, re.IGNORECASE)) for symbol, pattern in PATTERNS)
-WORD = re.compile(r"[^\W\d_]+(?:['\u2019&][^\W\d_]+)*")
-LOCAL_PART = re.compile(r"(?<![\w.-])([\w.-]+)@")
-POSSESSIVE = re.compile(r"['\u2019]s$", re.IGNORECASE)
-SENTENCE_START = re.compile(rf"(?:^|[.!?:;\n\r\t{LINE}{SEPARATOR}*>\u2022]|--|\s-\s|\s\s)[\s\"'\u201c\u2018(\[-]*$")
-GREETING = re.compile(r"\b(?:hi|hello|dear|hey|hiya|greetings|morning|afternoon|evening|thanks|thank you),?\s(?!\s)", re.I)
-TITLE = re.compile(r"\b(?:mr|mrs|ms|dr|messrs|miss|prof|rev|sen|gov)\.?\s(?!\s)", re.IGNORECASE)
-LONGEST_CLOSING = 60
-"""Characters at the end of a text that are searched for the name of its writer. Set by hand."""
-BEFORE = 12
-"""Characters before a word that are searched for a greeting or a title. Set by hand."""
-OPENING = re.compile(r"\s*([^\W\d_]+(?:(?:\s?[,/&+]\s?|\s(?:and|&)\s|\s)[^\W\d_]+){0,3})\s*(?:[,:;]|--?\s|\s\s)")
-"""The words before the first punctuation mark of a text, which may address its reader."""
-CLOSING = re.compile(r"(?:^|[\n,.!?]|\s\s)\s*([^\W\d_]+(?:\s[^\W\d_]\.?)?(?:\s[^\W\d_]+)?)\s*$")
-"""The last words of a text, which may name its writer."""
-KEPT = frozenset(
-    "i i'm i'll i've i'd a monday tuesday wednesday thursday friday saturday sunday mon tue tues wed thu thur thurs fri "
-    "sat sun january february march april may june july august september october november december jan feb mar apr jun "
-    "jul aug sep sept oct nov dec hi hello dear hey thanks thank regards sincerely cheers best all everyone everybody "
-    "team folks guys gentlemen ladies sir madam there mr mrs ms dr am pm ok fyi asap ps re fw cc christmas thanksgiving "
-    "easter internet english american e-mail email per please attached friends greetings good morning afternoon "
-    "evening love yes no sorry great congratulations hope happy the you and".split()
-)
-"""Words that are no names where they have a capital letter, and not private."""
-EITHER = frozenset(
-    "may april june august march love hope jan will mark bill grant rob sue pat art gene rose grace joy frank rich chip "
-    "drew jean dick guy bob jack dale earl miles case young long short best".split()
-)
-"""Common words that are names where someone is addressed or signs. Set by hand."""
-UNAMBIGUOUS = KEPT - EITHER
+Span = tuple[int, int, str]
+"""Place of a part of a text, and the symbol of its kind."""
 
 
 class Word(NamedTuple):
@@ -104,9 +57,6 @@ class Word(NamedTuple):
     def is_shouted(self) -> bool:
         """Whether all of two letters or more are capital ones."""
         return len(self.text) > 1 and self.text.isupper()
-
-
-Span = tuple[int, int, str]
 
 
 class PrivateWords:
@@ -180,18 +130,25 @@ class PrivateWords:
             for word in common - KEPT
             if max(capital[word], addressed[word]) > AMBIGUOUS_SHARE * (capital[word] + small[word]) or named[word] > 1
         }
-        content = {"words": " ".join(sorted(common)), "ambiguous": " ".join(sorted(ambiguous | EITHER & (common | KEPT)))}
+        content = {
+            "words": " ".join(sorted(common)),
+            "ambiguous": " ".join(sorted(ambiguous | EITHER & (common | KEPT))),
+        }
         return cls(json.dumps(content))
 
-    def mask(self, text: str) -> str:
+    def mask(self, text: str, *, ended: bool = True) -> str:
         """Return a text in Unicode NFKC with symbols for what is private and for ends of lines.
 
         There is no space before a symbol, and one after an end of a line; ``show`` restores them.
+
+        Args:
+            text: The text.
+            ended: Whether nothing follows, so that the last word may be the name of the writer.
         """
         text = _normalized(text)
         text = "".join(c for c in text if c not in SYMBOLS)
         parts, done = [], 0
-        for start, end, symbol in self.spans(text):
+        for start, end, symbol in self.spans(text, ended=ended):
             parts += [text[done:start].rstrip(" \t") if text[done:start].strip() else " ", symbol]
             done = end
         whole = "".join([*parts, text[done:]])
@@ -207,15 +164,45 @@ class PrivateWords:
         lines = re.sub(f"{LINE} ?", "\n", spaced)
         return re.sub(f"[{any_symbol}]", lambda match: SHOWN[match.group()], lines)
 
+    def may_go_on(self, text: str, word: str) -> bool:
+        """Return whether the last word of a text may be the beginning of a common word, or a whole one, and no name."""
+        key = word.lower().replace("\u2019", "'")
+        last = [
+            symbol
+            for _, end, symbol in self.spans(text[-LONGEST_BEFORE:], ended=False)[-1:]
+            if end == len(text[-LONGEST_BEFORE:])
+        ]
+        if key in self.words or last not in ([], [NAME], [RARE]):
+            return not last
+        return any(each.startswith(key) for each in self.words)
+
     def offers(self, text: str, continuation: str) -> bool:
-        """Return whether a continuation of a text, which may have symbols, has nothing that would be masked.
+        """Return whether a continuation of a text with symbols has nothing that ``hide`` replaces, and no rare word."""
+        return RARE not in continuation and not self._private_in(text, continuation)
 
-        So each of its words is a common one, no word is taken for a name, and there is no digit.
+    def hide(self, text: str, continuation: str) -> str:
+        """Replace what is private in a continuation of a text with symbols, such that none of it can be a name.
+
+        Each of its words is then a common one, it has no digit, and no word with a capital letter may be a name.
         """
-        whole = text[-300:] + continuation
-        return not any(end > len(whole) - len(continuation) for _, end, _ in self.spans(whole))
+        parts, done = [], 0
+        for start, end, symbol in self._private_in(text, continuation):
+            parts += [continuation[done:start].rstrip(" "), symbol]
+            done = end
+        return "".join([*parts, continuation[done:]])
 
-    def spans(self, text: str) -> list[Span]:
+    def _private_in(self, text: str, continuation: str) -> list[Span]:
+        """Return the places in a continuation that would be masked, or have a capital letter and may be names."""
+        before = text[-LONGEST_BEFORE:]
+        found = self.spans(before + continuation, ended=False)
+        found = [(max(0, a - len(before)), b - len(before), symbol) for a, b, symbol in found if b > len(before)]
+        for word in _words(continuation):
+            is_covered = any(start < word.end and word.start < end for start, end, _ in found)
+            if word.is_titled and word.key in self.ambiguous - FUNCTION_WORDS and not is_covered:
+                found.append((word.start, word.end, NAME))
+        return sorted(found)
+
+    def spans(self, text: str, *, ended: bool = True) -> list[Span]:
         """Return the places of what is private in a text, and the symbol of each; runs of one symbol are one."""
         found: list[Span] = []
         rest = text  # with zeros in place of what is found
@@ -224,7 +211,7 @@ class PrivateWords:
             for start, end, _ in here:
                 rest = f"{rest[:start]}{chr(0) * (end - start)}{rest[end:]}"
             found += here
-        found = sorted([*found, *self._names(text, rest)])
+        found = sorted([*found, *self._names(text, rest, ended)])
         merged: list[Span] = []
         for start, end, symbol in found:
             if merged and merged[-1][2] == symbol and re.fullmatch(r"[ \t]*", text[merged[-1][1] : start]):
@@ -233,11 +220,11 @@ class PrivateWords:
                 merged.append((start, end, symbol))
         return merged
 
-    def _names(self, text: str, rest: str) -> Iterator[Span]:
+    def _names(self, text: str, rest: str, ended: bool) -> Iterator[Span]:
         """Yield the places of names and rare words of a text, whose other private parts are zeros in ``rest``."""
         words = list(_words(rest))
         kinds = [self._kind(text, word) for word in words]
-        opening, closing = _opening(text), _closing(text)
+        opening, closing = _opening(text), _closing(text) if ended else (len(text), len(text))
         for k, word in enumerate(words):
             if word.is_titled and (word.end <= opening[1] or word.start >= closing[0]) and word.key in self.ambiguous:
                 kinds[k] = NAME
@@ -249,6 +236,10 @@ class PrivateWords:
                 first, second = sorted((words[k], words[other]))
                 if text[first.end : second.start] in (" ", ". ") and self._joins(text, words[k]):
                     kinds[k] = NAME
+        for k, word in enumerate(words):
+            beside = text[word.end : word.end + 1] == NAME or text[max(0, word.start - 2) : word.start] == f"{NAME} "
+            if kinds[k] is None and beside and word.is_titled and self._joins(text, word):
+                kinds[k] = NAME
         for word, kind in zip(words, kinds):
             if kind:
                 yield word.start, word.end, kind

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from datamodules.text.private_words import SHOWN
+from datamodules.text.private_patterns import SHOWN
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary
 from zoo.baselines.ngram_model import NgramModel
 from zoo.baselines.ngrams import ngram_probabilities

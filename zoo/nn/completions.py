@@ -125,3 +125,86 @@ def likely_completions(
         tokens, latest, scores, begun, within = (each[kept] for each in (tokens, latest, scores, begun, within))
         state = tuple(part.index_select(0, source[kept]) for part in state)
     return found
+
+
+class TypedTokens:
+    """The tokens that agree with the beginning of a text that is typed already, for a ``StepFunction``.
+
+    Tokens y_1, y_2, ... agree if one of their texts and the typed text is a prefix of the other. The state of the
+    network has one more tensor (N, 1), the number of typed characters that have been written.
+
+    Args:
+        surfaces: The text of each token, empty for those that are not written.
+        typed: The typed text, of at least one character.
+        before: Whether a word ends before each token, (V,), bool.
+    """
+
+    def __init__(self, surfaces: Sequence[str], typed: str, before: Tensor) -> None:
+        m = len(typed)
+        self.typed, self.done, self.start = typed, m + 1, m + 2
+        table = torch.full((m + 3, len(surfaces)), -1, dtype=torch.long)
+        for written in range(m):
+            rest = typed[written:]
+            for token, text in enumerate(surfaces):
+                if text and text.startswith(rest):
+                    table[written, token] = m if text == rest else self.done
+                elif text and rest.startswith(text):
+                    table[written, token] = written + len(text)
+        table[[m, self.done]], table[self.start] = self.done, 0
+        self.table, self.before = table.to(before.device), before
+        self.closed = torch.zeros(table.shape, device=before.device).masked_fill(self.table < 0, -torch.inf)
+
+    def begin(self, state: State) -> State:
+        """Return the state for ``step`` of a state before the last token that is read."""
+        return (*state, torch.full((1, 1), self.start, device=self.table.device))
+
+    def step(self, step: StepFunction, *, within: bool = False) -> StepFunction:
+        """Return a function of the same kind with a probability of 0 for the tokens that do not agree.
+
+        Args:
+            step: The function of the network.
+            within: Whether no word may end right after the typed text.
+        """
+        closed = self.closed.clone()
+        closed[len(self.typed), self.before] = -torch.inf if within else 0.0
+
+        def agreeing(last: Tensor, state: State) -> tuple[Tensor, State]:
+            *own, written = state
+            log_probabilities, after = step(last, tuple(own))
+            written = self.table[written[:, 0], last]
+            return log_probabilities.float() + closed[written], (*after, written[:, None])
+
+        return agreeing
+
+    @torch.no_grad()
+    def log_masses(self, step: StepFunction, state: State, last: int, beam: int) -> tuple[float, float]:
+        """Return the log-probability of the typed text, and that of it and the end of a word after it.
+
+        Of the ways to divide the typed text into tokens the ``beam`` most probable of each number of tokens count.
+
+        Args:
+            step: The function of the network.
+            state: State before the last token that is read.
+            last: That token.
+            beam: Number of open divisions that are kept.
+        """
+        agreeing, state, m, before = self.step(step), self.begin(state), len(self.typed), self.before
+        latest, scores = torch.tensor([last], device=before.device), torch.zeros(1, device=before.device)
+        whole = torch.tensor(-torch.inf, device=before.device)
+        ended = whole
+        for _ in range(m + 1):
+            log_probabilities, state = agreeing(latest, state)
+            place = state[-1][:, 0]
+            total = scores[:, None] + log_probabilities
+            after = torch.where(place[:, None] == m, self.done, self.table[place])
+            ended = torch.logaddexp(ended, total[place == m][:, before].flatten().logsumexp(0))
+            reaches = (after >= m) & (place != m)[:, None]
+            whole = torch.logaddexp(whole, total.masked_fill(~reaches, -torch.inf).flatten().logsumexp(0))
+            total = total.masked_fill((after > m) | (place == m)[:, None], -torch.inf).flatten()
+            values, index = total.topk(min(beam, len(total)))
+            values, index = values[values > -torch.inf], index[values > -torch.inf]
+            if not len(values):
+                break
+            source, latest, scores = index // len(before), index % len(before), values
+            state = tuple(part.index_select(0, source) for part in state)
+        return float(whole), float(ended)

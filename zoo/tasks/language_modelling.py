@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,12 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from datamodules.text.files import is_blank, without_surrogates
-from datamodules.text.vocabulary import END, PAD, SPECIAL, UNKNOWN, Vocabulary, vocabulary_from_json
+from datamodules.text.vocabulary import END, PAD, SPECIAL, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
 from zoo.errors import check_counts, check_positive, unknown
-from zoo.nn.completions import Endings, endings_of, likely_completions
-from zoo.nn.decoding import State, nucleus
+from zoo.nn.completions import Endings, TypedTokens
+from zoo.nn.decoding import State, StepFunction, nucleus
 from zoo.nn.losses import token_loss
+from zoo.tasks.continuations import decode_after, find_continuations
+from zoo.tasks.prompts import Prompts, prompts_of
 from zoo.tasks.typing_session import TypingSession
 from zoo.training.batches import check_batch, check_ids, inputs_of
 
@@ -138,6 +138,11 @@ class LanguageModel(ZooModule):
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"])
 
+    @property
+    def prompts(self) -> Prompts:
+        """How texts are read and written."""
+        return prompts_of(self.vocabulary, self.hparams["private_words"])
+
     def complete(
         self,
         text: str,
@@ -145,6 +150,7 @@ class LanguageModel(ZooModule):
         *,
         until: str = "word",
         units: int = 1,
+        context: str | None = None,
         max_length: int = 100,
         beam: int | None = None,
         read: Callable[[Tensor], State] | None = None,
@@ -157,15 +163,19 @@ class LanguageModel(ZooModule):
         sentence ends with a full stop, an exclamation or a question mark, or before the end of a line. The probability
         is that the text goes on with this and ends there, see ``likely_completions``, so shorter continuations are
         favoured only by being more probable. With ``units`` it goes on to the end of that many words or sentences. One
-        of ``max_length`` tokens ends wherever it is. Characters of the text that the model does not know are ignored. A
-        vocabulary of subwords divides a text that ends within a word otherwise than the whole word, which makes its
-        completion less sure.
+        of ``max_length`` tokens ends wherever it is. Characters of the text that the model does not know are ignored.
+
+        A text that ends with letters may end within a word, which a vocabulary of subwords divides otherwise than its
+        beginning. So its last word is not read: the tokens of a continuation begin with it, and probabilities are those
+        given its letters. With ``private_words`` a continuation has common words alone, no digit and no name; a symbol
+        is shown as what it stands for, such as ``<name>``.
 
         Args:
-            text: The text, of at least one known character.
+            text: The text, of at least one known character; any for a model with contexts.
             n: Number of continuations.
             until: ``word`` or ``sentence``.
             units: Number of words or sentences.
+            context: What the text is read with, such as the subject of an e-mail; only for a model that has contexts.
             max_length: Largest number of tokens of a continuation.
             beam: Number of open continuations kept in the beam search, at least ``n``; twice that, at least ``BEAM``,
                 if None.
@@ -183,35 +193,38 @@ class LanguageModel(ZooModule):
         check_counts(n=n, units=units, max_length=max_length, beam=beam)
         if until not in UNITS:
             raise unknown("until", until, UNITS)
-        ids = self._prompt(text)
+        prompt = self.prompts.prompt(text, context)
+        search: dict[str, Any] = {
+            "n": n,
+            "until": until,
+            "units": units,
+            "max_length": max_length,
+            "beam": max(beam, n),
+        }
         with torch.no_grad(), self.evaluating():
-            found = likely_completions(
-                self.next_tokens,
-                (read or self.state_before_last)(ids),
-                int(ids[0, -1]),
-                self.endings(until),
-                n=n,
-                max_length=max_length,
-                beam=max(beam, n),
-                units=units,
-            )
-        merged: dict[str, float] = {}  # several subwords may give the same text
-        written = self._written(int(ids[0, -1]), [tokens for tokens, _ in found])
-        for continuation, (_, log_probability) in zip(written, found):
-            merged[continuation] = merged.get(continuation, 0.0) + math.exp(log_probability)
-        return [Completion(*each) for each in sorted(merged.items(), key=lambda each: -each[1])]
+            found = find_continuations(self, prompt, read=read or self.state_before_last, **search)
+        return [Completion(*each) for each in sorted(found.items(), key=lambda each: -each[1])[:n]]
 
     def sample(
-        self, text: str, length: int = 200, *, temperature: float = 1.0, top_p: float = 1.0, seed: int | None = 0
+        self,
+        text: str,
+        length: int = 200,
+        *,
+        context: str | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seed: int | None = 0,
     ) -> str:
         """Return a random continuation of a text, without the text.
 
         Each token is drawn from softmax(scores / temperature), from the smallest set of tokens of total probability
-        ``top_p`` or more (Holtzman et al., 2020). Characters of the text that the model does not know are ignored.
+        ``top_p`` or more (Holtzman et al., 2020). Characters of the text that the model does not know are ignored. With
+        ``private_words`` what is private in the continuation is replaced by symbols, shown such as ``<name>``.
 
         Args:
-            text: The text, of at least one known character.
+            text: The text, of at least one known character; any for a model with contexts.
             length: Number of tokens; fewer if the model ends the text.
+            context: As in ``complete``.
             temperature: Divisor of the scores; values below 1 give more probable texts.
             top_p: Probability of the nucleus, in (0, 1]; 1 draws from all tokens.
             seed: Seed of the draws, from 0 on; None for torch's own generator.
@@ -225,16 +238,23 @@ class LanguageModel(ZooModule):
             raise ValueError(f"top_p must be at most 1, not {top_p}")
         if seed is not None and (not isinstance(seed, int) or not 0 <= seed < 2**63):
             raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
-        ids = self._prompt(text)
-        special = torch.tensor([PAD, UNKNOWN, SPECIAL.index("<s>")], device=self.device)
+        prompt = self.prompts.prompt(text, context)
+        ids = torch.tensor([prompt.ids], device=self.device)
+        never = ~self.endings("word").allowed
+        never[END] = False
 
         def without_special(tokens: Tensor, log_probabilities: Tensor) -> Tensor:
-            return log_probabilities.index_fill(1, special, -torch.inf)
+            return log_probabilities.masked_fill(never, -torch.inf)
 
         with torch.no_grad(), self.evaluating():
+            step: StepFunction = self.next_tokens
+            state = self.state_before_last(ids)
+            if prompt.typed:
+                typed = TypedTokens(self.prompts.surfaces, prompt.typed, never)
+                step, state = typed.step(step), typed.begin(state)
             drawn, _ = nucleus(
-                self.next_tokens,
-                self.state_before_last(ids),
+                step,
+                state,
                 1,
                 start=int(ids[0, -1]),
                 end=END,
@@ -244,16 +264,19 @@ class LanguageModel(ZooModule):
                 generator=None if seed is None else torch.Generator(self.device).manual_seed(seed),
                 adjust=without_special,
             )
-        return self._written(int(ids[0, -1]), drawn.tolist())[0]
+        (written,) = decode_after(self.vocabulary, prompt.ids[-1], drawn.tolist())
+        return self.prompts.continuation(prompt, written, hide=True) or ""
 
     @torch.no_grad()
-    def nats(self, texts: Sequence[str]) -> list[float]:
+    def nats(self, texts: Sequence[str], contexts: Sequence[str] | None = None) -> list[float]:
         """Return the mean over the tokens of each text of -log p(token | those before), in nats.
 
-        The first token has no probability. The state is carried through the whole text.
+        The first token has no probability, unless the model has contexts; then the end of the text has one too. The
+        state is carried through the whole text.
 
         Args:
             texts: The texts.
+            contexts: What each text is read with, see ``complete``; None for nothing.
 
         Returns:
             A number for each text; NaN for one of fewer than two tokens.
@@ -264,16 +287,20 @@ class LanguageModel(ZooModule):
         listed = isinstance(texts, Sequence) and not isinstance(texts, str)
         if not listed or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{type(texts).__name__}: expected a list of strings")
+        if contexts is not None and len(contexts) != len(texts):
+            raise ValueError(f"{len(contexts)} contexts of {len(texts)} texts: expected one of each")
         found = []
         with self.evaluating():
-            for row in self.vocabulary.encode([without_surrogates(text) for text in texts]):
-                ids, total, state = torch.tensor([row], dtype=torch.long, device=self.device), 0.0, None
-                for read, wanted in (
-                    zip(ids[:, :-1].split(PIECE, 1), ids[:, 1:].split(PIECE, 1)) if len(row) > 1 else ()
-                ):
+            for k, text in enumerate(texts):
+                row, unscored = self.prompts.sequence(text, None if contexts is None else contexts[k])
+                ids, losses, state = torch.tensor([row], dtype=torch.long, device=self.device), [], None
+                for read, wanted in zip(ids[:, :-1].split(PIECE, 1), ids[:, 1:].split(PIECE, 1)):
+                    if not read.shape[1]:
+                        continue
                     scores, state = self.net.extend(read, state)
-                    total += float(F.cross_entropy(scores[0].float(), wanted[0], reduction="sum"))
-                found.append(total / (len(row) - 1) if len(row) > 1 else math.nan)
+                    losses.append(F.cross_entropy(scores[0].float(), wanted[0], reduction="none"))
+                scored = torch.cat([ids.new_zeros(0, dtype=torch.float), *losses])[unscored - 1 :]
+                found.append(float(scored.double().mean()))
         return found
 
     def predict_rows(self, x: Sequence[str]) -> list[dict[str, Any]]:
@@ -284,30 +311,11 @@ class LanguageModel(ZooModule):
         rows = []
         for text in map(without_surrogates, x):
             answer = dict(self.no_answer)
-            if not is_blank(text) and self._known(text):
+            if not is_blank(text) and self.prompts.knows(text):
                 for k, found in enumerate(self.complete(text, SHOWN), 1):
                     answer.update({f"continuation_{k}": found.text, f"probability_{k}": found.probability})
             rows.append({"text": text, **answer})
         return rows
-
-    def _known(self, text: str) -> list[int]:
-        """Return the ids of the known tokens of a text."""
-        return [i for i in self.vocabulary.encode([without_surrogates(text)])[0] if i != UNKNOWN]
-
-    def _prompt(self, text: str) -> Tensor:
-        """Return the ids (1, T) of the known tokens of a text, T >= 1."""
-        if not isinstance(text, str):
-            raise ValueError(f"text is a {type(text).__name__}: expected a string")
-        ids = self._known(text)
-        if not ids:
-            what = "has no character that the model knows" if text else "is empty"
-            raise ValueError(f"text {text[:40]!r} {what}: expected at least one, such as a letter")
-        return torch.tensor([ids], device=self.device)
-
-    def _written(self, last: int, rows: Sequence[Sequence[int]]) -> list[str]:
-        """Decode the tokens that follow a last one; a vocabulary of subwords drops the space at the start of a text."""
-        before, *texts = self.vocabulary.decode([[last], *([last, *row] for row in rows)])
-        return [text[len(before) :] for text in texts]
 
     def typing(self) -> TypingSession:
         """Return a session of completions of a text as it is typed, which reads only what has changed."""
@@ -336,9 +344,4 @@ class LanguageModel(ZooModule):
 
     def endings(self, until: str) -> Endings:
         """Return the endings of a ``word`` or a ``sentence`` on the model's device; see ``complete``."""
-        return Endings(*(each.to(self.device) for each in _endings(self.vocabulary, until)))
-
-
-@functools.lru_cache(maxsize=16)
-def _endings(vocabulary: Vocabulary, until: str) -> Endings:
-    return endings_of(vocabulary.surfaces, until)
+        return Endings(*(each.to(self.device) for each in self.prompts.endings(until)))
