@@ -25,6 +25,7 @@ from zoo.baselines.ngram_model import NgramModel
 from zoo.baselines.ngrams import ngram_probabilities
 from zoo.cli import _parser
 from zoo.cli import main as zoo_command
+from zoo.metrics.direction import mode_of
 from zoo.nn.completions import endings_of, likely_completions
 from zoo.prediction import parse_words
 from zoo.prediction.live import PROMPT, answer_lines
@@ -433,3 +434,9 @@ def test_predict_without_input_and_terminal_is_refused(capsys):
 def test_an_input_may_follow_an_option():
     args, rest = parse_words(_parser(), ["predict", "cnn.mnist", "--output", "a.csv", "-1.5,2", "b"])
     assert (args.inputs, rest) == (["-1.5,2", "b"], [])
+
+
+@pytest.mark.parametrize("metric", ["test_exact_match_*", "test_exact_match_3", "test_exact_match_1"])
+def test_more_exact_matches_and_fewer_nats_are_better(metric):
+    assert mode_of(metric) == "max"
+    assert mode_of("test_word_nats") == "min"

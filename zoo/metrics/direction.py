@@ -31,6 +31,7 @@ HIGHER_IS_BETTER = {
     "everyday_repeats": False,
     "everyday_words": True,
     "exact": True,
+    "exact_match": True,
     "execution": True,
     "execution_answered": True,
     "execution_empty": True,
@@ -74,7 +75,7 @@ HIGHER_IS_BETTER = {
 """Whether a higher value is better, by the standard name of a metric. The names in the zoo end with it:
 ``test_hole_psnr`` is a PSNR."""
 STAGES = ("train_", "val_", "test_")
-_SUFFIXES = re.compile(r"(_at_.*|_without_.*|_macro|_micro|_\d+|_[l\d]|\*)+$")
+_SUFFIXES = re.compile(r"(_at_.*|_without_.*|_macro|_micro|_\d+|_[l\d]|_?\*)+$")
 """Suffixes of a standard name: ``precision_at_recall_10``, ``s_f1_without_232``, ``macro_f1_3``, ``rouge_l``."""
 
 
