@@ -64,7 +64,7 @@ def fetch(urls: Sequence[str], known_hash: str | None, path: Path, check: Callab
                 folder.rmdir()
 
 
-def _retrieve(urls: Sequence[str], known_hash: str | None, path: Path, check: Callable[[Path], None] | None) -> Path:
+def _retrieve(urls: Sequence[str], known_hash: str | None, path: Path, check: Callable[[Path], object] | None) -> Path:
     """Download a file into an existing folder; see ``fetch``."""
     pooch.get_logger().setLevel(logging.WARNING)
 
