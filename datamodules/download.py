@@ -32,7 +32,9 @@ class _NotAsExpectedError(ValueError):
     """A download that is complete and is not the file."""
 
 
-def fetch(urls: Sequence[str], known_hash: str | None, path: Path, check: Callable[[Path], object] | None = None) -> Path:
+def fetch(
+    urls: Sequence[str], known_hash: str | None, path: Path, check: Callable[[Path], object] | None = None
+) -> Path:
     """Download a file from the first server that answers, unless it exists.
 
     The file appears under its name only once it is complete and its checksum is right. A failed download leaves neither

@@ -12,6 +12,7 @@ from datamodules.reuters import SGML_FILES
 from zoo.baselines import BASELINES
 from zoo.baselines.topics import choose_thresholds, topic_scores, topic_thresholds
 from zoo.metrics import LabelScores, best_threshold
+from zoo.nn.word_vectors import latent_word_vectors
 from zoo.prediction.rows import format_row, write_answers
 from zoo.tasks import Topics
 from zoo.training.monitor import check_monitor, logged_names
@@ -226,3 +227,53 @@ def test_thresholds_of_topics_are_taken_where_they_are_better():
     rare[5:, 2] = 0
     thresholds = topic_thresholds(scores, rare)
     assert thresholds[1] - thresholds[0] == pytest.approx(3, abs=0.4)
+
+
+# ---- embeddings by latent semantic analysis ----
+
+
+def test_tokens_of_the_same_texts_have_vectors_alike():
+    draw = torch.Generator().manual_seed(0)
+    texts = [torch.randint(low, low + 10, (12,), generator=draw) for low in (5, 15) for _ in range(60)]
+    ids = torch.nn.functional.pad(torch.stack(texts), (0, 3))
+    vectors = latent_word_vectors(ids, 30, 2)
+    assert (vectors.shape, vectors.dtype) == ((30, 2), torch.float32)
+    assert not vectors[:5].any()
+    assert not vectors[25:].any()
+    torch.testing.assert_close(vectors[5:25].norm(dim=1), torch.ones(20))
+    alike = vectors[5:25] @ vectors[5:25].T
+    assert alike[:10, :10].min() > 0.8
+    assert alike[:10, 10:].abs().max() < 0.3
+    assert torch.equal(vectors, latent_word_vectors(ids, 30, 2))
+    with pytest.raises(ValueError, match="120 texts of 20 tokens have vectors of less than 20, not 20"):
+        latent_word_vectors(ids, 30, 20)
+
+
+def test_an_embedding_is_initialised_in_the_first_fit_alone(files, tmp_path):
+    def fit(model, **settings):
+        trainer = quiet_trainer(max_epochs=1, **settings)
+        trainer.fit(model, small_text("reuters_topics", files, batch_size=64))
+        return trainer
+
+    data = small_text("reuters_topics", files)
+    model = zoo.create_model("lstm_classifier", **data.spec, **SMALL, lr=1e-6, embedding_init="lsa")
+    drawn = model.net.embedding.weight.detach().clone()
+    trainer = fit(model, limit_train_batches=1)
+    data.setup()
+    vectors = latent_word_vectors(data.splits["train"].column(0), *drawn.shape)
+    known = vectors.any(1)
+    torch.testing.assert_close(model.net.embedding.weight[known].detach(), vectors[known], atol=1e-4, rtol=0)
+    assert torch.equal(model.net.embedding.weight[~known], drawn[~known])
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    again = type(model).load_from_checkpoint(tmp_path / "own.ckpt", weights_only=True)
+    for other in (model, again):
+        with torch.no_grad():
+            other.net.embedding.weight.fill_(0.25)
+        fit(other, limit_train_batches=1)
+        assert (other.net.embedding.weight[known] - 0.25).abs().max() < 1e-3
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*data.splits["train"].tensors))
+    other = zoo.create_model("lstm_classifier", **data.spec, **SMALL, embedding_init="lsa")
+    with pytest.raises(ValueError, match="needs the texts"):
+        quiet_trainer(max_epochs=1).fit(other, loader)
+    with pytest.raises(ValueError, match="unknown embedding_init 'lda': did you mean lsa"):
+        zoo.create_model("lstm_classifier", embedding_init="lda")

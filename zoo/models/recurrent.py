@@ -13,8 +13,11 @@ from zoo.errors import unknown
 from zoo.nn.attention import Attention
 from zoo.nn.pooling import POOLINGS, pool_outputs
 from zoo.nn.recurrent import Recurrent
+from zoo.nn.word_vectors import latent_word_vectors
 from zoo.registry import register_model
 from zoo.tasks.text_classification import TextClassifier
+
+INITIALISATIONS = ("lsa", "random")
 
 
 class TextNet(nn.Module):
@@ -116,6 +119,8 @@ class LSTMClassifier(TextClassifier):
         pooling: ``attention``, ``last``, ``max`` or ``mean``.
         dropout: Dropout probability of the embedding, between the layers and before the linear layer.
         word_dropout: Probability of replacing a token by the unknown token in training.
+        embedding_init: How the embedding is initialised: ``random``, or ``lsa`` by latent semantic analysis of the
+            texts of the first fit, see ``latent_word_vectors``, which needs a datamodule.
         **training: Arguments of ``TextClassifier``, ``Classifier`` and ``ZooModule``.
     """
 
@@ -133,9 +138,12 @@ class LSTMClassifier(TextClassifier):
         pooling: str = "max",
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        embedding_init: str = "random",
         **training: Any,
     ) -> None:
         super().__init__(**training)
+        if embedding_init not in INITIALISATIONS:
+            raise unknown("embedding_init", embedding_init, INITIALISATIONS)
         if pooling not in POOLINGS:
             raise unknown("pooling", pooling, POOLINGS)
         if num_classes < 2:
@@ -154,3 +162,25 @@ class LSTMClassifier(TextClassifier):
         )
         if self.multi_label:
             nn.init.constant_(self.net.scores.bias, -math.log(num_classes - 1))
+        if embedding_init == "lsa":
+            self.net.register_buffer("embedding_is_initialised", torch.tensor(False))
+
+    def begin_fit(self) -> None:
+        """Initialise the embedding in the first fit of a model with ``embedding_init: lsa``.
+
+        Raises:
+            ValueError: If the trainer has no datamodule with token ids.
+        """
+        super().begin_fit()
+        done = getattr(self.net, "embedding_is_initialised", None)
+        if done is None or bool(done):
+            return
+        splits = getattr(getattr(self.trainer, "datamodule", None), "splits", None)
+        if splits is None:
+            raise ValueError("embedding_init='lsa' needs the texts: call Trainer.fit(model, datamodule)")
+        weight = self.net.embedding.weight
+        vectors = latent_word_vectors(splits["train"].column(0), *weight.shape)
+        known = vectors.any(1, keepdim=True)
+        with torch.no_grad():
+            weight.copy_(torch.where(known, vectors, weight.cpu()))
+            done.fill_(True)
