@@ -82,7 +82,7 @@ class AeslcSource:
         folder, archive = self.root / "aeslc", self.root / "aeslc.zip"
         if all((folder / f"{name}.jsonl.gz").is_file() for name in PARTS):
             return folder
-        return archive if archive.is_file() else fetch([self.url], None, archive, self._read_archive)
+        return archive if archive.is_file() else fetch([self.url], None, archive, self._check_archive)
 
     def read_all(self) -> dict[str, list[Mail]]:
         """Read the e-mails of ``train``, ``val`` and ``test`` in the order of the files.
@@ -114,6 +114,9 @@ class AeslcSource:
             rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line]
             found[name] = [Mail(row["id"], row["body"], row["subject"]) for row in rows]
         return found
+
+    def _check_archive(self, path: Path) -> None:
+        self._read_archive(path)
 
     def _read_archive(self, path: Path) -> dict[str, list[Mail]]:
         found: dict[str, list[Mail]] = {name: [] for name in PARTS}
