@@ -82,7 +82,7 @@ class AeslcSource:
         folder, archive = self.root / "aeslc", self.root / "aeslc.zip"
         if all((folder / f"{name}.jsonl.gz").is_file() for name in PARTS):
             return folder
-        return archive if archive.is_file() else fetch([self.url], None, archive, self._read_archive)
+        return archive if archive.is_file() else fetch([self.url], None, archive, self._check_archive)
 
     def read_all(self) -> dict[str, list[Mail]]:
         """Read the e-mails of ``train``, ``val`` and ``test`` in the order of the files.
@@ -114,6 +114,9 @@ class AeslcSource:
             rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line]
             found[name] = [Mail(row["id"], row["body"], row["subject"]) for row in rows]
         return found
+
+    def _check_archive(self, path: Path) -> None:
+        self._read_archive(path)
 
     def _read_archive(self, path: Path) -> dict[str, list[Mail]]:
         found: dict[str, list[Mail]] = {name: [] for name in PARTS}
@@ -287,11 +290,6 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
         """Return the number of tokens (N,) of each row."""
         return (split.column(0) != PAD).sum(1)
 
-    @property
-    def augments(self) -> bool:
-        """Whether training rows are without their subject in half of the epochs: always."""
-        return True
-
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Convert ids to int64 and truncate them to the longest row."""
         ids, start = batch
@@ -300,8 +298,9 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
 
     def _convert(self, batch: tuple[Tensor, ...], dtype: torch.dtype, augment: bool) -> tuple[Tensor, ...]:
         ids, start = self.decode_batch(tuple(batch))
-        trainer: Any = self.trainer
-        if not augment or trainer.overfit_batches:  # Lightning promises the same batches in every epoch
+        trainer: Any = self._running
+        # With several batches a step each is converted within the step, and overfit_batches promises the same in all.
+        if trainer is None or not trainer.training or trainer.overfit_batches:
             return ids, start
         draws = torch.Generator().manual_seed(epoch_seed(self.seed, trainer.current_epoch))
         is_dropped = (torch.rand(DRAWS, generator=draws) < 0.5).to(ids.device)
