@@ -10,6 +10,7 @@ from typing import Any
 
 _MODULES = {
     "AeslcDataModule": "datamodules.aeslc",
+    "AeslcSubjectsDataModule": "datamodules.aeslc_subjects",
     "ATISDataModule": "datamodules.utterances",
     "BooleanDataModule": "datamodules.boolean",
     "BreastCancerDataModule": "datamodules.breast_cancer",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.archives import unpack_gzip
+from datamodules.archives import ZipReader, unpack_gzip
 from datamodules.base import TensorDataModule
 from datamodules.download import fetch
 from datamodules.loader import epoch_seed
@@ -27,6 +27,8 @@ from datamodules.tinyshakespeare import evaluation_rows
 
 PARTS = {"train": "train", "dev": "val", "test": "test"}
 """Splits by the name of the file that holds them."""
+SUBJECT, OTHER_SUBJECT = "\n\n@subject\n", "\n\n@ann"
+"""What is between the parts of a file of the archive."""
 DRAWS = 1_024
 """Number of draws of an epoch; each row takes one of them by its tokens. Set by hand."""
 
@@ -49,13 +51,22 @@ class AeslcSource:
     """What datamodules of AESLC have in common: how its e-mails are read.
 
     The Annotated Enron Subject Line Corpus (Zhang & Tetreault, 2019, https://github.com/ryanzhumich/AESLC) has 14,436
-    e-mails for training, 1,960 for validation and 1,906 for testing, as files of a JSON object a line with ``id``,
-    ``body`` and ``subject``. It is licensed under CC BY-NC-SA 4.0, for non-commercial use, and holds names, numbers and
-    addresses of real people.
+    e-mails for training, 1,960 for validation and 1,906 for testing. It is licensed under CC BY-NC-SA 4.0, for
+    non-commercial use, and holds names, numbers and addresses of real people.
+
+    The folder ``aeslc`` has ``train.jsonl.gz``, ``dev.jsonl.gz`` and ``test.jsonl.gz``, with a JSON object a line of
+    ``id``, ``body`` and ``subject``. Without them the archive of the repository is read, downloaded unless it exists.
+    It has a file for each e-mail: the body, a line ``@subject``, the subject, and in some more subjects.
     """
 
     root: Path
-    url = "https://raw.githubusercontent.com/ryanzhumich/AESLC/master/"
+    url = "https://github.com/ryanzhumich/AESLC/archive/refs/heads/master.zip"
+    sha256_mails = {
+        "train": "63ce9823d320c30480285a99353e0973d000146841746582621955bb180f9546",
+        "dev": "ddb01537ed6d2491fea8eb750a6c5699982ee08982edfd6b8220c4cdb65b6f0f",
+        "test": "416f2745a61983f6dbab347094387992e4b1957ab4ba4c33bc920fb766fa7208",
+    }
+    """Checksums of ``mails_sha256``."""
     sha256_files = {
         "train": "04df69ad3f8ed1e733f0eda540fb932a06d49c24e9332b08270ee3380cde1ccb",
         "dev": "7d71a2af04f50a33b60c4bc97a372f5fff03ebeb09c2fb579cced037fd3c3963",
@@ -63,13 +74,15 @@ class AeslcSource:
     }
 
     def prepare_data(self) -> None:
-        """Download the files that do not exist."""
-        for name in PARTS:
-            self._path(name)
+        """Download the archive if neither it nor the files exist."""
+        self._source()
 
-    def _path(self, name: str) -> Path:
-        file = f"{name}.jsonl.gz"
-        return fetch([self.url + file], f"sha256:{self.sha256_files[name]}", self.root / "aeslc" / file)
+    def _source(self) -> Path:
+        """Return the folder if it has all files, else the archive."""
+        folder, archive = self.root / "aeslc", self.root / "aeslc.zip"
+        if all((folder / f"{name}.jsonl.gz").is_file() for name in PARTS):
+            return folder
+        return archive if archive.is_file() else fetch([self.url], None, archive, self._check_archive)
 
     def read_all(self) -> dict[str, list[Mail]]:
         """Read the e-mails of ``train``, ``val`` and ``test`` in the order of the files.
@@ -82,20 +95,43 @@ class AeslcSource:
         """
         found: dict[str, list[Mail]] = {}
         seen: set[str] = set()
+        source = self._source()
+        mails = self._read_folder(source) if source.is_dir() else self._read_archive(source)
         for name in reversed(PARTS):
-            mails = [mail for mail in self._read_mails(name) if mail_key(mail) not in seen]
-            seen.update(map(mail_key, mails))
-            found[PARTS[name]] = mails
+            kept = [mail for mail in mails[name] if mail_key(mail) not in seen]
+            seen.update(map(mail_key, kept))
+            found[PARTS[name]] = kept
         return {part: found[part] for part in PARTS.values()}
 
-    def _read_mails(self, name: str) -> list[Mail]:
-        path = self._path(name)
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.sha256_files[name]:
-            raise ValueError(f"{path}: wrong checksum, not the published {path.name}; delete it and try again")
-        lines = decode_utf8(unpack_gzip(content, str(path)), str(path)).split("\n")
-        rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line]
-        return [Mail(row["id"], row["body"], row["subject"]) for row in rows]
+    def _read_folder(self, folder: Path) -> dict[str, list[Mail]]:
+        found = {}
+        for name, known in self.sha256_files.items():
+            path = folder / f"{name}.jsonl.gz"
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != known:
+                raise ValueError(f"{path}: wrong checksum, not the published {path.name}; delete it and try again")
+            lines = decode_utf8(unpack_gzip(content, str(path)), str(path)).split("\n")
+            rows: list[dict[str, Any]] = [json.loads(line) for line in lines if line]
+            found[name] = [Mail(row["id"], row["body"], row["subject"]) for row in rows]
+        return found
+
+    def _check_archive(self, path: Path) -> None:
+        self._read_archive(path)
+
+    def _read_archive(self, path: Path) -> dict[str, list[Mail]]:
+        found: dict[str, list[Mail]] = {name: [] for name in PARTS}
+        with ZipReader(path) as archive:
+            for member in sorted(info.filename for info in archive.members if info.filename.endswith(".subject")):
+                name, file = member.split("/")[-2:] if "/" in member else ("", member)
+                if name in found:
+                    text = decode_utf8(archive.read(member), f"{path}: {member}").replace("\r\n", "\n")
+                    body, _, rest = text.partition(SUBJECT)
+                    subject = rest.partition(OTHER_SUBJECT)[0]
+                    found[name].append(Mail(file.removesuffix(".subject"), body.strip(), subject.strip()))
+        for name, known in self.sha256_mails.items():
+            if mails_sha256(found[name]) != known:
+                raise ValueError(f"{path}: wrong checksum of the e-mails of {name}, not the published AESLC")
+        return found
 
     def sha256(self) -> str:
         """Return the SHA-256 checksum of all e-mails."""
@@ -104,6 +140,14 @@ class AeslcSource:
             for mail in mails:
                 digest.update(f"{part}\t{mail.id}\t{mail.subject}\t{mail.text}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
+
+
+def mails_sha256(mails: Sequence[Mail]) -> str:
+    """Return the SHA-256 checksum of e-mails in the order of their identifiers."""
+    digest = hashlib.sha256()
+    for mail in sorted(mails):
+        digest.update(f"{mail.id}\t{mail.subject}\t{mail.text}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def mail_key(mail: Mail) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import gzip
 import hashlib
 import io
 import json
@@ -12,6 +13,8 @@ from datamodules.registry import find_datamodule
 from datamodules.reuters import SGML_FILES
 
 TEXTS = (
+    "aeslc",
+    "aeslc_subjects",
     "atis",
     "clinc150",
     "davidson2017",
@@ -148,6 +151,20 @@ def write_questions(folder):
         )
 
 
+def write_mails(root):
+    """Write e-mails with a subject, which names what they are about, in the layout of AESLC."""
+    draw = random.Random(0)
+    (root / "aeslc").mkdir()
+    for part, n in {"train": 120, "dev": 40, "test": 40}.items():
+        rows = []
+        for k in range(n):
+            noun, place, figure = draw.choice(NOUNS), draw.choice(PLACES), draw.randrange(3_000, 99_999)
+            body = f"Dear {part} {k},\nthe {noun} of {figure} is {place}. Call me at 713-555-{k:04}.\nYours, Ann"
+            rows.append({"id": f"{part}_{k}", "body": body, "subject": f"{noun.title()} {figure}"})
+        content = "".join(json.dumps(row) + "\n" for row in rows)
+        (root / "aeslc" / f"{part}.jsonl.gz").write_bytes(gzip.compress(content.encode(), mtime=0))
+
+
 def write_texts(root):
     """Write the files of every datamodule of texts under a folder."""
     draw = random.Random(0)
@@ -199,6 +216,7 @@ def write_texts(root):
     for name in UTTERANCES:
         write_utterances(root, name)
     write_questions(root / "text2sql")
+    write_mails(root)
     return root
 
 
@@ -214,6 +232,14 @@ def small_text(name, files, **args):
         data = find_datamodule(name)(root=str(files), **{"val_size": 800, "length": 20, "context": 12, **args})
         content = (files / name / "input.txt").read_bytes()
         data.sha256_file = hashlib.sha256(content).hexdigest()
+        return data
+    if name in ("aeslc", "aeslc_subjects"):
+        sizes = {"length": 16, "context": 8} if name == "aeslc" else {"max_length": 60}
+        data = find_datamodule(name)(root=str(files), **{"vocab_size": 400, **sizes, **args})
+        data.sha256_files = {
+            part: hashlib.sha256((files / "aeslc" / f"{part}.jsonl.gz").read_bytes()).hexdigest()
+            for part in ("train", "dev", "test")
+        }
         return data
     if name == "geoquery":
         data = find_datamodule(name)(root=str(files), **{"fewest": 1, **args})

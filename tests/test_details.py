@@ -124,6 +124,8 @@ def offline(monkeypatch):
 
 
 DOWNLOADED = {
+    "aeslc": "aeslc",
+    "aeslc_subjects": "aeslc",
     "atis": "atis",
     "cifar10": "cifar-10-batches-bin",
     "fashion_mnist": "FashionMNIST/raw",
@@ -282,6 +284,7 @@ BOUNDS = [
     ("lstm_seq2seq", {"embedding_dim": 4}, "hidden_dim", [2], [1, 0, 3]),
     ("lstm_seq2seq", SMALL, "teacher_forcing", [0.0, 1.0], [-0.001, 1.001]),
     ("lstm_seq2seq", SMALL, "label_smoothing", [0.0, 0.999], [1.0, -0.001]),
+    ("lstm_seq2seq", SMALL, "length_penalty", [0.0], [-0.001]),
     ("lstm_language_model", SMALL, "vocab_size", [5], [4]),
     ("lstm_language_model", {"hidden_dim": 4}, "embedding_dim", [1], [0]),
     ("autoencoder", {}, "latent_dim", [1], [0]),
@@ -313,6 +316,10 @@ BOUNDS = [
     ("sst2", {}, "max_length", [1], [0]),
     ("fra_eng", {}, "max_length", [3], [2]),
     ("geoquery", {}, "max_length", [3], [2]),
+    ("aeslc", {}, "length", [1], [0]),
+    ("aeslc", {}, "context", [3], [2]),
+    ("aeslc", {}, "fewest", [1], [0]),
+    ("aeslc_subjects", {}, "max_length", [3], [2]),
     ("geoquery", {}, "fewest", [1], [0]),
     ("tinyshakespeare", {}, "length", [1], [0]),
     ("tinyshakespeare", {}, "context", [1], [0]),

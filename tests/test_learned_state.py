@@ -49,6 +49,8 @@ def suitable(data):
     """Return a small model for a datamodule."""
     spec = data.spec
     task = {
+        "aeslc": "lstm_language_model",
+        "aeslc_subjects": "lstm_seq2seq",
         "atis": "lstm_tagger",
         "fra_eng": "lstm_seq2seq",
         "geoquery": "lstm_seq2seq",

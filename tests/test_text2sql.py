@@ -292,4 +292,4 @@ def test_a_model_carries_its_values(fitted, files, tmp_path):
 def test_sentences_are_translated_as_before():
     model = zoo.create_model("lstm_seq2seq")
     assert model.hparams["database_values"] is None
-    assert model.database_values is None
+    assert model.whole_masks is None

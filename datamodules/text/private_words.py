@@ -147,6 +147,7 @@ class PrivateWords:
         """
         text = _normalized(text)
         text = "".join(c for c in text if c not in SYMBOLS)
+        text = text.strip() if ended else text
         parts, done = [], 0
         for start, end, symbol in self.spans(text, ended=ended):
             parts += [text[done:start].rstrip(" \t") if text[done:start].strip() else " ", symbol]
@@ -208,9 +209,9 @@ class PrivateWords:
         rest = text  # with zeros in place of what is found
         for symbol, pattern in PRIVATE:
             here = [(*match.span(), symbol) for match in pattern.finditer(rest)]
-            for start, end, _ in here:
-                rest = f"{rest[:start]}{chr(0) * (end - start)}{rest[end:]}"
-            found += here
+            if here:
+                found += here
+                rest = pattern.sub(lambda match: chr(0) * len(match.group()), rest)
         found = sorted([*found, *self._names(text, rest, ended)])
         merged: list[Span] = []
         for start, end, symbol in found:

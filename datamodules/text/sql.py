@@ -89,6 +89,13 @@ class DatabaseValues:
         ValueError: If the string is not serialised values.
     """
 
+    symbols = NAMES
+    """Words that a query has only where its question has them."""
+    no_repeat = 0
+    """Default length in tokens of phrases that no query has twice; 0 for no such rule."""
+    longest: int | None = None
+    """Largest number of tokens of a query; None for that of a question."""
+
     def __init__(self, json_: str) -> None:
         try:
             columns = {str(name): [str(value) for value in values] for name, values in json.loads(json_).items()}

@@ -38,6 +38,7 @@ from zoo.baselines.restoration import (
 )
 from zoo.baselines.sentiment import naive_bayes, negation, tfidf_logistic_regression
 from zoo.baselines.sql import execution, nearest_question
+from zoo.baselines.subjects import first_sentence, four_keywords, subject_rouge
 from zoo.baselines.tagging import window_logistic_regression, word_pair_tags
 from zoo.baselines.text_classes import recalls, tfidf_linear
 from zoo.baselines.topics import tfidf_svm_topics
@@ -47,6 +48,8 @@ from zoo.errors import unknown
 BASELINES: dict[str, Measure] = {
     "biharmonic": biharmonic,
     "biharmonic_by_width": biharmonic_by_width,
+    "first_sentence": first_sentence,
+    "four_keywords": four_keywords,
     "grey_copy": grey_copy,
     "kneser_ney": kneser_ney_model,
     "kneser_ney_5": partial(kneser_ney_completions, order=5),
@@ -73,6 +76,7 @@ BASELINES: dict[str, Measure] = {
     "squared_error_colours": squared_error_colours,
     "svc": svc,
     "translation_memory": translation_memory,
+    "tfidf_keywords": partial(four_keywords, learned=False),
     "tfidf_linear": tfidf_linear,
     "tfidf_logistic_regression": tfidf_logistic_regression,
     "tfidf_svm_scope": tfidf_svm_scope,
@@ -104,6 +108,7 @@ MEASURES: dict[str, Measure] = {
     "retrieval": document_retrieval,
     "scope": scope,
     "solved": solved,
+    "subject_rouge": subject_rouge,
     "text_classes": recalls,
     "translations": translation_scores,
 }

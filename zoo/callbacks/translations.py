@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from datamodules.text.entity_masks import SHOWN
+from datamodules.text.mail_masks import SHOWN_SYMBOLS
 from datamodules.text.vocabulary import END, PAD, START
 from zoo.callbacks.tensorboard import TensorBoardCallback
 from zoo.errors import needs
@@ -53,7 +53,7 @@ class Translations(TensorBoardCallback):
         src, tgt = self._pairs
         written = model.translated(src, decoding="greedy")
         decoded = [model.vocabulary.decode(ids.tolist()) for ids in (src, written, tgt)]
-        texts = [[text.translate(SHOWN) for text in column] for column in decoded]
+        texts = [[text.translate(SHOWN_SYMBOLS) for text in column] for column in decoded]
         if self.counted:
             bleu = needs("sacrebleu", "text").corpus_bleu(texts[1], [texts[2]])
             writer.add_scalar("val_bleu", bleu.score, step)

@@ -25,6 +25,7 @@ class Seq2SeqNet(nn.Module):
         cell: Name of the recurrent cell.
         attention: Kind of the attention, or ``none``.
         dropout: Dropout probability of the embedding, between the layers and before the scores.
+        copying: Whether the scores are those of a mixture with the tokens of the source, see ``LSTMSeq2Seq``.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Seq2SeqNet(nn.Module):
         cell: str,
         attention: str,
         dropout: float,
+        copying: bool = False,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
@@ -54,6 +56,8 @@ class Seq2SeqNet(nn.Module):
             Attention(hidden_dim, self.encoder.out_features, attention) for _ in range(layers * has_attention)
         )
         self.output = nn.Linear(layer_dim, embedding_dim)
+        self.generation = nn.Linear(layer_dim + embedding_dim, 1) if copying else None
+        """Logit of g, the probability that a token is generated and not copied; None without copying."""
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size): at t those of the token after ``tgt[:, t]``.
@@ -67,7 +71,7 @@ class Seq2SeqNet(nn.Module):
                     f"input of shape {tuple(ids.shape)} and {ids.dtype}: expected N x T token ids, torch.int64"
                 )
         memory, mask, state = self.encode(src)
-        return self.decode(tgt, memory, mask, state)[0]
+        return self.decode(tgt, memory, mask, state, src)[0]
 
     def embed(self, ids: Tensor) -> Tensor:
         """Return the scaled embeddings (N, T, embedding_dim) of token ids (N, T), with dropout."""
@@ -82,7 +86,9 @@ class Seq2SeqNet(nn.Module):
         state = tuple(part for start in starts for part in (start, *[torch.zeros_like(start)] * rest))
         return memory, padding_mask(lengths, src.shape[1]), state
 
-    def decode(self, tgt: Tensor, memory: Tensor, mask: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
+    def decode(
+        self, tgt: Tensor, memory: Tensor, mask: Tensor, state: State, src: Tensor | None = None
+    ) -> tuple[Tensor, State, Tensor | None]:
         """Decode target tokens (M, T) from a state.
 
         Args:
@@ -90,12 +96,14 @@ class Seq2SeqNet(nn.Module):
             memory: Outputs of the encoder (N, S, hidden_dim).
             mask: (N, S), True within the sources.
             state: State before the first token.
+            src: Token ids of the sources (N, S); needed with copying.
 
         Returns:
-            Scores (M, T, vocab_size), the state after the last token, and the attention weights (M, T, S) of the last
-            layer, None without attention.
+            Scores (M, T, vocab_size), log-probabilities in float32 with copying; the state after the last token; and
+            the attention weights (M, T, S) of the last layer, None without attention.
         """
-        x, new_state, weights = self.embed(tgt), [], None
+        embedded = self.embed(tgt)
+        x, new_state, weights = embedded, [], None
         for number, layer in enumerate(self.decoder):
             size = self.encoder.num_state_tensors
             hidden, layer_state = layer(x, state=state[number * size : (number + 1) * size])
@@ -107,7 +115,34 @@ class Seq2SeqNet(nn.Module):
                 x = torch.cat([x, self.dropout(context).reshape(*x.shape[:2], -1)], 2)
                 weights = weights.reshape(*x.shape[:2], -1)
         scores = self.dropout(self.output(x).tanh()) @ self.embedding.weight.T
+        if self.generation is not None:
+            if src is None or weights is None:
+                raise ValueError("a network with copying decodes with src, the token ids of the sources")
+            scores = mix_copies(scores, self.generation(torch.cat([x, embedded], 2)), weights, src)
         return scores, tuple(new_state), weights
+
+
+def mix_copies(scores: Tensor, logit: Tensor, weights: Tensor, src: Tensor) -> Tensor:
+    """Return log p of a mixture of generated and of copied tokens (See, Liu & Manning, 2017).
+
+    With g = sigmoid(logit), p(w) = g softmax(scores)_w + (1 - g) times the sum of the weights of the positions of the
+    source that hold w. It is computed in float32, in which p is at least the smallest normal number, so that log p and
+    its gradient are finite.
+
+    Args:
+        scores: Scores of generated tokens (M, T, V).
+        logit: Logit of g (M, T, 1).
+        weights: Attention weights (M, T, S).
+        src: Token ids of the sources (N, S), int64; M is a multiple of N, and the targets of a source are successive.
+
+    Returns:
+        Log-probabilities (M, T, V), float32.
+    """
+    logit, (m, t, s) = logit.float(), weights.shape
+    copied = (weights.float() * (-logit).sigmoid()).reshape(src.shape[0], -1, s)
+    generated = (scores.float().softmax(2) * logit.sigmoid()).reshape(src.shape[0], -1, scores.shape[2])
+    p = generated.scatter_add(2, src[:, None].expand(-1, copied.shape[1], -1), copied)
+    return p.clamp_min(torch.finfo(torch.float32).tiny).log().reshape(m, t, -1)
 
 
 @register_model("lstm_seq2seq", source="Sutskever, Vinyals & Le 2014; Luong, Pham & Manning 2015, attention")
@@ -128,6 +163,15 @@ class LSTMSeq2Seq(Translator):
     with E the embedding of source and target (Press & Wolf, 2017). Without attention x'_t = h_t, and the decoder
     depends on the source through its initial state alone.
 
+    With ``copying`` a token is generated with probability g = sigmoid(u (h_t, c_t, x_t)), with h_t, c_t of the last
+    layer and x_t the embedding of the input token, and otherwise copied from the source (pointer-generator network of
+    See, Liu & Manning, 2017):
+
+        p(w) = g softmax(scores)_w + (1 - g) sum over s with src_s = w of a_ts
+
+    Source and target share one vocabulary, so a copied token is one of it; words outside of it are copied subword by
+    subword. The network then returns log p in place of scores, of which softmax is p.
+
     Args:
         embedding_dim: Width of the embedding.
         hidden_dim: Number of units of a decoder layer, and of both directions of an encoder layer together.
@@ -135,6 +179,7 @@ class LSTMSeq2Seq(Translator):
         cell: ``lstm``, ``gru`` or ``rnn``.
         attention: ``general``, ``additive`` or ``none``.
         dropout: Dropout probability of the embedding, between the layers and before the scores.
+        copying: Whether tokens of the source are copied; it needs attention.
         **training: Arguments of ``Translator`` and ``ZooModule``.
     """
 
@@ -149,6 +194,7 @@ class LSTMSeq2Seq(Translator):
         cell: str = "lstm",
         attention: str = "general",
         dropout: float = 0.0,
+        copying: bool = False,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -156,4 +202,7 @@ class LSTMSeq2Seq(Translator):
             raise ValueError(
                 f"hidden_dim must be even and at least 2, not {hidden_dim}: half of the units are for each direction"
             )
-        self.net = Seq2SeqNet(self.hparams["vocab_size"], embedding_dim, hidden_dim, layers, cell, attention, dropout)
+        if copying and attention == "none":
+            raise ValueError("copying needs attention, not none: choose attention general or additive, or no copying")
+        sizes = (self.hparams["vocab_size"], embedding_dim, hidden_dim, layers)
+        self.net = Seq2SeqNet(*sizes, cell, attention, dropout, copying)

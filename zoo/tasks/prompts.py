@@ -49,7 +49,10 @@ class Prompts:
         self.vocabulary, self.private = vocabulary, private
         self.surfaces = vocabulary.surfaces
         self._endings: dict[str, Endings] = {}
-        self.is_suggested = [text not in (RARE, SEPARATOR) for text in self.surfaces]
+        self.is_suggested = [
+            text not in (RARE, SEPARATOR) and not (private and vocabulary.is_byte(i))
+            for i, text in enumerate(self.surfaces)
+        ]
         self._separator = vocabulary.ids_of([SEPARATOR])[0]
         if private:
             self.surfaces = [_surface(text, private) for text in self.surfaces]

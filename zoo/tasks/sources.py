@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from datamodules.text.entity_masks import EntityMasks
 from datamodules.text.lexicon import Entry, Lexicon
+from datamodules.text.mail_masks import MailMasks
 from datamodules.text.sentences import edited, split_long, split_sentences
 from datamodules.text.sql import DatabaseValues
 from datamodules.text.vocabulary import Vocabulary
@@ -129,20 +130,20 @@ class SourceText:
         return sum(map(Vocabulary.is_byte, ids)) > FOREIGN * len(ids)
 
 
-class QuestionText:
-    """A question about a database, which is translated as a whole.
+class WholeText:
+    """A text that is answered as a whole: a question about a database, or an e-mail.
 
     Args:
-        text: The question.
-        values: The values of the database.
+        text: The text.
+        masks: Masks of what the answer has from the text.
     """
 
-    def __init__(self, text: str, values: DatabaseValues) -> None:
-        ready, found = values.mask(text)
-        self.parts = [Part(text, "", ready or None, lambda answer: values.unmask(answer, found))]
+    def __init__(self, text: str, masks: DatabaseValues | MailMasks) -> None:
+        ready, found = masks.mask(text)
+        self.parts = [Part(text, "", ready.strip() or None, lambda answer: masks.unmask(answer, found))]
 
     def join(self, translations: Sequence[tuple[str, float | None]]) -> Translation:
-        """Return the query, given the query of the question and the confidence in it, as a sequence of one."""
+        """Return the answer, given the answer to the text and the confidence in it, as a sequence of one."""
         [(text, confidence)] = translations
         return Translation(text, [SentenceTranslation(self.parts[0].source, text, confidence)])
 

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from datamodules.text.entity_masks import NAMES, SHOWN, SYMBOLS, EntityMasks, entity_masks_from_json
+from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.lexicon import Lexicon, lexicon_from_json
+from datamodules.text.mail_masks import SHOWN_SYMBOLS, MailMasks, mail_masks_from_json
 from datamodules.text.sql import DatabaseValues, database_values_from_json
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, vocabulary_from_json
 from zoo.base import Batch, Values, ZooModule
@@ -22,11 +23,13 @@ from zoo.errors import unknown
 from zoo.nn.decoding import State, beam_search, greedy, nucleus
 from zoo.nn.decoding_constraints import CopiedSymbols, forbid_repeats
 from zoo.nn.losses import token_loss
-from zoo.tasks.sources import QuestionText, SourceText, Translation
+from zoo.tasks.sources import SourceText, Translation, WholeText
 from zoo.training.batches import check_batch, check_ids, inputs_of
 
 DECODINGS = ("beam", "greedy", "nucleus")
 SENTENCES_A_BATCH = 64
+NO_REPEAT = 3
+"""Default length in tokens of phrases that no sentence has twice. Set by hand."""
 
 
 class Translator(ZooModule):
@@ -53,8 +56,11 @@ class Translator(ZooModule):
         lexicon: Translations of single words as JSON, see ``datamodules.text.lexicon``; None for none.
         database_values: Values of a database as JSON, see ``datamodules.text.sql``, for a translator of questions about
             it to SQL queries; None for sentences.
+        mail_masks: Masks of e-mails as JSON, see ``datamodules.text.mail_masks``, for a writer of their subject lines;
+            None for sentences.
         label_smoothing: Label smoothing; evaluation uses none.
         teacher_forcing: Share of true tokens among the decoder's inputs in the last epoch.
+        length_penalty: Default exponent of the length in beam search, see ``beam_search``.
         **optimisation: Arguments of ``ZooModule``.
     """
 
@@ -62,8 +68,8 @@ class Translator(ZooModule):
     default_monitor = "val_nats"
     batch_parts = ("src", "src_len", "tgt", "tgt_len")
     outside_net = (
-        "Division into sentences, entity masks or look-up of database values, tokenization and decoding (beam search, "
-        "greedy or nucleus sampling)."
+        "Division into sentences, entity masks, look-up of database values or masks of e-mails, tokenization and "
+        "decoding (beam search, greedy or nucleus sampling)."
     )
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
 
@@ -76,8 +82,10 @@ class Translator(ZooModule):
         entity_masks: str | None = None,
         lexicon: str | None = None,
         database_values: str | None = None,
+        mail_masks: str | None = None,
         label_smoothing: float = 0.0,
         teacher_forcing: float = 1.0,
+        length_penalty: float = 0.6,
         **optimisation: Any,
     ) -> None:
         super().__init__(**optimisation)
@@ -87,6 +95,10 @@ class Translator(ZooModule):
             raise ValueError(f"label_smoothing must be in [0, 1), not {label_smoothing}")
         if not 0 <= teacher_forcing <= 1:
             raise ValueError(f"teacher_forcing must be in [0, 1], not {teacher_forcing}")
+        if length_penalty < 0:
+            raise ValueError(f"length_penalty must be at least 0, not {length_penalty}")
+        if database_values is not None and mail_masks is not None:
+            raise ValueError("database_values and mail_masks: expected one of them, since texts are of one kind")
 
     @property
     def example_input_array(self) -> Any:
@@ -114,7 +126,7 @@ class Translator(ZooModule):
         ids = self.translated(src)
         if self.hparams["tokenizer"] is None:
             return ids
-        return np.array([text.translate(SHOWN) for text in self.vocabulary.decode(ids.tolist())])
+        return np.array([text.translate(SHOWN_SYMBOLS) for text in self.vocabulary.decode(ids.tolist())])
 
     def forward(self, src: Tensor, tgt: Tensor) -> Tensor:  # type: ignore[override]
         """Map token ids (N, S) and (N, T) to scores (N, T, vocab_size) of the tokens that follow ``tgt[:, t]``."""
@@ -156,14 +168,15 @@ class Translator(ZooModule):
         *,
         decoding: str = "beam",
         beam: int = 5,
-        length_penalty: float = 0.6,
+        length_penalty: float | None = None,
         no_repeat: int | None = None,
         seed: int | None = None,
     ) -> Tensor:
         """Decode the targets of sources (N, S) of token ids: token ids (N, T), each up to ``END``.
 
         A target has at most twice as many tokens as the longest source of the batch, plus ten, and the masks of
-        its source; a query has at most ``max_length`` tokens, and of the symbols of values only those of its question.
+        its source; a query has at most ``max_length`` tokens and a subject ``MailMasks.longest``, and both of the
+        symbols of values only those of their text.
         The arguments are those of ``translate``.
 
         Raises:
@@ -171,8 +184,9 @@ class Translator(ZooModule):
         """
         if decoding not in DECODINGS:
             raise unknown("decoding", decoding, DECODINGS)
-        to_sql = self.hparams["database_values"] is not None
-        no_repeat = (0 if to_sql else 3) if no_repeat is None else no_repeat
+        masks = self.whole_masks
+        if no_repeat is None:
+            no_repeat = masks.no_repeat if masks else NO_REPEAT
         if no_repeat < 0 or no_repeat == 1:
             raise ValueError(f"no_repeat must be 0, for none, or at least 2, not {no_repeat}")
         copied = self._copied_symbols(src.to(self.device))
@@ -183,20 +197,22 @@ class Translator(ZooModule):
             return copied(tokens, log_probabilities) if copied else log_probabilities
 
         with self.evaluating():
-            memory, mask, state = self.net.encode(src.to(self.device))
+            src = src.to(self.device)
+            memory, mask, state = self.net.encode(src)
 
             def step(last: Tensor, state: State) -> tuple[Tensor, State]:
-                scores, state, _ = self.net.decode(last[:, None], memory, mask, state)
+                scores, state, _ = self.net.decode(last[:, None], memory, mask, state, src)
                 return scores[:, 0].float().log_softmax(1), state
 
-            longest = self.hparams["max_length"] if to_sql else 2 * src.shape[1] + 10
+            longest = (masks.longest or self.hparams["max_length"]) if masks else 2 * src.shape[1] + 10
             common: dict[str, Any] = {"start": START, "end": END, "max_length": longest, "adjust": adjust}
             if decoding == "greedy":
                 return greedy(step, state, len(src), **common)[0]
             if decoding == "nucleus":
                 generator = None if seed is None else torch.Generator(self.device).manual_seed(seed)
                 return nucleus(step, state, len(src), generator=generator, **common)[0]
-            return beam_search(step, state, len(src), beam=beam, length_penalty=length_penalty, **common)[0]
+            penalty = self.hparams["length_penalty"] if length_penalty is None else length_penalty
+            return beam_search(step, state, len(src), beam=beam, length_penalty=penalty, **common)[0]
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -222,18 +238,19 @@ class Translator(ZooModule):
         return None if json is None else lexicon_from_json(json)
 
     @property
-    def database_values(self) -> DatabaseValues | None:
-        """The values of the database that questions are about, None for a translator of sentences."""
-        json = self.hparams["database_values"]
-        return None if json is None else database_values_from_json(json)
+    def whole_masks(self) -> DatabaseValues | MailMasks | None:
+        """What masks texts that are answered as a whole: questions or e-mails; None for a translator of sentences."""
+        values, mails = self.hparams["database_values"], self.hparams["mail_masks"]
+        if values is not None:
+            return database_values_from_json(values)
+        return None if mails is None else mail_masks_from_json(mails)
 
     def _copied_symbols(self, src: Tensor) -> CopiedSymbols | None:
-        if self.database_values is not None and self.hparams["tokenizer"] is not None:
-            known = [i for i in self.vocabulary.ids_of(NAMES) if i is not None]
-            return CopiedSymbols(src, known, END, penalty=0.0, once=False)
-        if self.entity_masks is None or self.hparams["tokenizer"] is None:
+        masks = self.whole_masks
+        if self.hparams["tokenizer"] is None or (masks is None and self.entity_masks is None):
             return None
-        return CopiedSymbols(src, [i for i in self.vocabulary.ids_of(SYMBOLS) if i is not None], END)
+        known = [i for i in self.vocabulary.ids_of(masks.symbols if masks else SYMBOLS) if i is not None]
+        return CopiedSymbols(src, known, END, penalty=0.0, once=False) if masks else CopiedSymbols(src, known, END)
 
     def translate(self, texts: Sequence[str], **decoding: Any) -> list[str]:
         """Translate texts: sentences, or several sentences and lines, whose white space is kept.
@@ -242,14 +259,15 @@ class Translator(ZooModule):
         capitals gives one in capitals, and a sentence that is longer than ``max_length`` tokens is divided into
         clauses. A single word of the lexicon is translated by it. What has no letters stays as it is, as does a
         sentence in an alphabet that the model does not know. A model with ``database_values`` takes each text as one
-        question and writes an SQL query. A progress bar is shown where there is much to do.
+        question and writes an SQL query, one with ``mail_masks`` as one e-mail and writes its subject line. A progress
+        bar is shown where there is much to do.
 
         Args:
             texts: The texts.
             **decoding: ``decoding``, which is ``beam`` (default), ``greedy`` or ``nucleus``; ``beam``, the beam
-                width; ``length_penalty``, see ``beam_search``; ``no_repeat``, the length in tokens of phrases that no
-                sentence has twice, 0 for no such rule, None for 3 in sentences and 0 in queries; ``seed`` of
-                ``nucleus``.
+                width; ``length_penalty``, see ``beam_search``, None for the model's; ``no_repeat``, the length in
+                tokens of phrases that no answer has twice, 0 for no such rule, None for 3 in sentences and subjects
+                and 0 in queries; ``seed`` of ``nucleus``.
 
         Raises:
             ValueError: If the model has no tokenizer, a text is not a string, or an argument is wrong.
@@ -271,7 +289,7 @@ class Translator(ZooModule):
         rows = self.vocabulary.encode([str(parts[row].ready) for row in given])
         known = {}
         for row, ids in zip(given, rows):
-            if self.database_values is None and SourceText.is_foreign(ids):
+            if self.whole_masks is None and SourceText.is_foreign(ids):
                 answers[row] = (parts[row].source, 0.0)
             else:
                 known[row] = torch.tensor([START, *ids[: longest - 2], END])
@@ -287,9 +305,9 @@ class Translator(ZooModule):
         remaining = iter(answers)
         return [text.join(list(islice(remaining, len(text.parts)))) for text in found]
 
-    def _source_text(self, text: str) -> SourceText | QuestionText:
-        if self.database_values is not None:
-            return QuestionText(text, self.database_values)
+    def _source_text(self, text: str) -> SourceText | WholeText:
+        if self.whole_masks is not None:
+            return WholeText(text, self.whole_masks)
         return SourceText(text, self.vocabulary, self.hparams["max_length"], self.entity_masks, self.lexicon)
 
     @torch.no_grad()
@@ -321,5 +339,6 @@ class Translator(ZooModule):
             tgt: Token ids (N, T), from ``START`` on.
         """
         with self.evaluating():
-            memory, mask, state = self.net.encode(src.to(self.device))
-            return self.net.decode(tgt.to(self.device), memory, mask, state)[2]
+            src = src.to(self.device)
+            memory, mask, state = self.net.encode(src)
+            return self.net.decode(tgt.to(self.device), memory, mask, state, src)[2]
