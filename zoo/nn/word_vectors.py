@@ -14,8 +14,8 @@ def latent_word_vectors(ids: Tensor, vocab_size: int, dim: int) -> Tensor:
     """Return vectors of tokens by latent semantic analysis (Deerwester et al., 1990), from the texts that have them.
 
     The weight of token w in a text that has it f times is (1 + log f) (1 + log((N + 1) / (n_w + 1))), with n_w of N
-    texts having it, divided by the norm of the weights of the text. With U S V^T the decomposition of the matrix of these
-    weights by its ``dim`` largest singular values, the vector of w is row w of V S^(1/2), divided by its length.
+    texts having it, divided by the norm of the weights of the text. With U S V^T the decomposition of the matrix of
+    these weights by its ``dim`` largest singular values, the vector of w is row w of V S^(1/2), divided by its length.
 
     Args:
         ids: Token ids (N, T) of the texts, padded with 0.
