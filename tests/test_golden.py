@@ -373,8 +373,16 @@ VARIANTS = {
         {"pooling": "attention", "word_dropout": 0.3, "layers": 2, "dropout": 0.2, "crf": False},
         {"intent_to_tags": False, "character_dim": 0, "cell": "gru"},
     ],
-    "lstm_seq2seq": [{"attention": "none", "cell": "gru"}, {"attention": "additive", "layers": 1, "dropout": 0.2}],
-    "lstm_language_model": [{"tied": True, "embedding_dim": 256, "dropout": 0.2}, {"cell": "gru", "layers": 1}],
+    "lstm_seq2seq": [
+        {"attention": "none", "cell": "gru"},
+        {"attention": "additive", "layers": 1, "dropout": 0.2},
+        {"copying": True, "layers": 1},
+    ],
+    "lstm_language_model": [
+        {"tied": True, "embedding_dim": 256, "dropout": 0.2},
+        {"cell": "gru", "layers": 1},
+        {"tied": True, "embedding_dim": 32, "hidden_dim": 48},
+    ],
     "ecg_classifier": [
         {"causal": True, "compare": False},
         {"rhythm_dim": 0, "augmentation": 1.0, "smoothing_bandwidth": 0.1},
