@@ -290,11 +290,6 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
         """Return the number of tokens (N,) of each row."""
         return (split.column(0) != PAD).sum(1)
 
-    @property
-    def augments(self) -> bool:
-        """Whether training rows are without their subject in half of the epochs: always."""
-        return True
-
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Convert ids to int64 and truncate them to the longest row."""
         ids, start = batch
@@ -303,8 +298,9 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
 
     def _convert(self, batch: tuple[Tensor, ...], dtype: torch.dtype, augment: bool) -> tuple[Tensor, ...]:
         ids, start = self.decode_batch(tuple(batch))
-        trainer: Any = self.trainer
-        if not augment or trainer.overfit_batches:  # Lightning promises the same batches in every epoch
+        trainer: Any = self._running
+        # With several batches a step each is converted within the step, and overfit_batches promises the same in all.
+        if trainer is None or not trainer.training or trainer.overfit_batches:
             return ids, start
         draws = torch.Generator().manual_seed(epoch_seed(self.seed, trainer.current_epoch))
         is_dropped = (torch.rand(DRAWS, generator=draws) < 0.5).to(ids.device)

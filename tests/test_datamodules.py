@@ -26,7 +26,16 @@ from zoo.nn import luma
 
 NAMES = datamodules.list_datamodules()
 PICTURES = ("cifar10", "cifar10_jpeg", "digits", "flickr8k", "mnist", "fashion_mnist", "image_folder")
-OFFICIAL_VALIDATION = ("aeslc", "aeslc_subjects", "atis", "clinc150", "flickr8k", "geoquery", "snips", "tinyshakespeare")
+OFFICIAL_VALIDATION = (
+    "aeslc",
+    "aeslc_subjects",
+    "atis",
+    "clinc150",
+    "flickr8k",
+    "geoquery",
+    "snips",
+    "tinyshakespeare",
+)
 """Their validation split is the same for every seed."""
 PATIENTS = ("mitbih",)
 """Whole patients are set aside, whatever their beats are of."""

@@ -1,9 +1,7 @@
 """E-mails: what is private is read as symbols and never suggested; rows score each token of a body once."""
 
 import gzip
-import itertools
 import json
-import math
 import zipfile
 
 import numpy as np
@@ -14,14 +12,13 @@ from conftest import no_server, quiet_trainer
 from small_texts import small_text, write_texts
 
 import datamodules
-import zoo
 from datamodules.aeslc import SUBJECT, Mail, mail_key, mails_sha256, without_contexts
-from datamodules.text.private_patterns import LINE, NAME, NUMBER, RARE, SEPARATOR, SHOWN, SYMBOLS
+from datamodules.text.private_patterns import LINE, NAME, NUMBER, RARE, SEPARATOR, SYMBOLS
 from datamodules.text.private_words import PrivateWords
-from datamodules.text.vocabulary import END, PAD, START, Vocabulary
-from zoo.nn.completions import TypedTokens
+from datamodules.text.vocabulary import END, PAD, START
+from zoo.baselines import measure
+from zoo.baselines.ngrams import ngram_probabilities
 
-SMALL = {"embedding_dim": 4, "hidden_dim": 6}
 COMMON = (
     "please call me about the meeting will you mark the bill that i have sent to our office and thank you for the help "
     "your",
@@ -58,7 +55,7 @@ def files(tmp_path_factory):
         ("see \\\\server\\lee\\x", "see <link>"),
         ("see 401 Carlson Circle, or 12 N. main street or P.O. Box 12", "see <address>, or <address> or <address>"),
         ("1,608,683.05 or 10/30/01 or 9:00am or $5", "<number> or <number> or <number> or $<number>"),
-        ("12¾ or ²³ or \u0663", "<number>⁄<number> or <number> or <number>"),
+        ("12¾ or ²³ or \u0663", "<number>\u2044<number> or <number> or <number>"),
         ("SDG2 and 3Q and 30th", "<number> and <number> and <number>"),
         ("1 2\t3 and 4", "<number> and <number>"),
         ("please call Phillip", "please call <name>"),
@@ -258,6 +255,17 @@ def test_dropping_a_subject_keeps_the_rest():
     assert torch.equal(numbers, start)
 
 
+def test_ngrams_score_the_tokens_of_the_network(files):
+    data = small_text("aeslc", files)
+    train, test, starts = data.sequences("train"), data.sequences("test"), data.contexts("test")
+    *_, p = ngram_probabilities(train, test, len(data.vocabulary) - 2, 5, "witten_bell")
+    scored = np.concatenate([np.arange(len(ids)) >= start for ids, start in zip(test, starts)])
+    found = measure("baseline", "witten_bell_5", None, data).metrics["test_nats"]
+    assert found == pytest.approx(-np.log(p[scored]).mean())
+    words = measure("baseline", "kneser_ney_5", None, data).metrics["test_word_nats"]
+    assert 0 < words < 3 * scored.sum() / data.words("test")
+
+
 def test_bad_arguments_are_refused(files):
     for args, message in (
         ({"val_size": 5}, "val_size=5 does not fit: aeslc has a validation split of its own"),
@@ -266,152 +274,3 @@ def test_bad_arguments_are_refused(files):
     ):
         with pytest.raises(ValueError, match=message):
             small_text("aeslc", files, **args)
-
-
-# ---- model ----
-
-
-def mail_model(private, texts, contexts=None, epochs=60, **sizes):
-    """A small model that has learned texts by heart, as they are."""
-    vocabulary = Vocabulary.train([*texts, *(contexts or ())], 420, symbols=SYMBOLS, at_most=True)
-    spec = {"tokenizer": vocabulary.json, "vocab_size": len(vocabulary), "private_words": private.json}
-    torch.manual_seed(0)
-    model = zoo.create_model(
-        "lstm_language_model", **{"embedding_dim": 24, "hidden_dim": 64, "layers": 1, **sizes}, **spec
-    )
-    (separator,) = vocabulary.ids_of([SEPARATOR])
-    subjects = [[START, *ids, separator] for ids in vocabulary.encode(contexts or [""] * len(texts))]
-    rows = [[*before, *ids, END] for before, ids in zip(subjects, vocabulary.encode(texts))]
-    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
-    for k, row in enumerate(rows):
-        ids[k, : len(row)] = torch.tensor(row)
-    batch = ids, torch.tensor([len(before) for before in subjects])
-    steps = torch.optim.Adam(model.parameters(), 2e-2)
-    for _ in range(epochs):
-        steps.zero_grad()
-        model.step(batch)["loss"].backward()
-        steps.step()
-    return model.eval()
-
-
-SECRETS = ("Zebulon", "zebulon", "ZEBULON", "Quark", "713", "0199", "zq", "enron", "Main", "Grant")
-LEAKS = [
-    f"please call Zebulon Quark at 713-555-0199{LINE} thank you",
-    f"please mail zq@enron.com about the meeting.{LINE} Zebulon",
-    "see zebulon at the office of Grant",
-    f"thank you for your help at 12 Main Street{LINE} Grant",
-    "ZEBULON sent the bill to zebulon",
-]
-
-
-@pytest.fixture(scope="module")
-def leaky(private):
-    return mail_model(private, LEAKS)
-
-
-@torch.no_grad()
-def test_a_model_that_knows_secrets_by_heart_suggests_none(leaky):
-    vocabulary, prompts = leaky.vocabulary, leaky.prompts
-    knows = 0
-    for text in LEAKS:
-        (ids,) = vocabulary.encode([text])
-        before = [START, *vocabulary.ids_of([SEPARATOR])]
-        best = leaky(torch.tensor([before + ids[:-1]]))[0].argmax(1)[len(before) - 1 :]
-        knows += int((best == torch.tensor(ids)).sum()) / len(ids)
-    assert knows > 0.8 * len(LEAKS)
-    asked = {text[:k].replace(LINE, "\n") for text in LEAKS for k in range(len(text))}
-    for text in sorted(asked):
-        for until in ("word", "sentence"):
-            for found in leaky.complete(text, 4, until=until, max_length=12, beam=8):
-                whole = text + found.text
-                assert not [secret for secret in SECRETS if secret in found.text], (text, found)
-                assert not any(c.isdigit() for c in found.text)
-                last = whole[: len(text) + len(found.text)].split()[-1].strip(".,'\n") if found.text.strip() else ""
-                assert last in ("", "<name>", *SHOWN.values()) or any(
-                    part.lower() in prompts.private.words for part in (last, last.removesuffix("'s"))
-                ), (text, found)
-        sampled = leaky.sample(text, 15, top_p=0.5)
-        assert not [secret for secret in SECRETS if secret in sampled], (text, sampled)
-
-
-def test_names_of_the_prompt_are_read_as_symbols(leaky):
-    assert leaky.nats(["please call Zebulon Quark at 713"]) == leaky.nats(["please call Xy at 9"])
-    assert leaky.complete("please call Zebulon Quark at ") == leaky.complete("please call Xy Yz at ")
-
-
-@pytest.fixture(scope="module")
-def trained(private):
-    texts = [f"thank you for your help.{LINE} please call me", "the price is right", f"thanks for the bill,{NAME}"] * 2
-    return mail_model(private, texts, ["", "", "", "help", "price", "bill"], epochs=80)
-
-
-def test_words_are_completed_from_any_of_their_letters(trained):
-    for k in range(2, len("thank you for your help.\nplease call me")):
-        text = "thank you for your help.\nplease call me"[:k]
-        following = "thank you for your help.\nplease call me."[k:]
-        found = trained.complete(text, 3)
-        assert any(following.startswith(each.text) for each in found), (text, found)
-    assert {each.text for each in trained.complete("tha", 2)} == {"nk", "nks"}
-    assert {each.text for each in trained.complete("thank", 2)} == {"s", " you"}
-    assert trained.complete("thanks for the bill, ", 1)[0].text == "<name>"
-    assert trained.complete("thanks for the bill,", 1)[0].text == " <name>"
-    assert trained.complete("the price", 1, until="sentence")[0].text == " is right"
-    assert sum(each.probability for each in trained.complete("than", 50)) == pytest.approx(1, abs=0.05)
-
-
-def test_a_context_is_read_and_is_optional(trained):
-    first = {context: trained.complete("", 1, context=context)[0].text for context in ("price", "bill", "help")}
-    assert first == {"price": "the", "bill": "thanks", "help": "thank"}
-    assert sum(each.probability for each in trained.complete("", 5)) > 0.9
-    assert trained.sample("", 30, context="price", top_p=0.1) == "the price is right"
-    one, other = trained.nats(["the price is right"] * 2, ["price", "bill"])
-    assert one < 0.2 < other
-    with pytest.raises(ValueError, match="1 contexts of 2 texts: expected one of each"):
-        trained.nats(["a", "b"], ["c"])
-    with pytest.raises(ValueError, match="context is a int: expected a string"):
-        trained.complete("a", context=5)
-
-
-@torch.no_grad()
-def test_nats_are_those_of_the_scored_tokens(trained):
-    ids, unscored = trained.prompts.sequence("the price is right", "price")
-    values = trained.step((torch.tensor([ids]), torch.tensor([unscored])))
-    assert trained.nats(["the price is right"], ["price"]) == [pytest.approx(float(values["loss"]), rel=1e-3)]
-    assert values["weight"] == len(ids) - unscored
-
-
-def test_a_model_without_contexts_takes_none():
-    vocabulary = Vocabulary.of_characters(["ab c"])
-    model = zoo.create_model("lstm_language_model", **SMALL, tokenizer=vocabulary.json, vocab_size=len(vocabulary))
-    with pytest.raises(ValueError, match="context: this model reads no context"):
-        model.complete("ab", context="a")
-
-
-# ---- typed text ----
-
-
-def toy(surfaces, seed=0):
-    """A random function of the last token, and its log-probabilities."""
-    draw = torch.Generator().manual_seed(seed)
-    table = (2 * torch.randn(len(surfaces), len(surfaces), generator=draw)).log_softmax(1)
-    return lambda last, state: (table[last], state), table
-
-
-@pytest.mark.parametrize("typed", ["a", "ab", "aba", " a", "bab"])
-def test_the_mass_of_a_typed_text_is_that_of_all_its_divisions(typed):
-    surfaces = ["", "a", "b", "ab", "ba", "aba", " ", " a", " ab", "c"]
-    before = torch.tensor([text[:1] in ("", " ") for text in surfaces])
-    step, table = toy(surfaces)
-    last, whole, ended = 9, 0.0, 0.0
-    for n in range(1, len(typed) + 1):
-        for tokens in itertools.product(range(1, len(surfaces)), repeat=n):
-            texts = [surfaces[i] for i in tokens]
-            written = "".join(texts)
-            if written.startswith(typed) and len("".join(texts[:-1])) < len(typed):
-                p = math.exp(sum(float(table[i, j]) for i, j in itertools.pairwise((last, *tokens))))
-                whole += p
-                if written == typed:
-                    ended += p * float(table[tokens[-1]].exp()[before].sum())
-    state = (torch.zeros(1, 1),)
-    found = TypedTokens(surfaces, typed, before).log_masses(step, state, last, beam=50)
-    np.testing.assert_allclose(np.exp(found), [whole, ended], rtol=1e-4)

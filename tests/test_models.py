@@ -16,9 +16,11 @@ from torch import nn
 
 import datamodules
 import zoo
+from datamodules.aeslc import AeslcDataModule
 from datamodules.fra_eng import FraEngDataModule
 from datamodules.reuters import ReutersDataModule
 from datamodules.text.base import TextDataModule
+from datamodules.text.private_words import PrivateWords
 from datamodules.text.vocabulary import Vocabulary
 from datamodules.tinyshakespeare import TinyShakespeareDataModule
 from zoo.base import ZooModule
@@ -433,8 +435,9 @@ def subwords():
 
 @pytest.mark.parametrize("name", slowly(RECIPES, "lstm_seq2seq*"))
 def test_recipe_builds(name, subwords, monkeypatch):
-    for cls in (FraEngDataModule, TextDataModule, TinyShakespeareDataModule):  # learning theirs takes long
+    for cls in (AeslcDataModule, FraEngDataModule, TextDataModule, TinyShakespeareDataModule):  # learning takes long
         monkeypatch.setattr(cls, "vocabulary", subwords)
+    monkeypatch.setattr(AeslcDataModule, "private_words", PrivateWords.learn([]))
     monkeypatch.setattr(ReutersDataModule, "words", [f"word{k}" for k in range(2_000)])
     recipe = zoo.load_recipe(name)
     assert name.split(".")[0] == recipe.model["name"]

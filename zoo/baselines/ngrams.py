@@ -181,9 +181,13 @@ def _nats(data: Any, highest: int, smoothing: str) -> list[dict[str, float]]:
     """Return the nats a token of the validation and test splits for each order."""
     texts = {part: data.sequences(part) for part in ("train", "val", "test")}
     evaluated = [*texts["val"], *texts["test"]]
-    scored = np.concatenate([np.arange(len(text)) > 0 for text in evaluated])  # as a network, not the first token
+    starts = [1] * len(evaluated)
+    if hasattr(data, "contexts"):
+        starts = [*data.contexts("val"), *data.contexts("test")]
+    scored = np.concatenate([np.arange(len(text)) >= start for text, start in zip(evaluated, starts)])  # as a network
     in_val = np.arange(len(scored)) < sum(map(len, texts["val"]))
-    size = len(data.vocabulary) - len({PAD, START, END})
+    ends = any(END in text[1:] for text in texts["train"])
+    size = len(data.vocabulary) - len({PAD, START} if ends else {PAD, START, END})
     return [
         {part: float(-np.log(p[scored & own]).mean()) for part, own in (("val", in_val), ("test", ~in_val))}
         for p in ngram_probabilities(texts["train"], evaluated, size, highest, smoothing)
