@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +17,9 @@ from zoo.nn.decoding import State, StepFunction
 
 APOSTROPHES = "'\u2019"
 """Characters that belong to a word besides letters and digits, as in ``o'er``."""
+
+LEAST = 1e-6
+"""Smallest share of the probability of a typed text of a division into tokens that counts. Set by hand."""
 
 
 class Endings(NamedTuple):
@@ -66,6 +73,7 @@ def likely_completions(
     beam: int,
     units: int = 1,
     first: Tensor | None = None,
+    floor: float = -math.inf,
 ) -> list[tuple[list[int], float]]:
     """Search for likely continuations of a number of units, such as words, by beam search.
 
@@ -86,6 +94,7 @@ def likely_completions(
         beam: Number of open sequences kept.
         units: Number of units of a continuation.
         first: Tokens (V,), bool, that a continuation may start with; all if None.
+        floor: Log-probability that a continuation must exceed.
 
     Returns:
         The tokens and the log-probability of up to ``n`` continuations, most probable first.
@@ -117,14 +126,21 @@ def likely_completions(
         within = (going_on | starts[latest]) & ~after[latest]
         done = (begun == units) & after[latest] | (length == max_length)
         found += zip(tokens[done].tolist(), scores[done].tolist())
-        found = sorted((each for each in found if each[1] > -torch.inf), key=lambda each: -each[1])[:n]
-        least = found[-1][1] if len(found) == n else -torch.inf
+        found = sorted((each for each in found if each[1] > floor), key=lambda each: -each[1])[:n]
+        least = found[-1][1] if len(found) == n else floor
         kept = (~done & (scores > least)).nonzero()[:beam, 0]
         if not len(kept):
             break
         tokens, latest, scores, begun, within = (each[kept] for each in (tokens, latest, scores, begun, within))
         state = tuple(part.index_select(0, source[kept]) for part in state)
     return found
+
+
+@functools.lru_cache(maxsize=16)
+def _sorted_surfaces(surfaces: tuple[str, ...]) -> tuple[list[str], Tensor]:
+    """Return the texts of tokens in their order, and the tokens."""
+    tokens = sorted(range(len(surfaces)), key=surfaces.__getitem__)
+    return [surfaces[token] for token in tokens], torch.tensor(tokens)
 
 
 class TypedTokens:
@@ -143,13 +159,15 @@ class TypedTokens:
         m = len(typed)
         self.typed, self.done, self.start = typed, m + 1, m + 2
         table = torch.full((m + 3, len(surfaces)), -1, dtype=torch.long)
+        texts, tokens = _sorted_surfaces(tuple(surfaces))
         for written in range(m):
             rest = typed[written:]
-            for token, text in enumerate(surfaces):
-                if text and text.startswith(rest):
-                    table[written, token] = m if text == rest else self.done
-                elif text and rest.startswith(text):
-                    table[written, token] = written + len(text)
+            table[written, tokens[bisect_left(texts, rest) : bisect_left(texts, rest + chr(sys.maxunicode))]] = (
+                self.done
+            )
+            for end in range(written + 1, m + 1):
+                text = typed[written:end]
+                table[written, tokens[bisect_left(texts, text) : bisect_right(texts, text)]] = end
         table[[m, self.done]], table[self.start] = self.done, 0
         self.table, self.before = table.to(before.device), before
         self.closed = torch.zeros(table.shape, device=before.device).masked_fill(self.table < 0, -torch.inf)
@@ -180,7 +198,8 @@ class TypedTokens:
     def log_masses(self, step: StepFunction, state: State, last: int, beam: int) -> tuple[float, float]:
         """Return the log-probability of the typed text, and that of it and the end of a word after it.
 
-        Of the ways to divide the typed text into tokens the ``beam`` most probable of each number of tokens count.
+        Of the ways to divide the typed text into tokens the ``beam`` most probable of each number of tokens count, as
+        long as they have ``LEAST`` of the probability that has been found.
 
         Args:
             step: The function of the network.
@@ -202,7 +221,8 @@ class TypedTokens:
             whole = torch.logaddexp(whole, total.masked_fill(~reaches, -torch.inf).flatten().logsumexp(0))
             total = total.masked_fill((after > m) | (place == m)[:, None], -torch.inf).flatten()
             values, index = total.topk(min(beam, len(total)))
-            values, index = values[values > -torch.inf], index[values > -torch.inf]
+            kept = values > (whole + math.log(LEAST) if whole.isfinite() else whole)
+            values, index = values[kept], index[kept]
             if not len(values):
                 break
             source, latest, scores = index // len(before), index % len(before), values
