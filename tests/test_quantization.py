@@ -129,6 +129,7 @@ def test_a_damaged_scale_is_one_line(stored, case):
     assert len(line) < 400
 
 
+@pytest.mark.slow
 def test_verify_stores_what_the_recipe_says_and_measures_it(tmp_path, monkeypatch):
     from zoo.recipes import load_recipe
     from zoo.verification import evaluate, verify

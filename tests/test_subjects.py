@@ -97,6 +97,7 @@ def test_copying_one_token_at_a_time_is_all_at_once(attention):
     assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_network_with_copying_exports():
     net = zoo.create_model("lstm_seq2seq", **SMALL, copying=True).eval().net
     x = torch.randint(4, 320, (3, 9)), torch.randint(4, 320, (3, 5))

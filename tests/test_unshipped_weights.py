@@ -56,6 +56,7 @@ def test_without_weights_one_line_says_how_to_make_them(package, capfd):
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_what_was_verified_here_is_used_whatever_was_published(package, capfd):
     verify(load_recipe(NAME), seeds=1, say=str)
     made = pretrained.load_weights(NAME, load_recipe(NAME).verified)
@@ -110,6 +111,7 @@ def test_the_result_is_published_alone(package, capfd):
     assert answer(capfd, "test", NAME)[0] == 2
 
 
+@pytest.mark.slow
 def test_an_own_file_may_have_the_key_too(package, capfd):
     Path("own.yaml").write_text(RECIPE)
     assert answer(capfd, "predict", "own.yaml", "digit.png")[0] == 2
