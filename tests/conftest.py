@@ -1,6 +1,7 @@
 """What several test files share: a run that touches nothing of the user's, a quiet trainer, and small data."""
 
 import atexit
+import contextlib
 import logging
 import os
 import shutil
@@ -78,15 +79,22 @@ def no_server(*_, **__):
     raise requests.exceptions.ConnectionError
 
 
-def need_files(data):
-    """Return a datamodule of published files, prepared; where they are not, the test is skipped and names them."""
+@contextlib.contextmanager
+def published_files(name):
+    """Skip a test that needs published files where they are not; the datamodule is named."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pooch, "retrieve", no_server)
         try:
-            data.prepare_data()
+            yield
         except FileNotFoundError:
             place = os.environ.get("ZOO_DATA")
-            pytest.skip(f"{data.name}: its files are not in {place}" if place else f"{data.name}: ZOO_DATA is not set")
+            pytest.skip(f"{name}: its files are not in {place}" if place else f"{name}: ZOO_DATA is not set")
+
+
+def need_files(data):
+    """Return a datamodule of published files, prepared; where they are not, the test is skipped."""
+    with published_files(data.name):
+        data.prepare_data()
     return data
 
 
