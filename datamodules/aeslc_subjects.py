@@ -9,10 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from datamodules.aeslc import AeslcSource, Mail, mail_key
-from datamodules.base import TensorDataModule
 from datamodules.learned import checksums
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
@@ -20,7 +18,7 @@ from datamodules.table_files import is_table_file
 from datamodules.text.base import adopt_tokenizer
 from datamodules.text.files import decode_text
 from datamodules.text.mail_masks import MAIL_SYMBOLS, MailMasks, mail_masks_from_json
-from datamodules.text.reading import TextReader
+from datamodules.text.pairs import PairDataModule
 from datamodules.text.vocabulary import END, START, Vocabulary, pad_sequences
 
 LONGEST_TOKEN = 20
@@ -28,7 +26,7 @@ LONGEST_TOKEN = 20
 
 
 @register_datamodule("aeslc_subjects")
-class AeslcSubjectsDataModule(AeslcSource, TextReader, TensorDataModule):
+class AeslcSubjectsDataModule(AeslcSource, PairDataModule):
     """E-mails and their subject lines, see ``AeslcSource``.
 
     Addresses and numbers are replaced by symbols, see ``MailMasks``; those of a subject that are not in its e-mail are
@@ -153,12 +151,3 @@ class AeslcSubjectsDataModule(AeslcSource, TextReader, TensorDataModule):
     def row_keys(self, split: str) -> np.ndarray:
         """Return keys (N,), int64, of the e-mails of a split; equal e-mails have equal keys."""
         return checksums(mail.text.encode("utf-8", "surrogatepass") for mail in self.text_splits()[split])
-
-    def bucket_keys(self, split: Split) -> Tensor:
-        """Return keys (N,) that order rows by the length of the subject, then of the e-mail."""
-        return split.column(3) * 1_000 + split.column(1)
-
-    def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Truncate ids to the longest row and convert them to int64."""
-        src, src_len, tgt, tgt_len = batch
-        return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datamodules.base import TensorDataModule
 from datamodules.download import find_source, read_source
 from datamodules.errors import unknown
 from datamodules.registry import register_datamodule
@@ -23,7 +22,7 @@ from datamodules.text.base import adopt_tokenizer
 from datamodules.text.entity_masks import SYMBOLS, EntityMasks, entity_masks_from_json
 from datamodules.text.files import decode_utf8
 from datamodules.text.lexicon import Lexicon, lexicon_from_json
-from datamodules.text.reading import TextReader
+from datamodules.text.pairs import PairDataModule
 from datamodules.text.vocabulary import Vocabulary, pad_sequences
 
 MASKED_PAIRS = 10_000
@@ -38,7 +37,7 @@ Pair = tuple[str, str]
 
 
 @register_datamodule("fra_eng")
-class FraEngDataModule(TextReader, TensorDataModule):
+class FraEngDataModule(PairDataModule):
     """English-French sentence pairs of Tatoeba in the edition of ManyThings.org.
 
     The file has one pair per line: English, tab, French, and in recent editions a third column, which is ignored. Since
@@ -274,11 +273,6 @@ class FraEngDataModule(TextReader, TensorDataModule):
     def bucket_keys(self, split: Split) -> Tensor:
         """Return keys (N,) that order pairs by source length, then by target length."""
         return split.column(1) * 1_000 + split.column(3)
-
-    def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Truncate ids to the longest row and convert them to int64."""
-        src, src_len, tgt, tgt_len = batch
-        return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len
 
 
 def parse_pairs(content: bytes, name: str) -> list[Pair]:

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from datamodules.base import TensorDataModule
 from datamodules.download import fetch
 from datamodules.errors import unknown
 from datamodules.learned import checksums
@@ -23,7 +21,7 @@ from datamodules.splits import Split
 from datamodules.text.base import adopt_tokenizer
 from datamodules.text.entity_masks import NAMES
 from datamodules.text.files import decode_utf8
-from datamodules.text.reading import TextReader
+from datamodules.text.pairs import PairDataModule
 from datamodules.text.sql import (
     DatabaseValues,
     database_values_from_json,
@@ -53,7 +51,7 @@ class Question(NamedTuple):
 
 
 @register_datamodule("geoquery")
-class GeoQueryDataModule(TextReader, TensorDataModule):
+class GeoQueryDataModule(PairDataModule):
     """GeoQuery: 877 questions on the geography of the USA and their SQL queries (Zelle & Mooney, 1996).
 
     The queries are those of Finegan-Dollak et al. (2018), the first one of each question, with the values of the
@@ -233,15 +231,6 @@ class GeoQueryDataModule(TextReader, TensorDataModule):
     def row_keys(self, split: str) -> np.ndarray:
         """Return keys (N,), int64, of the questions of a split; equal questions have equal keys."""
         return checksums(each.text.encode() for each in self.text_splits()[split])
-
-    def bucket_keys(self, split: Split) -> Tensor:
-        """Return keys (N,) that order rows by the length of the query, then of the question."""
-        return split.column(3) * 1_000 + split.column(1)
-
-    def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Truncate ids to the longest row and convert them to int64."""
-        src, src_len, tgt, tgt_len = batch
-        return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len
 
 
 def fill_variables(text: str, variables: Mapping[str, str]) -> str:

@@ -94,7 +94,8 @@ def test_another_seed_gives_the_figures_of_the_fit(name, files):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_every_model_meets_the_data_of_another_seed(name, elsewhere):
-    recipe = load_recipe(zoo.list_recipes(f"{name}.*")[0])
+    recipes = map(load_recipe, zoo.list_recipes(f"{name}.*"))
+    recipe = next(each for each in recipes if each.shipped_weights != "none")  # the e-mails take minutes
     need_files(recipe.datamodule())
     small = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1, "enable_checkpointing": False}
     model, data, trainer = recipe.build(
