@@ -19,6 +19,7 @@ _MODULES = {
     "Davidson2017DataModule": "datamodules.tweets",
     "DigitsDataModule": "datamodules.digits",
     "FashionMNISTDataModule": "datamodules.mnist",
+    "Flickr8kCaptionsDataModule": "datamodules.captions",
     "Flickr8kDataModule": "datamodules.flickr8k",
     "FraEngDataModule": "datamodules.fra_eng",
     "GeoQueryDataModule": "datamodules.text2sql",

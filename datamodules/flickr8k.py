@@ -83,10 +83,13 @@ class Flickr8kDataModule(ImageDataModule):
                 return path.read_text(encoding="utf-8").split()
         raise FileNotFoundError(f"{self.folder / name} is missing: the list of the photographs of one split")
 
+    def lists(self) -> dict[str, list[str]]:
+        """Return the file names of the photographs of each official split."""
+        return {split: self._list(name) for split, name in _LISTS.items()}
+
     def load(self) -> dict[str, Split]:
         """Decode the photographs of the official splits."""
-        source = self._source()
-        lists = {split: self._list(name) for split, name in _LISTS.items()}
+        source, lists = self._source(), self.lists()
         groups = rows_as_groups({split: len(names) for split, names in lists.items()})
         if source.is_dir():
             missing = [name for names in lists.values() for name in names if not (source / name).is_file()]
