@@ -1,5 +1,6 @@
 """Tasks: ``ZooModule`` with a loss, its metrics and the methods for users, one module each."""
 
+from zoo.tasks.captioning import Caption, Captioner
 from zoo.tasks.classification import Classification, Classifier
 from zoo.tasks.ecg_annotation import Annotation, BeatAnnotator, BeatInputs
 from zoo.tasks.ecg_anomalies import BeatAutoencoder
@@ -18,6 +19,8 @@ __all__ = [
     "BeatAutoencoder",
     "BeatClassifier",
     "BeatInputs",
+    "Caption",
+    "Captioner",
     "Classification",
     "Classifier",
     "ClassifierOrRegressor",
