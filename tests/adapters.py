@@ -13,6 +13,7 @@ from zoo.tasks import (
     Autoencoder,
     BeatAutoencoder,
     BeatClassifier,
+    Captioner,
     Classifier,
     ClassifierOrRegressor,
     LanguageModel,
@@ -89,6 +90,34 @@ class TinyPairs(TinyData):
                 tgt[row, : length + 2] = torch.cat([torch.tensor([2]), words.flip(0) + half, torch.tensor([3])])
             splits[split] = Split((src, lengths + 2, tgt, lengths + 2), np.arange(size))
         return splits
+
+    def decode_batch(self, batch):
+        return batch
+
+
+class TinyCaptions(TinyData):
+    """Made-up pictures with three captions each: the pattern of a picture gives their words, the caption their order.
+
+    As in the published data, no two captions of a picture are the same, and they have several lengths.
+    """
+
+    def load(self):
+        vocabulary, shape, patterns, *_ = self.args[0]
+        classes = min(patterns, self.args[1])
+        self.args = (shape, classes, *self.args[2:])
+        splits = super().load()
+        for name, split in splits.items():
+            x, y = split.tensors
+            words = 4 + (3 * y[:, None] + torch.arange(3)) % (vocabulary - 5)
+            captions = torch.zeros(len(y), 3, 6, dtype=torch.long)
+            for k, order in enumerate(([0, 1, 2], [1, 2], [2])):
+                captions[:, k, 0], captions[:, k, len(order) + 1] = 2, 3
+                captions[:, k, 1 : len(order) + 1] = words[:, order]
+            splits[name] = split._replace(stored=(x, captions))
+        return splits
+
+    def strata(self, train):
+        return torch.zeros(len(train.groups))
 
     def decode_batch(self, batch):
         return batch
@@ -240,6 +269,24 @@ class TranslatorAdapter(Adapter):
         return (*example["tgt"].shape, model.hparams["vocab_size"])
 
 
+class CaptionerAdapter(Adapter):
+    tiny = TinyCaptions
+    overfitting_epochs = 80
+
+    def shape(self, model):
+        # The network takes pictures of any size, and those of its own take the tests long.
+        return model.hparams["vocab_size"], (model.input_shape[0], 32, 32), 10
+
+    def inputs(self, model, batch):
+        return batch[0], batch[1]
+
+    def has_overfitted(self, model, batch):
+        return bool(model.step(batch)["accuracy"] > 0.75)  # 7 of 9: the first words can only be guessed
+
+    def answer_shape(self, model, example):
+        return (*example["captions"].shape, model.hparams["vocab_size"])
+
+
 class LanguageModelAdapter(Adapter):
     tiny = TinyRows
 
@@ -318,6 +365,7 @@ class BeatAutoencoderAdapter(BeatAdapter):
 
 
 ADAPTERS = {
+    Captioner: CaptionerAdapter(),
     Classifier: ClassifierAdapter(),
     ClassifierOrRegressor: ClassifierAdapter(),
     TextClassifier: TextClassifierAdapter(),

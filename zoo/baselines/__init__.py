@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from zoo.baselines.captions import caption_scores, consensus_caption, constant_caption
 from zoo.baselines.classification import coefficient_error, linear_regression, softmax_regression, solved, svc
 from zoo.baselines.codes import neighbour_by_pca, neighbour_by_pixels, neighbour_error, pca
 from zoo.baselines.completions import kneser_ney_completions, suggested_words
@@ -48,6 +49,8 @@ from zoo.errors import unknown
 BASELINES: dict[str, Measure] = {
     "biharmonic": biharmonic,
     "biharmonic_by_width": biharmonic_by_width,
+    "consensus_caption": consensus_caption,
+    "constant_caption": constant_caption,
     "first_sentence": first_sentence,
     "four_keywords": four_keywords,
     "grey_copy": grey_copy,
@@ -62,6 +65,7 @@ BASELINES: dict[str, Measure] = {
     "naive_bayes": naive_bayes,
     "nearest_question": nearest_question,
     "nearest_question_with_values": partial(nearest_question, with_values=True),
+    "neighbour_by_colours_and_gradients": partial(consensus_caption, neighbours=1),
     "neighbour_by_pca": neighbour_by_pca,
     "neighbour_by_pixels": neighbour_by_pixels,
     "noisy_input": noisy_input,
@@ -92,6 +96,7 @@ BASELINES: dict[str, Measure] = {
 """The baselines by name."""
 
 MEASURES: dict[str, Measure] = {
+    "captions": caption_scores,
     "coefficient_error": coefficient_error,
     "colourfulness": colourful,
     "colours": colour_scores,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo.baselines.measurement import Measurement
 
 VERSIONS = ("torch", "lightning", "torchvision", "scikit-learn", "numpy", "lightning-zoo")
-OF_EXTRAS = ("sacrebleu", "scikit-image", "tokenizers", "wfdb")
+OF_EXTRAS = ("nltk", "pycocoevalcap", "sacrebleu", "scikit-image", "tokenizers", "wfdb")
 """Packages of the extras, whose versions are recorded if they are installed."""
 
 
