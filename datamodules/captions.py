@@ -24,10 +24,6 @@ CAPTIONS = 5
 _NAMES = ("Flickr8k.token.txt", "Flickr8k.token.txt.gz")
 FILES = tuple(folder + name for folder in ("", "Flickr8k_text/") for name in _NAMES)
 """Places of the file of captions in the folder, the first that exists is read."""
-MEAN = [0.458, 0.446, 0.404]
-"""Mean of the training pixels of 112 x 112 photographs, for red, green and blue."""
-STD = [0.264, 0.259, 0.273]
-"""Their standard deviation."""
 
 
 @register_datamodule("flickr8k_captions")
@@ -108,17 +104,17 @@ class Flickr8kCaptionsDataModule(Flickr8kDataModule):
             frequent = [word for word, count in counts.items() if count >= self.min_count]
             if not frequent:
                 most = max(counts.values(), default=0)
-                raise ValueError(f"min_count={self.min_count}: the training captions have no word more than {most} times")
+                raise ValueError(
+                    f"min_count={self.min_count}: the training captions have no word more than {most} times"
+                )
             self._vocabulary = Vocabulary.of_words(frequent)
         return self._vocabulary
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Shape, mean and standard deviation of the photographs; words as JSON, their number, longest caption."""
+        """Shape of the photographs, vocabulary as JSON, its size, largest number of tokens of a caption."""
         return {
             **super().spec,
-            "mean": MEAN,
-            "std": STD,
             "tokenizer": self.vocabulary.json,
             "vocab_size": len(self.vocabulary),
             "max_length": self.max_length,
@@ -152,6 +148,6 @@ class Flickr8kCaptionsDataModule(Flickr8kDataModule):
             ValueError: If it cannot be read, or all its pixels are nearly equal.
         """
         image = read_image(source, "RGB")[None]
-        if bool(is_of_one_level(image)[0]):
+        if bool(is_of_one_level(image.transpose(0, 1)).all()):  # each channel
             raise ValueError(f"{source} is a picture of one colour, which shows nothing to describe")
         return image

@@ -25,13 +25,23 @@ from datamodules.splits import Split, stratified_split
 from zoo.nn import luma
 
 NAMES = datamodules.list_datamodules()
-PICTURES = ("cifar10", "cifar10_jpeg", "digits", "flickr8k", "mnist", "fashion_mnist", "image_folder")
+PICTURES = (
+    "cifar10",
+    "cifar10_jpeg",
+    "digits",
+    "flickr8k",
+    "flickr8k_captions",
+    "mnist",
+    "fashion_mnist",
+    "image_folder",
+)
 OFFICIAL_VALIDATION = (
     "aeslc",
     "aeslc_subjects",
     "atis",
     "clinc150",
     "flickr8k",
+    "flickr8k_captions",
     "geoquery",
     "snips",
     "tinyshakespeare",
@@ -73,6 +83,9 @@ def write_flickr8k(root, lists="", photographs="Flicker8k_Dataset", counts=(("tr
         for number, name in enumerate(names):
             write_picture(folder / photographs / name, 5 * number)
         (folder / lists / f"Flickr_8k.{part}Images.txt").write_text("\n".join(names) + "\n")
+        with (folder / lists / "Flickr8k.token.txt").open("a") as captions:
+            for number, name in enumerate(names):
+                captions.writelines(f"{name}#{k}\tA dog of {'level ' * k}{number} .\n" for k in range(5))
     return root
 
 
@@ -103,7 +116,7 @@ def make(flat, photographs, small_files):
             return small_text(name, small_files, **args)
         if name == "image_folder":
             args = {"root": str(flat), "image_size": 8, "test_size": 12, "val_size": 9, **args}
-        if name == "flickr8k":
+        if name in ("flickr8k", "flickr8k_captions"):
             args = {"root": str(photographs), "image_size": 8, "batch_size": 8, **args}
         data = cls(**args)
         if name not in loaded:

@@ -347,6 +347,7 @@ def test_figures_say_whom_they_suit():
     assert found["cnn"] == found["lenet5"] == {"Mistakes"}
     assert found["lstm_classifier"] == {"Embeddings", "Mistakes"}
     assert found["lstm_seq2seq"] == {"Embeddings", "Translations"}
+    assert found["lstm_captioner"] == {"Embeddings", "Captions"}
     assert found["lstm_language_model"] == {"Embeddings", "Continuations"}
     assert found["ecg_classifier"] == {"Beats"}
     assert found["conv_autoencoder"] == found["colorizer"] == {"Reconstructions"}

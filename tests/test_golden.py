@@ -378,6 +378,10 @@ VARIANTS = {
         {"attention": "additive", "layers": 1, "dropout": 0.2},
         {"copying": True, "layers": 1},
     ],
+    "lstm_captioner": [
+        {"attention": "general", "tied": False, "dropout": 0.2, "picture_dropout": 0.2},
+        {"blind": True, "contrastive": 0.5, "bag_of_words": 0.1},
+    ],
     "lstm_language_model": [
         {"tied": True, "embedding_dim": 256, "dropout": 0.2},
         {"cell": "gru", "layers": 1},

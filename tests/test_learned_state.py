@@ -52,6 +52,7 @@ def suitable(data):
         "aeslc": "lstm_language_model",
         "aeslc_subjects": "lstm_seq2seq",
         "atis": "lstm_tagger",
+        "flickr8k_captions": "lstm_captioner",
         "fra_eng": "lstm_seq2seq",
         "geoquery": "lstm_seq2seq",
         "mitbih": "ecg_classifier",

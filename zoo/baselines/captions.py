@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -146,7 +146,7 @@ def _best_constant(candidates: Sequence[Sequence[str]], references: Sequence[Seq
         pictures.update((gram, k) for gram, count in most.items() for k in range(1, count + 1))
         lengths.append([len(caption_words(text)) for text in texts])
 
-    @lru_cache(maxsize=None)
+    @cache
     def brevity(length: int) -> float:
         closest = sum(min(own, key=lambda other: (abs(other - length), other)) for own in lengths)
         return min(0.0, 1 - closest / (length * len(lengths)))

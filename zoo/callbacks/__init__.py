@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from zoo.base import ZooModule
 from zoo.callbacks.boundaries import Boundaries
+from zoo.callbacks.captions import Captions
 from zoo.callbacks.continuations import Continuations
 from zoo.callbacks.ecg import Beats
 from zoo.callbacks.embeddings import Embeddings
@@ -32,6 +33,7 @@ FIGURES: tuple[type[TensorBoardCallback], ...] = (
     Samples,
     Translations,
     Continuations,
+    Captions,
     Beats,
     Mistakes,
     FirstLayer,
@@ -82,6 +84,7 @@ __all__ = [
     "FIGURES",
     "Beats",
     "Boundaries",
+    "Captions",
     "Continuations",
     "Embeddings",
     "FirstLayer",

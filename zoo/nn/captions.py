@@ -192,7 +192,7 @@ class CaptionNet(nn.Module):
         """
         if captions.ndim != 3 or captions.dtype != torch.int64:
             raise ValueError(
-                f"input of shape {tuple(captions.shape)} and {captions.dtype}: expected N x K x T token ids, torch.int64"
+                f"input of shape {tuple(captions.shape)} and {captions.dtype}: expected N x K x T ids, torch.int64"
             )
         picture = self.encode(images)
         return self.score(self.decode(captions, picture, self.start(picture, captions.shape[1]))[0])

@@ -22,7 +22,7 @@ from zoo.training.batches import check_batch, check_ids, inputs_of
 
 PICTURES_A_BATCH = 64
 """Number of pictures that are captioned together. Set by hand."""
-CAPTIONS_A_BATCH = 8
+CAPTIONS_A_BATCH = 4
 """Number of captions whose probabilities for such a batch of pictures are computed together. Set by hand."""
 TOKENS_A_CHUNK = 4_096
 """Number of tokens whose scores over the vocabulary are in memory together in evaluation. Set by hand."""
