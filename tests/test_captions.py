@@ -73,7 +73,9 @@ def captioner(root, tmp_path_factory):
     spec = {name: value for name, value in data.spec.items() if name in known}
     model = zoo.create_model("lstm_captioner", **spec, **SMALL, lr=5e-3, schedule="onecycle", clip_norm=1.0)
     logs = TensorBoardLogger(tmp_path_factory.mktemp("logs"))
-    quiet_trainer(max_epochs=14, logger=logs, callbacks=[Captions(shown=3, mapped=1)]).fit(model, data)
+    quiet_trainer(max_epochs=14, log_every_n_steps=6, logger=logs, callbacks=[Captions(shown=3, mapped=1)]).fit(
+        model, data
+    )
     return model.eval(), data, logs.log_dir
 
 

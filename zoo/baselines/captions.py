@@ -40,9 +40,10 @@ def score_captions(captions: Sequence[str], references: Sequence[Sequence[str]])
 
     Returns:
         ``test_bleu_1`` to ``test_bleu_4``, corpus BLEU (Papineni et al., 2002) of ``nltk`` without smoothing, with the
-        reference length closest to that of the caption, in percent; ``test_cider``, CIDEr-D (Vedantam, Zitnick & Parikh,
-        2015) of ``pycocoevalcap`` with the document frequencies of these references; ``test_rouge_l``, ROUGE-L (Lin,
-        2004) of ``pycocoevalcap`` in percent. METEOR is not among them: it needs WordNet or Java.
+        reference length closest to that of the caption, in percent; ``test_cider``, CIDEr-D (Vedantam, Zitnick &
+        Parikh, 2015) of ``pycocoevalcap``, with the document frequencies of these references and without its usual
+        factor of 100; ``test_rouge_l``, ROUGE-L (Lin, 2004) of ``pycocoevalcap`` in percent. METEOR is not among them:
+        it needs WordNet or Java.
     """
     bleu = needs("nltk.translate.bleu_score", "caption")
     cider, rouge = needs("pycocoevalcap.cider.cider", "caption"), needs("pycocoevalcap.rouge.rouge", "caption")
@@ -161,8 +162,8 @@ def _best_constant(candidates: Sequence[Sequence[str]], references: Sequence[Seq
             total += np.log(matches / (len(references) * (len(words) - n + 1))) / len(ORDERS)
         return total
 
-    distinct = dict.fromkeys(tuple(caption_words(text)) for text in chain.from_iterable(candidates))
-    return " ".join(max(distinct, key=score))
+    distinct = list(dict.fromkeys(tuple(caption_words(text)) for text in chain.from_iterable(candidates)))
+    return " ".join(distinct[int(np.argmax([score(words) for words in distinct]))])
 
 
 def _ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
