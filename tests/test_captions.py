@@ -250,13 +250,15 @@ def test_auxiliary_objectives_are_of_training_alone():
     codes = model.net.codes(picture, captions)
     torch.testing.assert_close(codes[1].norm(dim=2), torch.ones(4, 3))
     more = 0.5 * contrastive_loss(*codes, model.net.temperature.exp())
-    more = more + 0.25 * word_loss(model.net.words(picture.positions.mean(1)), captions)
+    more = more + 0.25 * word_loss(model.net.word_scores(picture), captions)
     torch.testing.assert_close(values["loss"], values["caption_loss"] + more)
     values["loss"].backward()
     assert all(p.grad.abs().sum() > 0 for p in model.parameters())
     assert small_model().net.picture_code is None
     with pytest.raises(ValueError, match="set contrastive above 0"):
         small_model().net.codes(picture, captions)
+    with pytest.raises(ValueError, match="set bag_of_words above 0"):
+        small_model().net.word_scores(picture)
 
 
 def test_contrastive_loss_by_hand():

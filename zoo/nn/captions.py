@@ -141,7 +141,7 @@ class CaptionNet(nn.Module):
         tied: Whether the output layer has the weights of the embedding (Press & Wolf, 2017).
         blind: Whether every picture is replaced by a black one.
         code_dim: Width of the codes of the contrastive objective; 0 for none.
-        bag_of_words: Whether there is a layer that predicts the words of the captions of a picture.
+        bag_of_words: Whether the words of the captions of a picture are predicted too, see ``word_scores``.
     """
 
     def __init__(
@@ -177,9 +177,8 @@ class CaptionNet(nn.Module):
         self.caption_code = nn.Linear(embedding_dim, code_dim) if code_dim else None
         self.temperature = nn.Parameter(torch.tensor(2.7)) if code_dim else None
         """Logarithm of the factor of the cosine similarities of the contrastive objective."""
-        self.words = nn.Linear(features, vocab_size) if bag_of_words else None
-        if self.words is not None:
-            nn.init.constant_(self.words.bias, RARE)
+        self.words = nn.Linear(features, embedding_dim) if bag_of_words else None
+        self.word_bias = nn.Parameter(torch.full((vocab_size,), RARE)) if bag_of_words else None
 
     def forward(self, images: Tensor, captions: Tensor) -> Tensor:
         """Map images (N, C, H, W) and token ids (N, K, T) to scores (N, K, T, vocab_size).
@@ -227,6 +226,18 @@ class CaptionNet(nn.Module):
     def score(self, outputs: Tensor) -> Tensor:
         """Return the scores (..., vocab_size) of the next tokens from outputs (..., E) of ``decode``."""
         return self.output(outputs)
+
+    def word_scores(self, picture: PictureMap) -> Tensor:
+        """Return the logits (N, vocab_size) of the words of the captions of pictures.
+
+        They are the products of the embeddings with a linear map of the mean of the features.
+
+        Raises:
+            ValueError: If the network does not predict words.
+        """
+        if self.words is None or self.word_bias is None:
+            raise ValueError("this network does not predict words: set bag_of_words above 0")
+        return nn.functional.linear(self.words(picture.positions.mean(1)), self.embedding.weight, self.word_bias)
 
     def codes(self, picture: PictureMap, captions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the unit vectors (N, D) of pictures and (N, K, D) of their captions (N, K, T), ids of tokens.

@@ -142,8 +142,7 @@ class Captioner(ZooModule):
             factor = self.net.temperature.clamp(max=4.6).exp()  # at most 100, as in Radford et al. (2021)
             found.append(self.hparams["contrastive"] * contrastive_loss(*codes, factor))
         if self.net.words is not None:
-            scores = self.net.words(picture.positions.mean(1))
-            found.append(self.hparams["bag_of_words"] * word_loss(scores, captions))
+            found.append(self.hparams["bag_of_words"] * word_loss(self.net.word_scores(picture), captions))
         return torch.stack(found).sum() if found else None
 
     @property
