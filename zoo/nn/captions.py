@@ -170,9 +170,8 @@ class CaptionNet(nn.Module):
         self.scale = embedding_dim**0.5
         self.dropout = SequenceDropout(dropout)
         self.decoder = AttentionLSTM(embedding_dim, hidden_dim, features, attention, attention_dim, dropout)
-        self.output = nn.Linear(embedding_dim, vocab_size)
-        if tied:
-            self.output.weight = self.embedding.weight
+        self.output = None if tied else nn.Linear(embedding_dim, vocab_size)
+        self.output_bias = nn.Parameter(torch.zeros(vocab_size)) if tied else None
         self.picture_code = nn.Linear(features, code_dim) if code_dim else None
         self.caption_code = nn.Linear(embedding_dim, code_dim) if code_dim else None
         self.temperature = nn.Parameter(torch.tensor(2.7)) if code_dim else None
@@ -225,6 +224,8 @@ class CaptionNet(nn.Module):
 
     def score(self, outputs: Tensor) -> Tensor:
         """Return the scores (..., vocab_size) of the next tokens from outputs (..., E) of ``decode``."""
+        if self.output is None:
+            return nn.functional.linear(outputs, self.embedding.weight, self.output_bias)
         return self.output(outputs)
 
     def word_scores(self, picture: PictureMap) -> Tensor:
