@@ -169,6 +169,13 @@ def _tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
     return run_tune(args, overrides)
 
 
+def _completion(args: argparse.Namespace, _: Any) -> int:
+    from zoo.cli.completion import shell_code
+
+    print(shell_code(args.shell))
+    return 0
+
+
 COMMANDS = {
     "list": _list,
     "info": _info,
@@ -177,5 +184,6 @@ COMMANDS = {
     "predict": _predict,
     "verify": _verify,
     "tune": _tune,
+    "completion": _completion,
 }
 """Functions by command; each takes the options and the settings by section, and returns the exit status."""

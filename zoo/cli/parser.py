@@ -92,6 +92,10 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--publish", action="store_true", help="write result and weights into the source tree")
 
     add_arguments(add("tune", "search hyper-parameters by the metric on validation", settings))
+
+    usage = 'eval "$(zoo completion bash)" in the shell\'s start file completes commands, options and recipes'
+    command = add("completion", "lines with which a shell completes the words of zoo", usage)
+    command.add_argument("shell", metavar="SHELL", help="bash, zsh, fish, tcsh or powershell")
     return parser
 
 
