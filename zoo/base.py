@@ -21,6 +21,7 @@ from zoo.nn import limit_norms
 from zoo.training import optim, updates
 from zoo.training.batches import STANDARDISED, UNIT, as_tensor, check_batch, check_values, has_image_shape
 from zoo.training.checkpoints import add_model_state, take_model_state
+from zoo.training.freezing import freeze_norms
 from zoo.training.hooks import insert_hooks
 
 Batch = Sequence[Tensor]
@@ -316,6 +317,7 @@ class ZooModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its schedule from their names."""
+        self.run.frozen_norms = freeze_norms(self)
         optimizer = optim.build_optimizer(self.net, self.hparams, self.device)
         if self.hparams["schedule"] == "plateau":
             self.run.plateau = optim.build_plateau(
