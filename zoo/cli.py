@@ -46,9 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     command = add("fit", "train a recipe, test its best checkpoint", settings)
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
     command.add_argument("--ckpt_path", metavar="PATH|last", help="checkpoint to resume from")
-    command.add_argument(
-        "--seed", type=int, metavar="N", help="seed of all random numbers (default 0, or that of --ckpt_path)"
-    )
+    command.add_argument("--from", dest="start", metavar="RECIPE|PATH", help="trained weights to start a new run from")
+    seed = "seed of all random numbers (default 0, or that of --ckpt_path)"
+    command.add_argument("--seed", type=int, metavar="N", help=seed)
     command.add_argument("--histograms", action="store_true", help="log weights and gradients to TensorBoard")
     command.add_argument("--no_test", action="store_true", help="do not evaluate on the test split")
 
@@ -250,7 +250,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     run = recipe.run_of(resume) if resume else None
     _quiet()
     options = {"resume": resume, "overrides": overrides, "histograms": args.histograms, "say": _say}
-    fit = fit_recipe(recipe, seed=args.seed, run=run, **options)
+    fit = fit_recipe(recipe, seed=args.seed, run=run, start=args.start, **options)
     rows: dict[str, Any] = {
         f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value
         for name, value in fit.metrics.items()
