@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from zoo.arguments import check_arguments, signature
 from zoo.building import construct
+from zoo.errors import unknown
 from zoo.training.contents import as_plain, shorten
 
 NORMALISATION = ("mean", "std")
@@ -73,16 +75,19 @@ def load_start(recipe: Any, choice: str | os.PathLike[str]) -> Any:
         ValueError: If there is no such recipe, or it is a model of another class.
         FileNotFoundError: If there are no such weights.
     """
-    from zoo.recipes import create_model
+    from zoo.recipes import create_model, list_recipes
     from zoo.registry import find_model, list_models
     from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
     cls, title = find_model(recipe.model["name"]).cls, os.fspath(choice)
     if title.endswith((".yaml", ".yml")):
         raise ValueError(f"{title} is a recipe's file: expected its checkpoint, runs/.../best.ckpt, or a recipe's name")
-    if title.endswith(".ckpt") or os.sep in title or Path(title).is_file():
+    elsewhere = re.match(r"[a-z-]{2,}:", title)  # not a path, but a place that create_model knows
+    if not elsewhere and (title.endswith(".ckpt") or os.sep in title or Path(title).exists()):
         found = read_checkpoint(title).get("zoo", {}).get("class", "?")
         model = load_checkpoint(cls, title) if found == cls.__name__ else None
+    elif not elsewhere and "." not in title and title not in list_models():
+        raise unknown("recipe", title, list_recipes())
     else:
         model = create_model(title, pretrained=True)
         found = type(model).__name__
@@ -99,7 +104,11 @@ def carried_over(trained: Any, data: Any) -> dict[str, Any]:
     Its classes, and their order, are adopted where the data have the same ones.
     """
     hparams, sizes = dict(trained.hparams), head_arguments(trained)
-    names = {name: value for name, value in sizes.items() if _same_names(hparams.get(value), data.spec.get(value))}
+
+    def names_of(name: str) -> Any:  # without learning a vocabulary that is then replaced
+        return data.source_classes if name == "class_names" else data.spec.get(name)
+
+    names = {size: name for size, name in sizes.items() if _same_names(hparams.get(name), names_of(name))}
     head = {*sizes, *sizes.values(), *NORMALISATION} - {*names, *names.values()}  # start_from sets the constants
     return {name: hparams[name] for name in data.learned if name not in head and hparams.get(name) is not None}
 
@@ -176,28 +185,26 @@ def take_weights(model: Any, trained: Any, fresh: Any = None) -> tuple[str, list
         if not torch.equal(own[name], constants[name]):
             return f"which include net.{name}, {shorten(given[name].flatten().tolist(), exact=True)}", new
     model.net.load_state_dict({**own, **{name: given[name] for name in rest}})
-    if not torch.allclose(_output(model), _output(trained), rtol=1e-4, atol=1e-5, equal_nan=True):
+    inputs = _random_inputs(trained)
+    if not torch.allclose(_output(model, inputs), _output(trained, inputs), rtol=1e-4, atol=1e-5, equal_nan=True):
         return "with which the network would compute something else", new
     return "", new
 
 
+def _random_inputs(model: Any) -> list[Tensor]:
+    """Return network inputs of a random sample, always the same ones; none for a model without an example of them."""
+    example, draw = model.example_input_array, torch.Generator().manual_seed(0)
+    parts = example.values() if isinstance(example, dict) else [] if example is None else [example]
+    return [torch.rand(part.shape, generator=draw) if part.is_floating_point() else part for part in parts]
+
+
 @torch.no_grad()
-def _output(model: Any) -> Tensor:
-    """Return the features of a random sample, or the output of a model without a head, in evaluation mode.
-
-    A model without an example of its inputs gives nothing.
-    """
-    draw = torch.Generator().manual_seed(0)
-
-    def random(part: Tensor) -> Tensor:
-        return torch.rand(part.shape, generator=draw) if part.is_floating_point() else part
-
-    example = model.example_input_array
-    if example is None:
+def _output(model: Any, inputs: Sequence[Tensor]) -> Tensor:
+    """Return the features of network inputs, or the output of a model without a head, in evaluation mode."""
+    if not inputs:
         return torch.zeros(0)
-    parts = [random(part) for part in (example.values() if isinstance(example, dict) else (example,))]
-    with model.evaluating():  # the first input alone: a mirror image in evaluation changes no weights
-        return model.head_inputs(*parts)[0] if head_arguments(model) else model(*parts)
+    with model.evaluating():  # the first call alone: a mirror image in evaluation changes no weights
+        return model.head_inputs(*inputs)[0] if head_arguments(model) else model(*inputs)
 
 
 def _build_alike(trained: Any, args: Mapping[str, Any]) -> Any:

@@ -30,15 +30,15 @@ def check_backbone(trainer: L.Trainer, model: Any) -> None:
 def freeze_norms(model: Any) -> list[nn.Module]:
     """Freeze the batch normalisation of a backbone that ``BackboneFinetuning`` has frozen, and return its layers.
 
-    The callback leaves it trainable. Frozen, it uses its running statistics, which do not change; and since the
-    optimiser, which is built next, does not have its parameters, the callback adds them with the rest of the backbone.
+    The callback leaves it trainable. Since the optimiser, which is built next, does not have its parameters, the
+    callback adds them with the rest of the backbone; until then ``train_norms`` keeps its statistics.
     """
     trainer = getattr(model, "_trainer", None)
     if backbone_finetuning(trainer) is None:
         return []
     frozen = [layer for layer in model.backbone.modules() if isinstance(layer, _BatchNorm) and layer.training]
     for layer in frozen:
-        layer.requires_grad_(False).eval()
+        layer.requires_grad_(False)
     return frozen
 
 
@@ -55,9 +55,10 @@ def restore_unfrozen(trainer: L.Trainer) -> None:
 
 
 def train_norms(trainer: L.Trainer, frozen: list[nn.Module]) -> list[nn.Module]:
-    """Set batch normalisation that ``freeze_norms`` froze to training mode once its backbone is unfrozen.
+    """Set batch normalisation that ``freeze_norms`` froze to evaluation mode, to training mode once it is unfrozen.
 
-    With ``train_bn=False`` of the callback it stays frozen.
+    In evaluation mode it uses its running statistics, which do not change. With ``train_bn=False`` of the callback it
+    stays frozen.
 
     Args:
         trainer: The trainer, at the start of an epoch.
@@ -67,8 +68,8 @@ def train_norms(trainer: L.Trainer, frozen: list[nn.Module]) -> list[nn.Module]:
         The layers that are still frozen.
     """
     callback = backbone_finetuning(trainer)
-    if callback is None or not callback.train_bn or trainer.current_epoch < callback.unfreeze_backbone_at_epoch:
-        return frozen
+    trains = callback is not None and callback.train_bn
+    trains = trains and trainer.current_epoch >= callback.unfreeze_backbone_at_epoch  # type: ignore[union-attr]
     for layer in frozen:
-        layer.train()
-    return []
+        layer.train(trains)
+    return [] if trains else frozen
