@@ -1,6 +1,7 @@
 """Fine-tuning: new heads on trained weights, fits that start from them, features, and frozen backbones."""
 
-import shutil
+import re
+import shlex
 import warnings
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from zoo.training.checkpoints import load_checkpoint, read_checkpoint
 
 MODELS = zoo.list_models()
 CLASSIFIERS = [name for name in MODELS if issubclass(find_model(name).cls, Classifier)]
-WITH_FEATURES = [name for name in MODELS if issubclass(find_model(name).cls, (Classifier, Autoencoder, BeatAutoencoder))]
+WITH_FEATURES = [
+    name for name in MODELS if issubclass(find_model(name).cls, (Classifier, Autoencoder, BeatAutoencoder))
+]
 SHIPPED = {  # a recipe of each model with shipped weights
     name: next(each for each in zoo.list_recipes(f"{name}.*") if load_recipe(each).shipped_weights != "none")
     for name in MODELS
@@ -124,7 +127,7 @@ def test_a_network_without_a_linear_layer_says_what_to_override():
             super().__init__(**training)
             self.net = nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
-    with pytest.raises(ValueError, match="Pooled has no linear layer, .*: override output_layers"):
+    with pytest.raises(ValueError, match=r"Pooled has no linear layer, .*: override output_layers"):
         Pooled().features(torch.rand(2, 1, 8, 8))
 
 
@@ -135,7 +138,7 @@ def test_a_network_without_a_linear_layer_says_what_to_override():
 def test_a_new_head_keeps_all_other_weights(name):
     recipe = SHIPPED[name]
     trained = zoo.create_model(recipe, pretrained=True)
-    sizes = {size: 4 for size in trained.head_arguments}
+    sizes = dict.fromkeys(trained.head_arguments, 4)
     with pytest.warns(UserWarning, match=rf"^{recipe}: .* weights are kept, .* new, with num_\w+ 4 instead of"):
         model = zoo.create_model(recipe, pretrained=True, **sizes)
     assert model.training
@@ -216,6 +219,16 @@ def test_what_would_change_the_features_is_refused_in_one_line(what):
 def test_a_model_without_a_head_refuses_classes(name):
     with pytest.raises(ValueError, match="num_classes is for a model with an output layer for classes, not a "):
         zoo.create_model(SHIPPED[name], pretrained=True, num_classes=3)
+
+
+def test_beats_of_other_classes_are_neither_annotated_nor_scored():
+    with pytest.warns(UserWarning, match="is new"):
+        model = zoo.create_model("ecg_classifier.mitbih", pretrained=True, num_classes=3)
+    signal = np.sin(np.arange(3600) / 40)[:, None]
+    with pytest.raises(ValueError, match="by the classes N, S, V, F, Q, not by 3 others"):
+        model.annotate(signal, 360.0, r_peaks=np.arange(300, 3300, 300))
+    with pytest.raises(ValueError, match="by the classes N, S, V, F, Q, not by 3 others"):
+        quiet_trainer(max_epochs=1).fit(model, tiny_data(zoo.create_model("ecg_classifier")))
 
 
 # ---- a fit that starts from weights ----
@@ -537,28 +550,31 @@ def test_every_backbone_is_frozen_and_trained(name):
 PAGE = Path(__file__).parent.parent / "scripts" / "docs" / "how-to" / "fine-tuning.md"
 
 
-def test_the_page_runs(capfd, elsewhere, tmp_path):
-    """The commands and the Python of the page run one after the other, on a folder of drawn pictures."""
-    import re
-    import shlex
-
-    draw_pictures(tmp_path / "pictures")
-    text = PAGE.read_text(encoding="utf-8")
-    (recipe,) = re.findall(r"```yaml\n# (\S+)\n(.*?)```", text, re.DOTALL)
-    content = yaml.safe_load(recipe[1])
-    content["trainer"] = {**content["trainer"], **QUIET}
-    Path(recipe[0]).write_text(yaml.safe_dump(content))
+def test_the_page_runs(capfd, elsewhere):
+    """The recipe, the commands and the Python of the page, one after the other in an empty folder."""
     scope = {}
-    for kind, block in re.findall(r"```(bash|python)\n(.*?)```", text, re.DOTALL):
-        if kind == "python":
+    for kind, block in re.findall(r"```(bash|python|yaml)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
+        if kind == "yaml":
+            name, _, content = block.removeprefix("# ").partition("\n")
+            Path(name).write_text(content.replace("max_epochs: 4", "max_epochs: 4, enable_progress_bar: false"))
+        elif kind == "bash":
+            for line in block.splitlines():
+                program, *words = shlex.split(line, comments=True)
+                status, out, err = answer(capfd, *words)
+                assert program == "zoo"
+                assert status == 0, err
+                assert words[0] != "fit" or said(PAGE) == " ".join(err.splitlines()[0].split())
+                assert words[0] != "predict" or "circle" in out
+        else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 exec(compile(block, str(PAGE), "exec"), scope)
-            continue
-        for line in block.splitlines():
-            program, *words = shlex.split(line, comments=True)
-            assert program == "zoo"
-            status, _, err = answer(capfd, *words)
-            assert status == 0, err
     assert scope["accuracy"] > 0.9
-    shutil.rmtree("runs")
+    assert scope["features"].shape == (1, 128)
+    assert scope["codes"].shape == (1, 64)
+
+
+def said(page):
+    """Return the line that the page shows of a fit."""
+    (text,) = re.findall(r"```text\n(zoo: .*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return " ".join(text.split())

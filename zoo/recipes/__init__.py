@@ -256,7 +256,7 @@ class Recipe:
         module = self.create_model({**datamodule.spec, **adopted}, **(model or {}))
         if trained is not None:
             written = {**self.model.get("args", {}), **(model or {})}
-            transfer.start_from(module, trained, os.fspath(start), self, datamodule, written)
+            transfer.start_from(module, trained, os.fspath(start or ""), self, datamodule, written)
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
         number = int(version) if version.isdigit() else None  # a number is what the progress bar has room for
@@ -337,4 +337,5 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
     from datamodules.registry import find_datamodule
     from zoo.recipes.transfer import with_arguments
 
-    return with_arguments(model, args, name, find_datamodule(recipe.data["name"]).learned)
+    source: Any = find_datamodule(recipe.data["name"])
+    return with_arguments(model, args, name, source.learned)

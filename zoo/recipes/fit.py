@@ -84,7 +84,8 @@ def fit_recipe(
     from zoo.training.resuming import CheckedResume, reason_of_end, seed_of
 
     if resume and start is not None:
-        raise ValueError(f"--from {os.fspath(start)} begins a run and --ckpt_path {resume} resumes one: give one of them")
+        both = f"--from {os.fspath(start)} begins a run and --ckpt_path {resume} resumes one"
+        raise ValueError(f"{both}: give one of them")
     content = read_checkpoint(resume) if resume else None
     if seed is None:
         seed = (seed_of(content) if content else None) or 0
@@ -106,7 +107,7 @@ def fit_recipe(
     before = _seconds(run) if resume else 0.0
     for half in last.parent.glob(f".*{UNFINISHED}"):  # of a process that was killed
         half.unlink(missing_ok=True)
-    start = time.perf_counter()
+    begun = time.perf_counter()
     try:
         with lightning_interrupts(last):
             trainer.fit(model, data, ckpt_path=str(resume) if resume else None, weights_only=True)
@@ -120,7 +121,7 @@ def fit_recipe(
         raise ValueError(f"{resume} cannot be resumed: {type(error).__name__} {reason}") from error
     finally:
         if run.is_dir():
-            write_atomically(run / SECONDS, json.dumps(before + time.perf_counter() - start).encode())
+            write_atomically(run / SECONDS, json.dumps(before + time.perf_counter() - begun).encode())
     seconds = _seconds(run)
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -94,7 +94,8 @@ def load_start(recipe: Any, choice: str | os.PathLike[str]) -> Any:
     if model is None or type(model) is not cls:
         names = [name for name in list_models() if find_model(name).cls.__name__ == found]
         advice = f"write name: {names[0]} under model" if names else "start from another checkpoint"
-        raise ValueError(f"{recipe.name} cannot start from {title}, a {found}, since it trains a {cls.__name__}: {advice}")
+        what = f"{recipe.name} cannot start from {title}, a {found}, since it trains a {cls.__name__}"
+        raise ValueError(f"{what}: {advice}")
     return model
 
 
@@ -224,7 +225,8 @@ def _effect_of(trained: Any, name: str, value: Any) -> str:
 def _training_arguments() -> Collection[str]:
     from zoo.base import ZooModule
 
-    return signature(ZooModule).keys()
+    base: Any = ZooModule
+    return signature(base).keys()
 
 
 def _for_new_classes(trained: Any, args: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +235,8 @@ def _for_new_classes(trained: Any, args: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: If there are more or fewer names than classes.
     """
-    old, cls, args = trained.hparams, type(trained), dict(args)
+    cls: Any = type(trained)
+    old, args = trained.hparams, dict(args)
     other: list[str] = []
     for size, names in head_arguments(trained).items():
         given, count = args.get(names), args.get(size)

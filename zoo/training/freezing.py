@@ -36,10 +36,11 @@ def freeze_norms(model: Any) -> list[nn.Module]:
     trainer = getattr(model, "_trainer", None)
     if backbone_finetuning(trainer) is None:
         return []
-    frozen = [layer for layer in model.backbone.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    layers: list[nn.Module] = list(model.backbone.modules())
+    frozen = [layer for layer in layers if isinstance(layer, _BatchNorm) and layer.training]
     for layer in frozen:
         layer.requires_grad_(False)
-    return frozen
+    return list[nn.Module](frozen)
 
 
 def restore_unfrozen(trainer: L.Trainer) -> None:
