@@ -296,5 +296,5 @@ def _refusal(
     advice = [f"write {', '.join(free)} under model, args"] if free else []
     if fixed:
         settings = f", see its {', '.join(data.fixed_by_model)}" if data.fixed_by_model else ""
-        advice.append(f"{', '.join(fixed)} follows from the data {data.name}{settings}")
+        advice.append(f"{', '.join(fixed)}: set by the data {data.name}{settings}")
     return f"{recipe.name} cannot start from {title}: {differ}: {'; '.join(advice)}"
