@@ -151,8 +151,8 @@ def test_all_weights_fit_their_budget():
 def test_pretrained_needs_a_recipe_with_weights():
     with pytest.raises(ValueError, match="belong to a recipe"):
         zoo.create_model("mlp", pretrained=True)
-    with pytest.raises(ValueError, match="cannot be set"):
-        zoo.create_model("mlp.digits", pretrained=True, dropout=0.1)
+    with pytest.raises(ValueError, match="does not fit its weights"):
+        zoo.create_model("mlp.digits", pretrained=True, hidden_dims=[3])
 
 
 CLAIMS = [

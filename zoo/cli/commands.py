@@ -82,7 +82,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     run = recipe.run_of(resume) if resume else None
     quiet()
     options = {"resume": resume, "overrides": overrides, "histograms": args.histograms, "say": say}
-    fit = fit_recipe(recipe, seed=args.seed, run=run, **options)
+    fit = fit_recipe(recipe, seed=args.seed, run=run, start=args.start, **options)
     rows: dict[str, Any] = {
         f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value
         for name, value in fit.metrics.items()

@@ -178,6 +178,17 @@ class TextClassifier(Classifier):
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"]).encode_padded(texts, self.hparams["max_length"])
 
+    def features(self, x: Sequence[str] | Tensor) -> Tensor:
+        """Return the representation (N, F) of each text before the head; see ``Classifier.features``.
+
+        Args:
+            x: Strings, or token ids (N, T).
+
+        Raises:
+            ValueError: If the model has no tokenizer, or a text is not a string.
+        """
+        return super().features(x if isinstance(x, Tensor) else self.ids(x))
+
     def classify(self, x: Sequence[str] | Tensor) -> list[Any]:
         """Predict the class of each text, a ``Classification``, or with ``multi_label`` its ``Topics``.
 
