@@ -4,8 +4,8 @@ Pages are read both on GitHub and as a site. Their links are relative paths in t
 folder lead, on the site, to a copy of the picture or to a page that shows the file.
 
 A line ``<!-- api: PACKAGE -->`` is replaced by the documentation of every public name of a package, and
-``<!-- registered models -->`` and ``<!-- registered datamodules -->`` by a table of all that is registered and the
-documentation of the models, so that a new one appears by itself.
+``<!-- registered models -->``, ``datamodules`` and ``commands`` by tables of all that there are, so that a new one
+appears by itself.
 """
 
 import importlib
@@ -36,7 +36,7 @@ FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 API = re.compile(r"^<!-- api: ([\w.]+) -->$", re.MULTILINE)
 
-REGISTERED = re.compile(r"^<!-- registered (models|datamodules) -->$", re.MULTILINE)
+REGISTERED = re.compile(r"^<!-- registered (models|datamodules|commands) -->$", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -166,4 +166,19 @@ def datamodules() -> str:
     return "\n".join(lines)
 
 
-TABLES = {"models": models, "datamodules": datamodules}
+def commands() -> str:
+    """Return the options of each command."""
+    import argparse
+
+    from zoo.cli import _parser
+
+    parts = []
+    for action in _parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, command in action.choices.items():
+                command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+                parts.append(f"## zoo {name}\n\n```text\n{command.format_help().strip()}\n```")
+    return "\n\n".join(parts)
+
+
+TABLES = {"models": models, "datamodules": datamodules, "commands": commands}
