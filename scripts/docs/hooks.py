@@ -36,6 +36,7 @@ FENCED = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
 API = re.compile(r"^<!-- api: ([\w.]+) -->$", re.MULTILINE)
 
+NAME_IN_CELL = re.compile(r"(<td[^>]*><code>)([^<]*)")
 REGISTERED = re.compile(r"^<!-- registered (models|datamodules|commands) -->$", re.MULTILINE)
 
 
@@ -60,8 +61,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Rewrite the links that leave the folder, and write the reference."""
     if page.file.abs_src_path:
         markdown = rewritten(markdown, Path(page.file.abs_src_path).parent, page.file.src_uri)
+    if "| recipe | metric |" in markdown:
+        page.meta["hide"] = ["toc"]  # the table needs the room
     markdown = API.sub(lambda found: "\n\n".join(map(entry, public_objects(found[1]))), markdown)
     return REGISTERED.sub(lambda found: TABLES[found[1]](), markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let names in tables break after dots and underscores, and nowhere else."""
+    return NAME_IN_CELL.sub(lambda found: found[1] + re.sub(r"([._/])(?=\w)", r"\1<wbr>", found[2]), html)
 
 
 # ---- links ----
