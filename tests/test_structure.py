@@ -24,9 +24,10 @@ LAYERS = (
     ("models", "callbacks"),
     ("pretrained",),
     ("baselines", "recipes"),
-    ("prediction", "tuning", "verification"),
+    ("prediction", "sharing", "tuning", "verification"),
     ("outcome",),
     ("cli",),
+    ("__main__",),
 )
 """Parts of ``zoo`` from the lowest to the highest: an import goes down or stays within a layer's part."""
 PLAIN = ("datamodules.ecg", "datamodules.images", "datamodules.text")
