@@ -1,4 +1,4 @@
-"""Model cards: metadata of the Hugging Face Hub and a text, derived from model, recipe, result and terms of the data."""
+"""Model cards: metadata of the Hugging Face Hub and a text, derived from model, recipe, result and data."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ def push_to_hub(
 ) -> str:
     """Store a model in a repository of the Hugging Face Hub, in one commit; the repository is made if there is none.
 
-    Its files are ``model.safetensors``, ``config.json`` with the name of the model, its hyper-parameters and the SHA-256
-    of the weights, and ``README.md``, the model card. ``zoo.create_model("hf-hub:user/name", pretrained=True)`` builds
-    the model again. The address of the Hub, its cache and the access token are those of ``huggingface_hub``:
+    Its files are ``model.safetensors``, ``config.json`` with the name of the model, its hyper-parameters and the
+    SHA-256 of the weights, and ``README.md``, the model card. ``zoo.create_model("hf-hub:user/name",
+    pretrained=True)`` builds the model again. The address of the Hub, its cache and the access token are those of ``huggingface_hub``:
     ``HF_ENDPOINT``, ``HF_HOME``, ``HF_TOKEN`` or ``hf auth login``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Terms of the data behind trained weights, as the file LICENSE says them, with the metadata of the Hugging Face Hub."""
+"""Terms of the data behind trained weights, as in the file LICENSE, with metadata of the Hugging Face Hub."""
 
 from __future__ import annotations
 
