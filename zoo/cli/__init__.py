@@ -1,4 +1,4 @@
-"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, completion."""
+"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, card, push, completion."""
 
 from __future__ import annotations
 

@@ -169,6 +169,35 @@ def _tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
     return run_tune(args, overrides)
 
 
+def _card(args: argparse.Namespace, _: Any) -> int:
+    from pathlib import Path
+
+    from zoo.files import check_outputs, write_atomically
+    from zoo.sharing.cards import model_card
+
+    quiet()
+    if args.output is not None:
+        check_outputs(args.output, [("the card", Path(args.output))], [args.source])
+    card = model_card(args.source)
+    if args.output is None:
+        print(card, end="")
+    else:
+        write_atomically(Path(args.output), card.encode())
+    return 0
+
+
+def _push(args: argparse.Namespace, _: Any) -> int:
+    import logging
+
+    from zoo.sharing.hub import push_to_hub
+
+    quiet()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # an error is one line
+    options = {"private": args.private or None, "revision": args.revision, "storage": args.storage}
+    print(push_to_hub(args.source, args.repository, **options))
+    return 0
+
+
 def _completion(args: argparse.Namespace, _: Any) -> int:
     from zoo.cli.completion import shell_code
 
@@ -184,6 +213,8 @@ COMMANDS = {
     "predict": _predict,
     "verify": _verify,
     "tune": _tune,
+    "card": _card,
+    "push": _push,
     "completion": _completion,
 }
 """Functions by command; each takes the options and the settings by section, and returns the exit status."""

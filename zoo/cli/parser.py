@@ -93,6 +93,19 @@ def make_parser() -> argparse.ArgumentParser:
 
     add_arguments(add("tune", "search hyper-parameters by the metric on validation", settings))
 
+    source = "RECIPE|FILE.yaml|CHECKPOINT|FOLDER"
+    command = add("card", "write a model card, as Markdown with the metadata of the Hugging Face Hub")
+    command.add_argument("source", metavar=source)
+    command.add_argument("--output", metavar="FILE", help="file of the card (default: the screen)")
+
+    command = add("push", "store a model on the Hugging Face Hub")
+    command.add_argument("source", metavar=source)
+    command.add_argument("repository", metavar="USER/NAME")
+    command.add_argument("--private", action="store_true", help="make a new repository private")
+    command.add_argument("--revision", metavar="BRANCH", help="branch, which is made if there is none (default: main)")
+    stored = "float32, float16 or int8 (default: published weights as they are, others in float32)"
+    command.add_argument("--storage", metavar="KIND", help=stored)
+
     usage = 'eval "$(zoo completion bash)" in the shell\'s start file completes commands, options and recipes'
     command = add("completion", "lines with which a shell completes the words of zoo", usage)
     command.add_argument("shell", metavar="SHELL", help="bash, zsh, fish, tcsh or powershell")

@@ -303,10 +303,11 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
 
 
 def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
-    """Build a model by its own name, or a recipe's model by the recipe's name.
+    """Build a model by its own name, a recipe's model by the recipe's name, or one that is stored elsewhere.
 
     Args:
-        name: ``"mlp"``, or ``"mlp.mnist"`` for the model with the settings of that recipe.
+        name: ``"mlp"``, or ``"mlp.mnist"`` for the model with the settings of that recipe, or the place of a stored
+            model: ``"hf-hub:user/name"``, ``"hf-hub:user/name@REVISION"`` or ``"local-dir:PATH"``.
         pretrained: Whether to load the recipe's shipped weights, or where none are shipped those that ``zoo verify``
             has trained; the model is then in evaluation mode.
         **args: Arguments of the model's constructor. Beside ``pretrained=True`` those that leave the features as they
@@ -322,7 +323,10 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
         FileNotFoundError: If there are no such weights.
     """
     from zoo import registry
+    from zoo.pretrained.repository import create_from_place, is_place
 
+    if is_place(name):
+        return create_from_place(name, pretrained, args)
     if "." not in name:
         if pretrained:
             near = list_recipes(f"{name}.*")
