@@ -115,8 +115,7 @@ def _introduction(shared: SharedModel, use: Use) -> str:
     first = " ".join(inspect.cleandoc(info["doc"]).split("\n\n")[0].split())
     weights = sum(parameter.numel() for parameter in shared.module.parameters())
     described = f"{first}\n\nTask: {use.described}. Model: `{shared.name}` ({info['source']})"
-    built = bool(shared.result) or shared.recipe is None
-    return described + (f", {weights:,} parameters." if built and weights else ".")
+    return described + (f", {weights:,} parameters." if shared.trained and weights else ".")
 
 
 def _picture(shared: SharedModel, place: str | None) -> str:
@@ -210,9 +209,8 @@ def _limits(shared: SharedModel) -> str:
     missed = [format_claim(claim_of(judged)) for judged in result["claim"] if not judged["met"]] if result else []
     lines = [f"- The claim `{claim}` is not met." for claim in missed]
     outside = getattr(type(shared.module), "outside_net", "")
-    lines += (
-        [f"- Not part of the network, and so not of an export: {outside[0].lower()}{outside[1:]}"] if outside else []
-    )
+    if outside:
+        lines.append(f"- Not part of the network, and so not of an export: {outside[0].lower()}{outside[1:]}")
     note = result["note"] if result else shared.recipe.note if shared.recipe else ""
     lines += [f"- {note}"] if note else []
     lines.append(
@@ -245,15 +243,11 @@ def _terms(shared: SharedModel) -> str:
 def _settings(shared: SharedModel) -> str:
     """Return the hyper-parameters as a table, the long ones by their size."""
     recipe = shared.recipe
-    hparams = dict(recipe.model.get("args", {})) if recipe and not shared.result else dict(shared.module.hparams)
+    hparams = dict(shared.module.hparams) if shared.trained or not recipe else recipe.model.get("args", {})
     lines = ["| hyper-parameter | value |", "|---|---|"]
     for name, value in as_plain(hparams).items():
-        text = (
-            shorten(value, exact=not isinstance(value, (list, dict)) or len(value) <= 10)
-            .replace("|", "\\|")
-            .replace("`", "'")
-        )
-        lines.append(f"| `{name}` | `{text}` |")
+        text = shorten(value, exact=not isinstance(value, (list, dict)) or len(value) <= 10)
+        lines.append(f"| `{name}` | `{_in_cell(text)}` |")
     if recipe:
         lines += ["", f"Data `{recipe.data['name']}` {_listed(recipe.data.get('args', {}))}."]
         lines += ["", f"Trainer {_listed(recipe.trainer)}."] if recipe.trainer else []
@@ -261,9 +255,12 @@ def _settings(shared: SharedModel) -> str:
 
 
 def _listed(settings: dict[str, Any]) -> str:
-    return (
-        ", ".join(f"`{name}={shorten(value, exact=True)}`" for name, value in settings.items()) or "with its defaults"
-    )
+    listed = ", ".join(f"`{name}={shorten(value, exact=True)}`" for name, value in settings.items())
+    return listed or "with its defaults"
+
+
+def _in_cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("`", "'")
 
 
 def _title(shared: SharedModel) -> str:

@@ -29,8 +29,8 @@ def push_to_hub(
 
     Its files are ``model.safetensors``, ``config.json`` with the name of the model, its hyper-parameters and the
     SHA-256 of the weights, and ``README.md``, the model card. ``zoo.create_model("hf-hub:user/name",
-    pretrained=True)`` builds the model again. The address of the Hub, its cache and the access token are those of ``huggingface_hub``:
-    ``HF_ENDPOINT``, ``HF_HOME``, ``HF_TOKEN`` or ``hf auth login``.
+    pretrained=True)`` builds the model again. The address of the Hub, its cache and the access token are those of
+    ``huggingface_hub``: ``HF_ENDPOINT``, ``HF_HOME``, ``HF_TOKEN`` or ``hf auth login``.
 
     Args:
         source: Name of a recipe, whose published weights are stored as they are; a user's recipe ``*.yaml``, with the

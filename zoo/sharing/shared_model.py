@@ -40,6 +40,7 @@ class SharedModel:
         result: Result of the recipe, if the weights are the published ones of the package.
         weights: Content of the file of weights, if there is one already.
         files: Content of a repository's files, if the model is from a folder of one.
+        trained: Whether the model has its weights; a recipe whose weights are not at hand gives a new model.
     """
 
     title: str
@@ -50,6 +51,7 @@ class SharedModel:
     result: dict[str, Any] | None = None
     weights: bytes | None = None
     files: dict[str, bytes] | None = None
+    trained: bool = True
 
     def pack(self, storage: str | None = None) -> dict[str, bytes]:
         """Return the contents of weights and configuration by name.
@@ -120,7 +122,7 @@ def find_model_to_share(source: Any, *, weights: bool = True) -> SharedModel:
         except FileNotFoundError:
             if weights:
                 raise
-            return SharedModel(recipe.title, recipe.model["name"], _untrained(recipe), recipe.data["name"], recipe)
+            return _untrained(recipe)
         return _from_checkpoint(checkpoint, recipe)
     if path.endswith(".ckpt") or os.path.isfile(path):
         return _from_checkpoint(path)
@@ -128,29 +130,25 @@ def find_model_to_share(source: Any, *, weights: bool = True) -> SharedModel:
 
 
 def _from_recipe(recipe: Recipe, weights: bool) -> SharedModel:
-    shipped = recipe.shipped_weights != "none"
+    result = pretrained.load_result(recipe.name)
     try:
         module = recipe.load_weights()
     except FileNotFoundError:
         if weights:
             raise
-        module = _untrained(recipe)
-    return SharedModel(
-        recipe.name,
-        recipe.model["name"],
-        module,
-        recipe.data["name"],
-        recipe,
-        pretrained.load_result(recipe.name),
-        pretrained.weights_path(recipe.name).read_bytes() if shipped and weights else None,
-    )
+        return _untrained(recipe, result)
+    shipped = weights and recipe.shipped_weights != "none"
+    content = pretrained.weights_path(recipe.name).read_bytes() if shipped else None
+    return SharedModel(recipe.name, recipe.model["name"], module, recipe.data["name"], recipe, result, content)
 
 
-def _untrained(recipe: Recipe) -> Any:
+def _untrained(recipe: Recipe, result: dict[str, Any] | None = None) -> SharedModel:
     """Return a new model with the recipe's settings, but for those that follow from the data, which are not read."""
     from zoo.registry import build_model
 
-    return build_model(recipe.model["name"], **recipe.model.get("args", {})).eval()
+    name, args = recipe.model["name"], recipe.model.get("args", {})
+    module = build_model(name, **args).eval()
+    return SharedModel(recipe.title, name, module, recipe.data["name"], recipe, result, trained=False)
 
 
 def _from_checkpoint(path: str | os.PathLike[str], recipe: Recipe | None = None) -> SharedModel:
