@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 from zoo.files import write_files
 
 NOTEBOOKS = Path(__file__).parent / "docs" / "notebooks"
+CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 ENDING = """
 
 Run it yourself: `jupytext --to ipynb scripts/docs/notebooks/{name}.py` makes a notebook for Jupyter, and
@@ -46,9 +47,10 @@ def page(notebook: NotebookNode, name: str) -> tuple[str, dict[str, bytes]]:
     settings = {"output_files_dir": name, "unique_key": name, "metadata": {"name": name}}
     text, resources = MarkdownExporter().from_notebook_node(notebook, settings)
     text = text.replace("![png](", "![Output of the cell above](")
-    text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
+    parts = CODE.split(text)
+    parts[::2] = [re.sub(r"\n([ \t]*\n){2,}", "\n\n", part) for part in parts[::2]]
     drawn = {Path(path).name: content for path, content in resources["outputs"].items()}
-    return text.strip() + ENDING.format(name=name), drawn
+    return "".join(parts).strip() + ENDING.format(name=name), drawn
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from mkdocs.structure.pages import Page
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent.parent
+sys.path.insert(0, str(ROOT))
 FIGURES = ROOT / "scripts" / "figures"
 PAGES = {
     "README.md": "index.md",
@@ -125,7 +126,6 @@ def shown(path: Path) -> str:
 
 def public_objects(package: str) -> list[str]:
     """Return the paths of all public functions, classes and constants of a package where they are defined."""
-    sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
     module = importlib.import_module(package)
     names = sorted(module.__all__, key=lambda name: (name.isupper(), not name.islower(), name))
     found = [path_of(getattr(module, name), f"{package}.{name}") for name in names]
@@ -178,13 +178,13 @@ def commands() -> str:
     """Return the options of each command."""
     import argparse
 
-    from zoo.cli import _parser
+    from zoo.cli.parser import make_parser
 
     parts = []
-    for action in _parser()._actions:
+    for action in make_parser()._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, command in action.choices.items():
-                command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=100)
+                command.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=88)
                 parts.append(f"## zoo {name}\n\n```text\n{command.format_help().strip()}\n```")
     return "\n\n".join(parts)
 
