@@ -1,4 +1,4 @@
-"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, card, push."""
+"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, card, push, completion."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from zoo.cli.commands import COMMANDS
+from zoo.cli.completion import answer_shell
 from zoo.cli.parser import make_parser, read_settings
 from zoo.errors import unknown
 from zoo.outcome import end_well
@@ -26,8 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    _check_command(words)
     parser = make_parser()
+    answer_shell(parser)
+    _check_command(words)
     args, rest = parse_words(parser, words)
     if args.command is None:
         parser.print_help()

@@ -82,7 +82,7 @@ def _fit(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int:
     run = recipe.run_of(resume) if resume else None
     quiet()
     options = {"resume": resume, "overrides": overrides, "histograms": args.histograms, "say": say}
-    fit = fit_recipe(recipe, seed=args.seed, run=run, **options)
+    fit = fit_recipe(recipe, seed=args.seed, run=run, start=args.start, **options)
     rows: dict[str, Any] = {
         f"{name.removeprefix('best_')} ({'best' if name.startswith('best_') else 'last'} epoch)": value
         for name, value in fit.metrics.items()
@@ -198,6 +198,13 @@ def _push(args: argparse.Namespace, _: Any) -> int:
     return 0
 
 
+def _completion(args: argparse.Namespace, _: Any) -> int:
+    from zoo.cli.completion import shell_code
+
+    print(shell_code(args.shell))
+    return 0
+
+
 COMMANDS = {
     "list": _list,
     "info": _info,
@@ -208,5 +215,6 @@ COMMANDS = {
     "tune": _tune,
     "card": _card,
     "push": _push,
+    "completion": _completion,
 }
 """Functions by command; each takes the options and the settings by section, and returns the exit status."""

@@ -60,9 +60,9 @@ def make_parser() -> argparse.ArgumentParser:
     command = add("fit", "train a recipe, test its best checkpoint", settings)
     command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
     command.add_argument("--ckpt_path", metavar="PATH|last", help="checkpoint to resume from")
-    command.add_argument(
-        "--seed", type=int, metavar="N", help="seed of all random numbers (default 0, or that of --ckpt_path)"
-    )
+    command.add_argument("--from", dest="start", metavar="RECIPE|PATH", help="trained weights to start a new run from")
+    seed = "seed of all random numbers (default 0, or that of --ckpt_path)"
+    command.add_argument("--seed", type=int, metavar="N", help=seed)
     command.add_argument("--histograms", action="store_true", help="log weights and gradients to TensorBoard")
     command.add_argument("--no_test", action="store_true", help="do not evaluate on the test split")
 
@@ -105,6 +105,10 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--revision", metavar="BRANCH", help="branch, which is made if there is none (default: main)")
     stored = "float32, float16 or int8 (default: published weights as they are, others in float32)"
     command.add_argument("--storage", metavar="KIND", help=stored)
+
+    usage = 'eval "$(zoo completion bash)" in the shell\'s start file completes commands, options and recipes'
+    command = add("completion", "lines with which a shell completes the words of zoo", usage)
+    command.add_argument("shell", metavar="SHELL", help="bash, zsh, fish, tcsh or powershell")
     return parser
 
 

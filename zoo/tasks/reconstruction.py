@@ -221,6 +221,16 @@ class Autoencoder(ZooModule):
         with self.evaluating():
             return self.net.encode(self.network_inputs(x))
 
+    def features(self, x: Tensor | np.ndarray) -> Tensor:
+        """Return the codes (N, latent_dim), or code maps (N, latent_dim, H, W), of a batch (N, ...) in [0, 1].
+
+        They are those of ``encode``, but gradients flow to the encoder, and the network is in the model's mode.
+
+        Raises:
+            ValueError: If shape, dtype or range of the batch are wrong or it contains NaN.
+        """
+        return self.net.encode(self.network_inputs(x))
+
     @torch.no_grad()
     def decode(self, code: Tensor | np.ndarray) -> Tensor:
         """Return the reconstructions (N, ...) of codes (N, latent_dim), or of code maps (N, latent_dim, H, W)."""
