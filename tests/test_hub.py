@@ -290,10 +290,16 @@ def test_a_wrong_place_is_one_line(place, words, hub, elsewhere):
     assert len(str(error.value)) < 400
 
 
-def test_weights_fix_the_model(tmp_path):
-    zoo.save_pretrained(small(), tmp_path)
-    with pytest.raises(ValueError, match="dropout cannot be set beside pretrained=True"):
-        zoo.create_model(f"local-dir:{tmp_path}", pretrained=True, dropout=0.5)
+def test_a_stored_model_is_fine_tuned(tmp_path):
+    model = small()
+    zoo.save_pretrained(model, tmp_path)
+    with pytest.warns(UserWarning, match="num_classes|classes"):
+        other = zoo.create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=5)
+    assert other.hparams["num_classes"] == 5
+    first = next(iter(state(model)))
+    assert torch.equal(state(other)[first], state(model)[first])
+    with pytest.raises(ValueError, match="hidden_dims"):
+        zoo.create_model(f"local-dir:{tmp_path}", pretrained=True, hidden_dims=[5])
 
 
 def test_without_the_client_the_command_is_named(monkeypatch):

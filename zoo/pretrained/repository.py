@@ -213,13 +213,16 @@ def is_place(name: str) -> bool:
     return source in SOURCES or bool(colon and not name.endswith((".yaml", ".yml")))
 
 
-def create_from_place(place: str, pretrained: bool, args: Mapping[str, Any]) -> Any:
+def create_from_place(place: str, args: Mapping[str, Any], pretrained: bool) -> tuple[Any, str | None]:
     """Build the model of a repository of the Hugging Face Hub or of a folder.
 
     Args:
         place: ``hf-hub:user/name``, ``hf-hub:user/name@REVISION`` or ``local-dir:PATH``.
+        args: Arguments of the model in place of its hyper-parameters.
         pretrained: Whether the model gets its weights; it is then in evaluation mode.
-        args: Arguments of the model in place of its hyper-parameters, without ``pretrained``.
+
+    Returns:
+        The model, and the name of the datamodule that it was trained on, None if that is not known.
 
     Raises:
         FileNotFoundError: If there is no such repository, folder or file, or the Hub cannot be reached.
@@ -229,8 +232,6 @@ def create_from_place(place: str, pretrained: bool, args: Mapping[str, Any]) -> 
     source, _, path = place.partition(":")
     if source not in SOURCES:
         raise unknown("source of a model", source, SOURCES)
-    if pretrained and args:
-        raise ValueError(f"pretrained weights fix the model: {', '.join(args)} cannot be set beside pretrained=True")
     if not path:
         raise ValueError(f"{place} names no {'repository' if source == 'hf-hub' else 'folder'}")
     if source == "local-dir":
@@ -239,7 +240,8 @@ def create_from_place(place: str, pretrained: bool, args: Mapping[str, Any]) -> 
         from zoo.pretrained.hub_files import hub_reader
 
         read = hub_reader(path)
-    return build_stored(read, printable(path), pretrained=pretrained, args=args)[0]
+    model, config = build_stored(read, printable(path), pretrained=pretrained, args=args)
+    return model, config.get("data")
 
 
 def _shorten(value: Any) -> str:

@@ -66,7 +66,7 @@ def use_of(module: Any, title: str, data: str | None) -> Use:
         data: Name of its datamodule, if it is known.
     """
     text = next((text for pattern, text in EXAMPLES.items() if fnmatch.fnmatchcase(title, pattern)), "A short text.")
-    made = _MAKERS.get(_task_of(module), _any_use)
+    made = MAKERS.get(_task_of(module), _any_use)
     return made(module, text, data)
 
 
@@ -76,7 +76,7 @@ def figure_of(recipe: str) -> str | None:
 
 
 def _task_of(module: Any) -> str:
-    return next((base.__name__ for base in type(module).__mro__ if base.__name__ in _MAKERS), "")
+    return next((base.__name__ for base in type(module).__mro__ if base.__name__ in MAKERS), "")
 
 
 def _inputs(shape: Sequence[int]) -> tuple[str, str, str]:
@@ -137,7 +137,7 @@ def _any_use(module: Any, text: str, data: str | None) -> Use:
     return Use("", "a model of a task of its own", "model(model.example_input_array)", "INPUT")
 
 
-_MAKERS: dict[str, Any] = {
+MAKERS: dict[str, Any] = {
     "Classifier": _classifier_use,
     "ClassifierOrRegressor": _classifier_use,
     "TextClassifier": _text_use("text-classification", "classification of texts", "classify([{text}])"),
