@@ -15,7 +15,7 @@ from zoo.pretrained import load_result
 from zoo.registry import find_model
 from zoo.sharing import cards
 from zoo.sharing.terms import TERMS, terms_of
-from zoo.sharing.uses import MAKERS, EXAMPLES, FIGURES, use_of
+from zoo.sharing.uses import EXAMPLES, FIGURES, MAKERS, use_of
 from zoo.verification.report import format_mean_std
 
 RECIPES = zoo.list_recipes()
@@ -91,6 +91,7 @@ def test_the_card_of_every_recipe(name):
     assert f"zoo predict {name} " in content
     assert ("No weights are published" in content) == (recipe.shipped_weights == "none")
     assert f"over {result['seeds']} seed" in content
+    assert ("not a medical device" in content) == name.startswith("ecg_")
     assert "None" not in content.split("## Settings")[0]
 
 
@@ -146,6 +147,14 @@ def test_the_lines_of_a_card_run(name):
     found = eval(last, scope)
     assert found is not None
     assert len(found)
+
+
+def test_a_card_names_the_extras_that_its_lines_need():
+    for name, extras in {"cnn.digits": "", "lstm_tagger.atis": "[text]", "ecg_autoencoder.mitbih": "[ecg]"}.items():
+        wanted = f"pip install 'lightning-zoo{extras}'\n" if extras else "pip install lightning-zoo\n"
+        assert wanted in zoo.model_card(name)
+    shared = cards.find_model_to_share("lstm_tagger.atis")
+    assert "pip install 'lightning-zoo[hub,text]'\n" in cards.write_card(shared, "hf-hub:user/name")
 
 
 def test_each_task_is_used():

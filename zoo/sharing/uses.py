@@ -49,12 +49,14 @@ class Use(NamedTuple):
         described: The task in words.
         python: Lines of Python that use the model, which is called ``model``.
         inputs: What follows ``zoo predict RECIPE``.
+        extra: Extra of the package that is needed, empty if none is.
     """
 
     task: str
     described: str
     python: str
     inputs: str
+    extra: str = ""
 
 
 def use_of(module: Any, title: str, data: str | None) -> Use:
@@ -116,7 +118,7 @@ def _recording_use(module: Any, text: str, data: str | None) -> Use:
     line = "signal_mV = torch.randn(3600, 2)  # millivolts (samples, leads)"
     call = "model.annotate(signal_mV.numpy(), fs=360, r_peaks=[500, 800, 1100])"
     described = "annotation of the heartbeats of an electrocardiogram"
-    return Use("", described, f"import torch\n\n{line}\n{call}", "path/to/100 --output beats/")
+    return Use("", described, f"import torch\n\n{line}\n{call}", "path/to/100 --output beats/", "ecg")
 
 
 def _text_use(task: str, described: str, call: str) -> Any:
@@ -124,7 +126,9 @@ def _text_use(task: str, described: str, call: str) -> Any:
         found = TRANSLATIONS.get(data or "", task) if task == "translation" else task
         words = {"text-generation": "queries of a database from questions", "summarization": "subject lines of e-mails"}
         told = words[found] if found != task else described
-        return Use(found, told, f"model.{call.format(text=json.dumps(text, ensure_ascii=False))}", _quoted(text))
+        return Use(
+            found, told, f"model.{call.format(text=json.dumps(text, ensure_ascii=False))}", _quoted(text), "text"
+        )
 
     return make
 
