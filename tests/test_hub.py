@@ -290,10 +290,16 @@ def test_a_wrong_place_is_one_line(place, words, hub, elsewhere):
     assert len(str(error.value)) < 400
 
 
-def test_weights_fix_the_model(tmp_path):
-    zoo.save_pretrained(small(), tmp_path)
-    with pytest.raises(ValueError, match="dropout cannot be set beside pretrained=True"):
-        zoo.create_model(f"local-dir:{tmp_path}", pretrained=True, dropout=0.5)
+def test_a_stored_model_is_fine_tuned(tmp_path):
+    model = small()
+    zoo.save_pretrained(model, tmp_path)
+    with pytest.warns(UserWarning, match="num_classes|classes"):
+        other = zoo.create_model(f"local-dir:{tmp_path}", pretrained=True, num_classes=5)
+    assert other.hparams["num_classes"] == 5
+    first = next(iter(state(model)))
+    assert torch.equal(state(other)[first], state(model)[first])
+    with pytest.raises(ValueError, match="hidden_dims"):
+        zoo.create_model(f"local-dir:{tmp_path}", pretrained=True, hidden_dims=[5])
 
 
 def test_without_the_client_the_command_is_named(monkeypatch):
@@ -371,7 +377,7 @@ STRANGE = {
     "a path of a class": (lambda f: changed(f, model="os.system"), "unknown model 'os.system'"),
     "an unknown argument": (lambda f: changed_hparams(f, no=1), "unknown option of model mlp 'no'"),
     "a wrong type": (lambda f: changed_hparams(f, hidden_dims="wide"), "hidden_dims takes"),
-    "a name of the builder": (lambda f: changed_hparams(f, name="x"), "name"),
+    "a name of the builder": (lambda f: changed_hparams(f, name="x"), "unknown option of model mlp 'name'"),
     "a huge size": (lambda f: changed_hparams(f, hidden_dims=[10**12]), "cannot be built"),
     "large sizes": (lambda f: changed_hparams(f, hidden_dims=[50_000, 50_000]), "more than 1,000,000,000 weights"),
     "a negative size": (lambda f: changed_hparams(f, hidden_dims=[-5]), "hidden_dims"),

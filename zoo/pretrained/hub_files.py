@@ -141,5 +141,5 @@ def _explain(error: BaseException, name: str | None) -> tuple[type[Exception], s
         if any("Connect" in each.__name__ or "Timeout" in each.__name__ for each in type(found).__mro__):
             return FileNotFoundError, f"{constants.ENDPOINT} cannot be reached, and {what} is not in the cache"
     deepest = next((each for each in chain if not isinstance(each, errors.LocalEntryNotFoundError)), error)
-    reason = " ".join(str(deepest).split())[:200].rstrip(". ")
+    reason = str(deepest).strip().partition("\n")[0][:200].rstrip(". ")
     return ValueError, f"{what} cannot be read ({reason or type(deepest).__name__})"

@@ -29,7 +29,7 @@ MAX_WEIGHTS = 4 * MAX_PARAMETERS + 100_000_000
 LONGEST_HPARAM = 10_000
 """Characters of a hyper-parameter in a configuration; longer ones, such as vocabularies, are in the weights alone."""
 PICKLES = (b"PK\x03\x04", b"\x80")
-"""How a file that ``torch.save`` or ``pickle`` has written begins."""
+"""How a file that ``torch.save`` or ``pickle`` has written begins, and one of safetensors may by chance."""
 
 Reader = Callable[[str, int], bytes]
 """Function that returns the content of a file by its name, and refuses more than a number of bytes."""
@@ -107,9 +107,7 @@ def _depth_exceeds(value: Any, limit: int) -> bool:
 
 
 def check_weights(content: bytes, config: Mapping[str, Any], where: str) -> None:
-    """Raise ``ValueError`` unless weights are the ones that a configuration names by their SHA-256, and no pickle."""
-    if content.startswith(PICKLES):
-        raise ValueError(f"{where} is a pickle, which can run code, and is not read: expected safetensors")
+    """Raise ``ValueError`` unless weights are the ones that a configuration names by their SHA-256."""
     found = hashlib.sha256(content).hexdigest()
     if found != config["sha256"]:
         raise ValueError(f"{where} has the sha256 {found[:12]}..., expected {config['sha256'][:12]}... of {CONFIG}")
@@ -130,7 +128,7 @@ def build_stored(
         FileNotFoundError: If a file is missing.
         ValueError: If a file is not what it should be.
     """
-    from zoo.arguments import current_names
+    from zoo.arguments import check_arguments, current_names
     from zoo.registry import build_model, find_model
     from zoo.training.checkpoints import check_state, load_state
 
@@ -140,12 +138,16 @@ def build_stored(
     try:
         _, hparams, state = unpack_weights(content)
     except ValueError as error:
+        if content.startswith(PICKLES):
+            raise ValueError(
+                f"{where} is a pickle, which can run code, and is not read: expected safetensors"
+            ) from None
         raise ValueError(f"{where} cannot be read as safetensors of {LIBRARY} ({error})") from error
     try:
         cls = find_model(config["model"]).cls
-        known = {**current_names(cls, hparams), **current_names(cls, config["hparams"])}
-        model = build_model(config["model"], **{**known, **(args or {})})
-    except (ValueError, TypeError) as error:
+        known = {**current_names(cls, hparams), **current_names(cls, config["hparams"]), **(args or {})}
+        model = build_model(config["model"], **check_arguments(f"model {config['model']}", cls, known))
+    except ValueError as error:
         raise ValueError(f"{place}: {CONFIG}: {_in_short(error, 500)}") from error
     if not pretrained:
         return model, config
@@ -211,13 +213,16 @@ def is_place(name: str) -> bool:
     return source in SOURCES or bool(colon and not name.endswith((".yaml", ".yml")))
 
 
-def create_from_place(place: str, pretrained: bool, args: Mapping[str, Any]) -> Any:
+def create_from_place(place: str, args: Mapping[str, Any], pretrained: bool) -> tuple[Any, str | None]:
     """Build the model of a repository of the Hugging Face Hub or of a folder.
 
     Args:
         place: ``hf-hub:user/name``, ``hf-hub:user/name@REVISION`` or ``local-dir:PATH``.
+        args: Arguments of the model in place of its hyper-parameters.
         pretrained: Whether the model gets its weights; it is then in evaluation mode.
-        args: Arguments of the model in place of its hyper-parameters, without ``pretrained``.
+
+    Returns:
+        The model, and the name of the datamodule that it was trained on, None if that is not known.
 
     Raises:
         FileNotFoundError: If there is no such repository, folder or file, or the Hub cannot be reached.
@@ -227,8 +232,6 @@ def create_from_place(place: str, pretrained: bool, args: Mapping[str, Any]) -> 
     source, _, path = place.partition(":")
     if source not in SOURCES:
         raise unknown("source of a model", source, SOURCES)
-    if pretrained and args:
-        raise ValueError(f"pretrained weights fix the model: {', '.join(args)} cannot be set beside pretrained=True")
     if not path:
         raise ValueError(f"{place} names no {'repository' if source == 'hf-hub' else 'folder'}")
     if source == "local-dir":
@@ -237,7 +240,8 @@ def create_from_place(place: str, pretrained: bool, args: Mapping[str, Any]) -> 
         from zoo.pretrained.hub_files import hub_reader
 
         read = hub_reader(path)
-    return build_stored(read, printable(path), pretrained=pretrained, args=args)[0]
+    model, config = build_stored(read, printable(path), pretrained=pretrained, args=args)
+    return model, config.get("data")
 
 
 def _shorten(value: Any) -> str:

@@ -326,7 +326,8 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
     from zoo.pretrained.repository import create_from_place, is_place
 
     if is_place(name):
-        return create_from_place(name, pretrained, args)
+        model, data = create_from_place(name, {} if pretrained else args, pretrained)
+        return _fine_tuned(model, args, name, data) if pretrained and args else model
     if "." not in name:
         if pretrained:
             near = list_recipes(f"{name}.*")
@@ -336,10 +337,13 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
     if not pretrained:
         return recipe.create_model(recipe.datamodule().spec, **args)
     model = recipe.load_weights()
-    if not args:
-        return model
-    from datamodules.registry import find_datamodule
+    return _fine_tuned(model, args, name, recipe.data["name"]) if args else model
+
+
+def _fine_tuned(model: Any, args: dict[str, Any], name: str, data: str | None) -> Any:
+    """Return a trained model with other arguments; see ``zoo.recipes.transfer``."""
+    from datamodules.registry import find_datamodule, list_datamodules
     from zoo.recipes.transfer import with_arguments
 
-    source: Any = find_datamodule(recipe.data["name"])
-    return with_arguments(model, args, name, source.learned)
+    source: Any = find_datamodule(data) if data in list_datamodules() else None
+    return with_arguments(model, args, name, source.learned if source else ())

@@ -150,8 +150,9 @@ def _usage(shared: SharedModel, use: Use, place: str | None) -> str:
     else:
         lines.append("`zoo.save_pretrained` and `zoo.push_to_hub` store the model, `zoo.create_model` builds it again:")
         lines.append(_python('zoo.create_model("local-dir:FOLDER", pretrained=True)', use))
-    extra = "[hub]" if place and place.startswith("hf-hub:") else ""
-    shell = [f"pip install '{LIBRARY}{extra}'" if extra else f"pip install {LIBRARY}"]
+    extras = ["hub"] if place and place.startswith("hf-hub:") else []
+    extras += [use.extra] if use.extra else []
+    shell = [f"pip install '{LIBRARY}[{','.join(extras)}]'" if extras else f"pip install {LIBRARY}"]
     if recipe:
         shell.append(f"zoo predict {recipe} {use.inputs}")
     lines.append("```bash\n" + "\n".join(shell) + "\n```")
@@ -208,6 +209,8 @@ def _limits(shared: SharedModel) -> str:
     result = shared.result
     missed = [format_claim(claim_of(judged)) for judged in result["claim"] if not judged["met"]] if result else []
     lines = [f"- The claim `{claim}` is not met." for claim in missed]
+    if shared.module.input_kind == "recordings":
+        lines.append("- A tool for research, not a medical device: it makes no diagnosis.")
     outside = getattr(type(shared.module), "outside_net", "")
     if outside:
         lines.append(f"- Not part of the network, and so not of an export: {outside[0].lower()}{outside[1:]}")

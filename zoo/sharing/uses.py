@@ -49,12 +49,14 @@ class Use(NamedTuple):
         described: The task in words.
         python: Lines of Python that use the model, which is called ``model``.
         inputs: What follows ``zoo predict RECIPE``.
+        extra: Extra of the package that is needed, empty if none is.
     """
 
     task: str
     described: str
     python: str
     inputs: str
+    extra: str = ""
 
 
 def use_of(module: Any, title: str, data: str | None) -> Use:
@@ -66,7 +68,7 @@ def use_of(module: Any, title: str, data: str | None) -> Use:
         data: Name of its datamodule, if it is known.
     """
     text = next((text for pattern, text in EXAMPLES.items() if fnmatch.fnmatchcase(title, pattern)), "A short text.")
-    made = _MAKERS.get(_task_of(module), _any_use)
+    made = MAKERS.get(_task_of(module), _any_use)
     return made(module, text, data)
 
 
@@ -76,7 +78,7 @@ def figure_of(recipe: str) -> str | None:
 
 
 def _task_of(module: Any) -> str:
-    return next((base.__name__ for base in type(module).__mro__ if base.__name__ in _MAKERS), "")
+    return next((base.__name__ for base in type(module).__mro__ if base.__name__ in MAKERS), "")
 
 
 def _inputs(shape: Sequence[int]) -> tuple[str, str, str]:
@@ -116,7 +118,7 @@ def _recording_use(module: Any, text: str, data: str | None) -> Use:
     line = "signal_mV = torch.randn(3600, 2)  # millivolts (samples, leads)"
     call = "model.annotate(signal_mV.numpy(), fs=360, r_peaks=[500, 800, 1100])"
     described = "annotation of the heartbeats of an electrocardiogram"
-    return Use("", described, f"import torch\n\n{line}\n{call}", "path/to/100 --output beats/")
+    return Use("", described, f"import torch\n\n{line}\n{call}", "path/to/100 --output beats/", "ecg")
 
 
 def _text_use(task: str, described: str, call: str) -> Any:
@@ -124,7 +126,9 @@ def _text_use(task: str, described: str, call: str) -> Any:
         found = TRANSLATIONS.get(data or "", task) if task == "translation" else task
         words = {"text-generation": "queries of a database from questions", "summarization": "subject lines of e-mails"}
         told = words[found] if found != task else described
-        return Use(found, told, f"model.{call.format(text=json.dumps(text, ensure_ascii=False))}", _quoted(text))
+        return Use(
+            found, told, f"model.{call.format(text=json.dumps(text, ensure_ascii=False))}", _quoted(text), "text"
+        )
 
     return make
 
@@ -137,7 +141,7 @@ def _any_use(module: Any, text: str, data: str | None) -> Use:
     return Use("", "a model of a task of its own", "model(model.example_input_array)", "INPUT")
 
 
-_MAKERS: dict[str, Any] = {
+MAKERS: dict[str, Any] = {
     "Classifier": _classifier_use,
     "ClassifierOrRegressor": _classifier_use,
     "TextClassifier": _text_use("text-classification", "classification of texts", "classify([{text}])"),
