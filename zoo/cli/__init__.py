@@ -1,4 +1,4 @@
-"""The ``zoo`` command: list, info, fit, test, predict, verify, tune."""
+"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, export."""
 
 from __future__ import annotations
 

@@ -169,6 +169,13 @@ def _tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
     return run_tune(args, overrides)
 
 
+def _export(args: argparse.Namespace, _: Any) -> int:
+    from zoo.sharing.exporting import run_export
+
+    quiet()
+    return run_export(args)
+
+
 COMMANDS = {
     "list": _list,
     "info": _info,
@@ -177,5 +184,6 @@ COMMANDS = {
     "predict": _predict,
     "verify": _verify,
     "tune": _tune,
+    "export": _export,
 }
 """Functions by command; each takes the options and the settings by section, and returns the exit status."""
