@@ -28,8 +28,9 @@ def graphs_of(model: Any, example: Any = None) -> dict[str, Graph]:
     net: Any = getattr(model, "net", None)
     if not isinstance(net, nn.Module):
         raise ValueError(f"{owner} has no network to export: expected a LightningModule with a torch.nn.Module as net")
-    if hasattr(net, "graphs"):
-        return net.graphs()
+    several: Any = getattr(net, "graphs", None)
+    if callable(several):
+        return several()
     example = getattr(model, "example_input_array", None) if example is None else example
     inputs = {name: _two_samples(x, name) for name, x in _named(model, net, example, owner).items()}
     with torch.no_grad():

@@ -18,7 +18,8 @@ _ENTRY = re.compile(r"^(\*?\.\S+(?:[ ]\*?\.\S+)*)(?:\s+(.*))?$")
 def data_terms(recipe: str) -> str | None:
     """Return the data of a recipe with their licence or terms, in one line; None if they are not known."""
     for patterns, text in _entries():
-        if any(fnmatch.fnmatchcase(recipe, pattern) for pattern in patterns):
+        variants = (*patterns, *(f"{pattern}_*" for pattern in patterns))
+        if any(fnmatch.fnmatchcase(recipe, pattern) for pattern in variants):
             return text
     return None
 
