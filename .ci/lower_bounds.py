@@ -1,8 +1,9 @@
 """Print the oldest versions that the package allows, of what it needs and of the extras in ``all``, for pip."""
 
 import re
-import tomllib
 from pathlib import Path
+
+import tomllib
 
 project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 extras = project["optional-dependencies"]

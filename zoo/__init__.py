@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "create_model": "zoo.recipes",
+    "export_model": "zoo.sharing.exporting",
     "list_models": "zoo.registry",
     "list_recipes": "zoo.recipes",
     "load_recipe": "zoo.recipes",
@@ -26,6 +27,7 @@ _MODULES = ("callbacks", "metrics", "models", "nn", "recipes", "registry", "task
 __all__ = [
     "callbacks",
     "create_model",
+    "export_model",
     "list_models",
     "list_recipes",
     "load_recipe",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from zoo.recipes import create_model, list_recipes, load_recipe
     from zoo.registry import list_models, model_info, register_model
     from zoo.sharing.cards import model_card
+    from zoo.sharing.exporting import export_model
     from zoo.sharing.hub import push_to_hub, save_pretrained
     from zoo.tuning import tune
 

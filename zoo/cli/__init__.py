@@ -1,4 +1,4 @@
-"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, card, push, completion."""
+"""The ``zoo`` command: list, info, fit, test, predict, verify, tune, export, card, push, completion."""
 
 from __future__ import annotations
 

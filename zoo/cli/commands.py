@@ -169,6 +169,13 @@ def _tune(args: argparse.Namespace, overrides: dict[str, dict[str, Any]]) -> int
     return run_tune(args, overrides)
 
 
+def _export(args: argparse.Namespace, _: Any) -> int:
+    from zoo.sharing.exporting import run_export
+
+    quiet()
+    return run_export(args)
+
+
 def _card(args: argparse.Namespace, _: Any) -> int:
     from pathlib import Path
 
@@ -213,6 +220,7 @@ COMMANDS = {
     "predict": _predict,
     "verify": _verify,
     "tune": _tune,
+    "export": _export,
     "card": _card,
     "push": _push,
     "completion": _completion,

@@ -91,6 +91,12 @@ def make_parser() -> argparse.ArgumentParser:
     command.add_argument("--seeds", type=int, metavar="N", help="number of seeds (default: the recipe's)")
     command.add_argument("--publish", action="store_true", help="write result and weights into the source tree")
 
+    command = add("export", "write the network to a file that runs without this package")
+    command.add_argument("recipe", metavar="RECIPE|FILE.yaml")
+    command.add_argument("--format", metavar="onnx|torch_export", help="format (default: what the ending says)")
+    command.add_argument("--output", required=True, metavar="FILE", help="file to write, .onnx or .pt2")
+    command.add_argument("--ckpt_path", metavar="PATH|best|last", help="checkpoint instead of the trained weights")
+
     add_arguments(add("tune", "search hyper-parameters by the metric on validation", settings))
 
     source = "RECIPE|FILE.yaml|CHECKPOINT|FOLDER"

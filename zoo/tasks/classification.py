@@ -62,6 +62,10 @@ class Classifier(ModelWithHead):
     calibrates: ClassVar[bool] = True
     """Whether a fit chooses the temperature."""
     outside_net = "The softmax over the scores, divided by the temperature."
+    net_output: ClassVar[dict[str, str]] = {
+        "scores": "scores of the classes; softmax(scores / temperature) gives the probabilities"
+    }
+    """What the network returns, by the name that an export gives it."""
     class_weights: Tensor | None
     no_answer: ClassVar[dict[str, Any]] = {"class": None, "probability": None}
     """Answer to an input that shows nothing."""

@@ -64,6 +64,8 @@ class Autoencoder(ZooModule):
     outside_net = (
         "Corruption in training; in reconstruct, checks of the input, tiling of large images and clamping to [0, 1]."
     )
+    net_output: ClassVar[dict[str, str]] = {"reconstruction": "the reconstructions, in the units of the input"}
+    """What the network returns, by the name that an export gives it."""
     output_formats: ClassVar[dict[str, str]] = {".npy": "code", ".png": "reconstruction"}
 
     def __init__(

@@ -74,6 +74,15 @@ class Tagger(ModelWithHead):
     head_arguments: ClassVar[dict[str, str]] = {"num_tags": "tags", "num_intents": "intents"}
     batch_parts: ClassVar[tuple[str, ...]] = ("words", "characters", "tags", "intents")
     outside_net = "Division into words, the search for the best tags, and the softmax over the scores of the intents."
+    net_inputs: ClassVar[dict[str, str]] = {
+        "words": "ids of the words, padded with 0; 1 for unknown words, the others from 2 on as in the list words",
+        "characters": "ids of the characters of each word, likewise",
+    }
+    """What the network takes, by the names that an export gives it."""
+    net_output: ClassVar[dict[str, str]] = {
+        "scores": "scores of the tags at each word, then those of the intents, the same at each word"
+    }
+    """What the network returns, likewise."""
     no_answer: ClassVar[dict[str, Any]] = {"intent": None, "probability": None, "slots": None}
     """Answer to a text without words."""
 

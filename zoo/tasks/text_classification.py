@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,8 @@ class TextClassifier(Classifier):
         "Tokenization, and the softmax over the scores, divided by the temperature; with ``multi_label`` the sigmoid "
         "of the scores and the threshold."
     )
+    net_inputs: ClassVar[dict[str, str]] = {"ids": "token ids of the texts, padded with 0"}
+    """What the network takes, by the names that an export gives it."""
     chosen_in_validation = (*Classifier.chosen_in_validation, "threshold")
 
     def __init__(
@@ -97,6 +99,12 @@ class TextClassifier(Classifier):
     def default_monitor(self) -> str:  # type: ignore[override]
         """The F1 of all topics together, or the accuracy for one class a text."""
         return "val_micro_f1" if self.multi_label else Classifier.default_monitor
+
+    @property
+    def net_output(self) -> dict[str, str]:  # type: ignore[override]
+        """Scores of the classes or of the topics."""
+        topics = {"scores": "scores of the topics; sigmoid(scores) gives the probabilities"}
+        return topics if self.multi_label else Classifier.net_output
 
     @property
     def no_answer(self) -> dict[str, Any]:  # type: ignore[override]
