@@ -4,7 +4,6 @@ import json
 import sys
 import threading
 import warnings
-from fnmatch import fnmatch
 from pathlib import Path
 
 import lightning as L
@@ -17,7 +16,6 @@ import zoo
 from datamodules.text.vocabulary import Vocabulary
 from zoo.sharing.exporting import FACTS, FORMATS
 from zoo.sharing.network_graphs import graphs_of
-from zoo.sharing.terms import data_terms
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -270,19 +268,6 @@ class Files:
 
     def __init__(self, path):
         self.path = Path(path)
-
-
-@pytest.mark.parametrize("name", zoo.list_recipes())
-def test_terms_of_the_data_are_known(name):
-    assert data_terms(name) or fnmatch(name, "*.playground_*"), "a source needs its terms in the file LICENSE"
-
-
-def test_terms_are_those_of_the_licence():
-    assert "CC BY-SA 3.0" in data_terms("cnn.mnist")
-    assert "CC BY 2.0 FR" in data_terms("lstm_seq2seq.eng_fra")
-    assert data_terms("lstm_seq2seq.fra_eng_plain") == data_terms("lstm_seq2seq.fra_eng")
-    assert data_terms("colorizer.cifar10_jpeg_lab").startswith("CIFAR-10")
-    assert data_terms("cnn.of_my_own") is None
 
 
 # ---- step by step ----

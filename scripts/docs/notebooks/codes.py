@@ -22,7 +22,12 @@ def fit(name, epochs, **args):
     """Train a model of 8 x 8 images and return it."""
     L.seed_everything(0, verbose=False)
     model = zoo.create_model(name, in_features=64, input_shape=[1, 8, 8], **args)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     L.Trainer(max_epochs=epochs, accelerator="cpu", **quiet).fit(model, data)
     return model.eval()
 

@@ -35,7 +35,12 @@ def train(name, epochs, **args):
     """Train a model, test its last weights, and return it with its accuracy."""
     L.seed_everything(0, verbose=False)
     model = zoo.create_model(name, **args)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     trainer = L.Trainer(max_epochs=epochs, accelerator="cpu", **quiet)
     trainer.fit(model, data)
     return model, trainer.test(model, data, verbose=False)[0]["test_accuracy"]

@@ -28,7 +28,10 @@ def review():
     word = draw.choice(GOOD if label != negated else BAD)
     opening = draw.choice(["", "i think ", "all in all ", "well , ", "to me "])
     degree = draw.choice(["", "very ", "really ", "that "])
-    return f"{opening}the {draw.choice(NOUNS)} is {'not ' if negated else ''}{degree}{word} .", "good" if label else "bad"
+    return (
+        f"{opening}the {draw.choice(NOUNS)} is {'not ' if negated else ''}{degree}{word} .",
+        "good" if label else "bad",
+    )
 
 
 table = Path(tempfile.mkdtemp()) / "reviews.csv"
@@ -103,7 +106,11 @@ plt.show()
 
 # %%
 reviews = zoo.create_model("lstm_classifier.sst2", pretrained=True)
-for text in ("a warm and clever film", "I don't think it's a bad film at all!", "dull, and twice as long as it should be"):
+for text in (
+    "a warm and clever film",
+    "I don't think it's a bad film at all!",
+    "dull, and twice as long as it should be",
+):
     print(text, "->", reviews.classify([text])[0])
 
 # %% [markdown]
