@@ -30,7 +30,8 @@ def graphs_of(model: Any, example: Any = None) -> dict[str, Graph]:
         raise ValueError(f"{owner} has no network to export: expected a LightningModule with a torch.nn.Module as net")
     several: Any = getattr(net, "graphs", None)
     if callable(several):
-        return several()
+        with torch.random.fork_rng(devices=[]):  # a network in training may draw numbers
+            return several()
     example = getattr(model, "example_input_array", None) if example is None else example
     inputs = {name: _two_samples(x, name) for name, x in _named(model, net, example, owner).items()}
     try:
