@@ -21,7 +21,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-QUICK = {"onnx": ("logistic_regression", "lstm_classifier"), "torch_export": ("mlp", "lstm_tagger", "ecg_autoencoder")}
+QUICK = {"onnx": ("lstm_classifier",), "torch_export": ("mlp", "lstm_tagger", "ecg_autoencoder")}
 """Models whose export is tested each time, one of each kind of difficulty; tracing a large network takes seconds."""
 TOLERANCE = {"onnx": 1e-4, "torch_export": 1e-6}
 SIZES = ({"height": 37, "width": 22}, {"height": 20, "width": 61})
@@ -160,6 +160,7 @@ class Own(L.LightningModule):
 
 
 @elsewhere
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_recurrent_layers_of_each_kind(format):
     # One axis of the samples for layers of either order: the time of one is the batch of the other.
@@ -175,6 +176,7 @@ class Medians(nn.Module):
 
 
 @elsewhere
+@pytest.mark.slow
 def test_medians_with_missing_values_in_onnx():
     x = torch.rand(5, 6)
     x[0, :5] = x[1, 1] = x[2] = torch.nan
@@ -193,16 +195,16 @@ def test_users_model_is_exported_and_stays_as_it_is():
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2)).double().train()
     model = Own(net, torch.rand(1, 3).double())
     before = state(model)
-    [file] = zoo.export_model(model, "own.onnx")
+    [file] = zoo.export_model(model, "own.pt2")
     assert_same(before, state(model))
     assert model.training
     assert all(module.training for module in net)
     x = torch.rand(4, 3)
     with torch.no_grad():
         expected = net.eval()(x.double()).float()
-    torch.testing.assert_close(Runner(file, "onnx")({"input": x})[0], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(Runner(file, "torch_export")({"input": x})[0], expected, atol=1e-6, rtol=1e-6)
     other = Own(net)
-    assert zoo.export_model(other, "own.pt2", example=x.double())[0].path.stat().st_size
+    assert zoo.export_model(other, "own.pt2", example=x.double())[0].facts["inputs"] == file.facts["inputs"]
     assert json.loads(file.facts["inputs"])[0]["shape"] == ["batch", 3]
 
 
@@ -254,8 +256,8 @@ def test_command_writes_a_described_file(capfd):
     result = json.loads((ROOT / "zoo/pretrained/results/logistic_regression.breast_cancer.json").read_text())
     measured = json.loads(facts["measured"])
     assert measured["these_weights"] == result["weights"]["metrics"]
-    assert measured["all_seeds"]["test_accuracy"]["mean"] == result["metrics"]["test_accuracy"]["mean"]
-    assert "test_accuracy" in facts["claim"]
+    assert measured["all_seeds"]["test_accuracy"]["std"] == result["metrics"]["test_accuracy"]["std"]
+    assert facts["claim"].startswith("coefficient_error <= ")
     assert facts["data_terms"].endswith("CC BY 4.0.")
     assert facts["recipe"] == "logistic_regression.breast_cancer"
     x = 20 * torch.rand(5, 30)
@@ -279,7 +281,12 @@ def small_translator():
     vocabulary = Vocabulary.train(sentences, 300, lowercase=False)
     torch.manual_seed(0)
     sizes = {"embedding_dim": 16, "hidden_dim": 16, "layers": 2, "attention": "general"}
-    return zoo.create_model("lstm_seq2seq", vocab_size=300, tokenizer=vocabulary.json, **sizes).eval(), sentences[:3]
+    model = zoo.create_model("lstm_seq2seq", vocab_size=300, tokenizer=vocabulary.json, **sizes).eval()
+    with torch.no_grad():  # large weights give different answers, and without bytes these can be read
+        for parameter in model.net.parameters():
+            parameter.mul_(5)
+        model.net.embedding.weight[4:260] = 0
+    return model, sentences[:3]
 
 
 ONLY_ONNX = """
@@ -304,7 +311,7 @@ def test_script_translates_without_torch(small_translator):
     assert [file.path.name for file in files] == ["translator.encoder.onnx", "translator.decoder.onnx"]
     assert [file.facts["part"] for file in files] == ["encoder", "decoder"]
     assert sorted(path.name for path in Path().iterdir()) == ["translator.decoder.onnx", "translator.encoder.onnx"]
-    expected = model.translate(sentences, decoding="greedy", no_repeat=0)
+    expected = [model.translate([each], decoding="greedy", no_repeat=0)[0] for each in sentences]
     assert len(set(expected)) > 1
     assert translate_elsewhere("translator", *sentences) == expected
 
@@ -318,7 +325,7 @@ def test_script_translates_as_a_shipped_model(recipe, capfd):
     assert status == 0
     assert "beam search" in out
     model = zoo.create_model(recipe, pretrained=True)
-    expected = model.translate(sentences, decoding="greedy", no_repeat=0)
+    expected = [model.translate([each], decoding="greedy", no_repeat=0)[0] for each in sentences]
     assert translate_elsewhere("translator", *sentences) == expected
 
 

@@ -85,6 +85,7 @@ class LanguageModelNet(nn.Module):
             "ids": "token ids that follow those of the state",
             "scores": "scores of each next token, of which softmax gives the probabilities",
             **dict.fromkeys(start, "state after the tokens before; zeros at the beginning of a text"),
+            **{f"new_{name}": "state after the tokens" for name in start},
         }
         outputs = ("scores", *(f"new_{name}" for name in start))
         return {"": Graph(Part(self, _read), {"ids": ids, **start}, outputs, {"ids": {1: "length"}}, meanings=meanings)}

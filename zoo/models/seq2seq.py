@@ -139,6 +139,8 @@ class Seq2SeqNet(nn.Module):
             "mask": "whether a position is within its source",
             "token": "ids of the last target tokens; the start token at first",
             "scores": "scores of the next target tokens, of which softmax gives the probabilities",
+            **dict.fromkeys(start, "state of the decoder"),
+            **{f"new_{name}": "state of the decoder after the token" for name in start},
         }
         after = tuple(f"new_{name}" for name in start)
         return {

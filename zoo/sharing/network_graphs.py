@@ -30,19 +30,15 @@ def graphs_of(model: Any, example: Any = None) -> dict[str, Graph]:
         raise ValueError(f"{owner} has no network to export: expected a LightningModule with a torch.nn.Module as net")
     several: Any = getattr(net, "graphs", None)
     if callable(several):
-        return several()
+        with torch.random.fork_rng(devices=[]):  # a network in training may draw numbers
+            return several()
     example = getattr(model, "example_input_array", None) if example is None else example
     inputs = {name: _two_samples(x, name) for name, x in _named(model, net, example, owner).items()}
-    with torch.no_grad():
-        modes = [(module, module.training) for module in net.modules()]
-        try:
-            answer = net.eval()(*inputs.values())
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ValueError(f"{owner}: the network does not take its example: {reason}") from error
-        finally:
-            for module, training in modes:
-                module.training = training
+    try:
+        answer = _applied(net, inputs)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{owner}: the network does not take its example: {reason}") from error
     outputs = [answer] if isinstance(answer, Tensor) else answer
     if not isinstance(outputs, (tuple, list)) or not all(isinstance(part, Tensor) for part in outputs):
         raise ValueError(
@@ -52,16 +48,42 @@ def graphs_of(model: Any, example: Any = None) -> dict[str, Graph]:
     told: Mapping[str, str] = getattr(model, "net_output", {})
     if len(told) != len(outputs):
         told = {f"output_{k}" if len(outputs) > 1 else "output": UNKNOWN_OUTPUT for k in range(len(outputs))}
-    free = {name: _free_axes(x) for name, x in inputs.items() if _free_axes(x)}
-    return {"": Graph(net, inputs, tuple(told), optional_axes=free, meanings={**meanings, **told})}
+    return {"": Graph(net, inputs, tuple(told), optional_axes=_free_axes(net, inputs), meanings={**meanings, **told})}
 
 
-def _free_axes(x: Tensor) -> dict[int, str]:
-    """Return the axes of an input that may be of any size: height and width of images, lengths of sequences of ids."""
-    if x.is_floating_point():
-        return {2: "height", 3: "width"} if x.ndim == 4 else {}
-    names = ("batch", "length", "inner_length")
-    return {axis: names[axis] if axis < len(names) else f"size_{axis}" for axis in range(1, x.ndim)}
+def _applied(net: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
+    """Return what a network in evaluation mode makes of inputs; the modes of its parts stay as they are."""
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        with torch.no_grad():
+            return net.eval()(*inputs.values())
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _free_axes(net: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, dict[int, str]]:
+    """Return the axes that may be of any size: height and width of images, lengths of sequences of ids.
+
+    It is tried: a network that takes larger ones takes any.
+    """
+    axes: dict[str, dict[int, str]] = {}
+    larger = dict(inputs)
+    for name, x in inputs.items():
+        if x.is_floating_point():
+            found = {2: "height", 3: "width"} if x.ndim == 4 else {}
+        else:
+            found = {axis: {1: "length", 2: "inner_length"}.get(axis, f"size_{axis}") for axis in range(1, x.ndim)}
+        if found:
+            axes[name] = found
+        for axis in found:
+            larger[name] = torch.cat([larger[name], larger[name].narrow(axis, 0, 1)], axis)
+    try:
+        if axes:
+            _applied(net, larger)
+    except Exception:
+        return {}
+    return axes
 
 
 def _named(model: Any, net: nn.Module, example: Any, owner: str) -> dict[str, Tensor]:
@@ -72,15 +94,20 @@ def _named(model: Any, net: nn.Module, example: Any, owner: str) -> dict[str, Te
         parts = example if isinstance(example, (tuple, list)) else [example]
         told = list(getattr(model, "net_inputs", {}))
         if len(told) != len(parts):
-            kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-            told = [name for name, part in inspect.signature(net.forward).parameters.items() if part.kind in kinds]
-        told = told[: len(parts)] if len(told) >= len(parts) else [f"input_{k}" for k in range(len(parts))]
+            several = [f"input_{k}" for k in range(len(parts))]
+            names = (_argument_names(function)[: len(parts)] for function in (model.forward, net.forward))
+            told = next((found for found in names if len(found) == len(parts)), several)
         found = dict(zip(told, parts))
     if not found or not all(isinstance(x, Tensor) for x in found.values()):
         raise ValueError(
             f"{owner} has no example_input_array of tensors, by which its network is traced: set it, or give example"
         )
     return found
+
+
+def _argument_names(function: Any) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [name for name, part in inspect.signature(function).parameters.items() if part.kind in kinds]
 
 
 def _two_samples(x: Tensor, name: str) -> Tensor:

@@ -63,11 +63,9 @@ def trace(graph: Graph, *, for_onnx: bool = False) -> Traced:
 
 
 def _trace(module: nn.Module, inputs: dict[str, Tensor], axes: dict[str, dict[int, str]], for_onnx: bool) -> Traced:
-    dims: dict[str, Any] = {}
     names = {name: {0: "batch", **axes.get(name, {})} for name in inputs}
-    shapes = [
-        {axis: dims.setdefault(word, torch.export.Dim(word)) for axis, word in names[name].items()} for name in inputs
-    ]
+    # The sizes have bounds, such as the width of a kernel, so they are free without being named for torch.
+    shapes = [dict.fromkeys(names[name], torch.export.Dim.DYNAMIC) for name in inputs]
     arguments = inspect.signature(module.forward).bind(*shapes).arguments
     program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=dict(arguments))
     symbols = {
