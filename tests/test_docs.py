@@ -1,4 +1,4 @@
-"""The documentation: its code runs as typed, its commands exist, its notebooks and tables are fresh, its site builds."""
+"""The documentation: its code runs as typed, its commands exist, its notebooks are fresh, its site builds strictly."""
 
 import csv
 import importlib
@@ -121,7 +121,7 @@ def test_code_of_a_page_runs_as_typed(path, users_files):
     run = subprocess.run(
         [sys.executable, "-c", program(path)],
         cwd=users_files,
-        env={**environment(), "MPLBACKEND": "Agg"},
+        env={**environment(), "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=600,
@@ -218,7 +218,8 @@ def test_links_that_leave_the_folder_lead_to_copies(monkeypatch):
 
 def build(site, *, config=ROOT / "scripts" / "mkdocs.yml"):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", str(config), "-d", str(site)]
-    return subprocess.run(command, cwd=site.parent, env=environment(), capture_output=True, text=True, timeout=600)
+    own = {**environment(), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=site.parent, env=own, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from zoo.nn.graphs import Graph
 from zoo.recipes import Recipe
 from zoo.recipes.claims import format_claim
+from zoo.sharing.shared_model import package_version
 from zoo.sharing.terms import terms_of
 
 LONGEST = 1_000
@@ -30,7 +30,7 @@ def model_facts(model: Any, recipe: Recipe | None = None, shipped: bool = False)
         recipe: Its recipe, if it has one.
         shipped: Whether its weights are those of the published result.
     """
-    facts = {"model": type(model).__name__, "zoo_version": package_version()}
+    facts = {"model": type(model).__name__, "zoo_version": package_version() or "not installed"}
     if getattr(model, "outside_net", ""):
         facts["outside_net"] = model.outside_net
     settings = {}
@@ -60,14 +60,6 @@ def _recipe_facts(recipe: Recipe, shipped: bool) -> dict[str, str]:
             {"seeds": result["seeds"], "all_seeds": spread, "these_weights": result["weights"]["metrics"]}
         )
     return facts
-
-
-def package_version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return version("lightning-zoo")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def describe_tensors(names: list[str], tensors: list[Tensor], graph: Graph, axes: Mapping[str, str]) -> str:

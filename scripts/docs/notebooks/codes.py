@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Autoencoders: from PCA to a nonlinear code
 #
-# An autoencoder squeezes its input through a narrow code and rebuilds it. With linear layers alone it finds the plane of
-# principal component analysis; hidden layers bend that plane. Both are compared on the digits of scikit-learn.
+# An autoencoder squeezes its input through a narrow code and rebuilds it. With linear layers alone it finds the plane
+# of principal component analysis; hidden layers bend that plane. Both are compared on the digits of scikit-learn.
 
 # %%
 import lightning as L
@@ -22,7 +22,7 @@ def fit(name, epochs, **args):
     """Train a model of 8 x 8 images and return it."""
     L.seed_everything(0, verbose=False)
     model = zoo.create_model(name, in_features=64, input_shape=[1, 8, 8], **args)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     L.Trainer(max_epochs=epochs, accelerator="cpu", **quiet).fit(model, data)
     return model.eval()
 
@@ -30,8 +30,8 @@ def fit(name, epochs, **args):
 # %% [markdown]
 # ## Two numbers a digit
 #
-# The squared error a pixel of test digits, rebuilt from two numbers: by PCA, and by an autoencoder with two hidden layers on
-# each side.
+# The squared error a pixel of test digits, rebuilt from two numbers: by PCA, and by an autoencoder with two hidden layers
+# on each side.
 
 # %%
 pca = PCA(2).fit(train)

@@ -35,7 +35,7 @@ def train(name, epochs, **args):
     """Train a model, test its last weights, and return it with its accuracy."""
     L.seed_everything(0, verbose=False)
     model = zoo.create_model(name, **args)
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = L.Trainer(max_epochs=epochs, accelerator="cpu", **quiet)
     trainer.fit(model, data)
     return model, trainer.test(model, data, verbose=False)[0]["test_accuracy"]
@@ -68,8 +68,8 @@ print(f"multilayer perceptron: {accuracy:.1%}, {sum(p.numel() for p in mlp.param
 # %% [markdown]
 # ## Convolutions
 #
-# LeNet-5 takes images of 28 x 28 pixels, so the digits are enlarged on their way in. The trained weights of `lenet5.mnist`
-# have never seen these digits, which were written by other people and scanned in another way.
+# LeNet-5 takes images of 28 x 28 pixels, so the digits are enlarged on their way in. The trained weights of
+# `lenet5.mnist` have never seen these digits, which were written by other people and scanned in another way.
 
 # %%
 lenet = zoo.create_model("lenet5.mnist", pretrained=True)

@@ -28,7 +28,8 @@ def review():
     word = draw.choice(GOOD if label != negated else BAD)
     opening = draw.choice(["", "i think ", "all in all ", "well , ", "to me "])
     degree = draw.choice(["", "very ", "really ", "that "])
-    return f"{opening}the {draw.choice(NOUNS)} is {'not ' if negated else ''}{degree}{word} .", "good" if label else "bad"
+    text = f"{opening}the {draw.choice(NOUNS)} is {'not ' if negated else ''}{degree}{word} ."
+    return text, "good" if label else "bad"
 
 
 table = Path(tempfile.mkdtemp()) / "reviews.csv"
@@ -39,8 +40,8 @@ print(table.read_text().splitlines()[1:5])
 # %% [markdown]
 # ## Training
 #
-# `text_table` reads the table, keeps a part for validation and one for the test, and learns a vocabulary of subwords from
-# the training texts alone.
+# `text_table` reads the table, keeps a part for validation and one for the test, and learns a vocabulary of subwords
+# from the training texts alone.
 
 # %%
 data = create_datamodule("text_table", root=str(table), batch_size=32)
@@ -69,7 +70,7 @@ class Curve(L.Callback):
 
 
 curve = Curve()
-quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
 trainer = L.Trainer(max_epochs=6, accelerator="cpu", callbacks=[curve], **quiet)
 trainer.fit(model, data)
 print(f"test accuracy: {trainer.test(model, data, verbose=False)[0]['test_accuracy']:.1%}")
@@ -83,8 +84,8 @@ plt.show()
 # %% [markdown]
 # ## What has it learned?
 #
-# A bag of words cannot tell "not dull" from "dull , not ...": the order of the words counts. The probability of praise after
-# each change of a sentence:
+# "not" turns the meaning of its word around, and the network has learned that. The probability of praise after each
+# change of a sentence:
 
 # %%
 texts = ["the plot is clever .", "the plot is not clever .", "the plot is dull .", "the plot is not dull ."]
@@ -103,7 +104,7 @@ plt.show()
 
 # %%
 reviews = zoo.create_model("lstm_classifier.sst2", pretrained=True)
-for text in ("a warm and clever film", "I don't think it's a bad film at all!", "dull, and twice as long as it should be"):
+for text in ("a warm and clever film", "I don't think it's a bad film at all!", "dull, and twice too long"):
     print(text, "->", reviews.classify([text])[0])
 
 # %% [markdown]
