@@ -234,6 +234,18 @@ def test_network_of_any_size_is_found_by_trying():
     assert json.loads(file.facts["inputs"])[0]["shape"] == ["batch", 1, 9, 9]
 
 
+@elsewhere
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+def test_input_that_a_model_has_none_of(format):
+    model = zoo.create_model("ecg_classifier", neighbours=0).eval()
+    [file] = zoo.export_model(model, f"net{FORMATS[format]}")
+    runner, graph = Runner(file, format), graphs_of(model)[""]
+    assert graph.inputs["around"].shape[1] == 0
+    inputs = inputs_of_sizes(runner, graph, {}, {"batch": 5})
+    assert_agree(runner, graph, {**inputs, "around": torch.zeros(5, 0, 2, 256)}, TOLERANCE[format])
+
+
 # ---- the command, and what a file says of its model ----
 
 
