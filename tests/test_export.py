@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 import warnings
+from fnmatch import fnmatch
 from pathlib import Path
 
 import lightning as L
@@ -21,8 +22,10 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
-QUICK = {"onnx": ("lstm_classifier",), "torch_export": ("mlp", "lstm_tagger", "ecg_autoencoder")}
-"""Models whose export is tested each time, one of each kind of difficulty; tracing a large network takes seconds."""
+LARGE = ("*_captioner", "*denoising_autoencoder", "colorizer", "ecg_classifier", "inpainting_autoencoder")
+"""Models that take seconds to trace, and are tested with the slow ones; conversion to ONNX takes that long for each."""
+QUICK_ONNX = ("lstm_classifier",)
+"""Models that are converted to ONNX each time, besides those of other tests here."""
 TOLERANCE = {"onnx": 1e-4, "torch_export": 1e-6}
 SIZES = ({"height": 37, "width": 22}, {"height": 20, "width": 61})
 """Heights and widths besides those of the example, none a multiple of a stride."""
@@ -33,10 +36,10 @@ elsewhere = pytest.mark.usefixtures("elsewhere")
 
 def each_export():
     """Return every model with every format; those that take long are marked as slow."""
-    for format, quick in QUICK.items():
-        for name in zoo.list_models():
-            marks = () if name in quick else pytest.mark.slow
-            yield pytest.param(name, format, marks=marks, id=f"{name}-{format}")
+    for name in zoo.list_models():
+        large = any(fnmatch(name, pattern) for pattern in LARGE)
+        for format, quick in {"onnx": name in QUICK_ONNX, "torch_export": not large}.items():
+            yield pytest.param(name, format, marks=() if quick else pytest.mark.slow, id=f"{name}-{format}")
 
 
 class Runner:
@@ -229,6 +232,18 @@ def test_network_of_any_size_is_found_by_trying():
     fixed = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(98, 3))
     [file] = zoo.export_model(Own(fixed, torch.rand(1, 1, 9, 9)), "net.pt2")
     assert json.loads(file.facts["inputs"])[0]["shape"] == ["batch", 1, 9, 9]
+
+
+@elsewhere
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+def test_input_that_a_model_has_none_of(format):
+    model = zoo.create_model("ecg_classifier", neighbours=0).eval()
+    [file] = zoo.export_model(model, f"net{FORMATS[format]}")
+    runner, graph = Runner(file, format), graphs_of(model)[""]
+    assert graph.inputs["around"].shape[1] == 0
+    inputs = inputs_of_sizes(runner, graph, {}, {"batch": 5})
+    assert_agree(runner, graph, {**inputs, "around": torch.zeros(5, 0, 2, 256)}, TOLERANCE[format])
 
 
 # ---- the command, and what a file says of its model ----

@@ -50,7 +50,7 @@ def _recipe_facts(recipe: Recipe, shipped: bool) -> dict[str, str]:
 
     facts = {"recipe": recipe.title, "data": recipe.data["name"]}
     if terms := terms_of(recipe.data["name"]):
-        facts["data_terms"] = f"{terms.title}: {terms.text}"
+        facts["data_terms"] = terms.text if terms.text.startswith(terms.title) else f"{terms.title}: {terms.text}"
     if recipe.claim:
         facts["claim"] = "; ".join(map(format_claim, recipe.claim))
     result = load_result(recipe.name) if shipped and not recipe.is_file else None

@@ -112,7 +112,7 @@ def _argument_names(function: Any) -> list[str]:
 
 def _two_samples(x: Tensor, name: str) -> Tensor:
     """Return an example with two samples: torch takes an axis of one for a fixed one."""
-    if not x.ndim or not x.numel():
+    if not x.ndim or not len(x):
         raise ValueError(f"example {name} of shape {tuple(x.shape)}: expected at least one sample")
     x = x.detach()
     return x[:2] if len(x) > 1 else x.repeat(2, *[1] * (x.ndim - 1))

@@ -68,6 +68,9 @@ def _trace(module: nn.Module, inputs: dict[str, Tensor], axes: dict[str, dict[in
     shapes = [dict.fromkeys(names[name], torch.export.Dim.DYNAMIC) for name in inputs]
     arguments = inspect.signature(module.forward).bind(*shapes).arguments
     program = torch.export.export(module, tuple(inputs.values()), dynamic_shapes=dict(arguments))
+    # Guards, which torch would check at each call, say how the tensors of the example lie in memory, such as that the
+    # height is a multiple of a stride. The operators do not depend on it; ranges of sizes are checked all the same.
+    program._guards_code = []
     symbols = {
         str(x.shape[axis]): word for name, x in zip(inputs, user_inputs(program)) for axis, word in names[name].items()
     }
