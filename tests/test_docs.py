@@ -23,8 +23,8 @@ DOCS = ROOT / "scripts" / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.py"))
 FENCE = re.compile(r"(?:^<!-- ([^\n]*) -->\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-ELSEWHERE = ("pip", "pytest", "python", "tensorboard", "jupytext", "mkdocs")
-"""Programs of commands that no test runs here: they install, serve or have tests of their own."""
+ELSEWHERE = ("eval", "pip", "pytest", "python", "tensorboard", "jupytext", "mkdocs")
+"""Programs of commands that no test runs here: they install, serve, set up a shell or have tests of their own."""
 
 
 def name_of(path):
