@@ -30,8 +30,8 @@ def fit(name, epochs, **args):
 # %% [markdown]
 # ## Two numbers a digit
 #
-# The squared error a pixel of test digits, rebuilt from two numbers: by PCA, and by an autoencoder with two hidden layers
-# on each side.
+# The squared error a pixel of test digits, rebuilt from two numbers: by PCA, and by an autoencoder with two hidden
+# layers on each side.
 
 # %%
 pca = PCA(2).fit(train)
