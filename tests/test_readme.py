@@ -92,7 +92,7 @@ def check_command(words):
     if program == "zoo":
         assert words[0] in COMMANDS, words
         recipe = words[1]
-        if words[0] not in ("list", "info") and not recipe.endswith(".yaml"):
+        if words[0] not in ("list", "info", "completion") and "/" not in recipe and not recipe.endswith(".yaml"):
             assert recipe in zoo.list_recipes(), recipe
         settings = [word for word in words if re.match(r"--(model|data|trainer)\.", word)]
         for option in (word for word in words if word.startswith("--") and word not in settings):
