@@ -45,6 +45,7 @@ def run_blocks(code: str, folder: Path) -> None:
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.slow
 def test_command_1_trains_tests_and_says_what_to_do_next(tmp_path):
     install, _, command = block("command 1").partition(" && ")
     assert install == "pip install ."
