@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,14 @@ class ReutersTopicsDataModule(ReutersSource, TextDataModule):
 
     @property
     def spec(self) -> dict[str, Any]:
-        """Topics, vocabulary as JSON, its size and the largest number of tokens; several topics a text."""
-        return {**super().spec, "multi_label": True}
+        """Topics and their shares, vocabulary as JSON, its size and the largest number of tokens; ``multi_label``.
+
+        The share of a topic is (n + 1) / (N + 1) for n of the N training documents that have it.
+        """
+        labels = self.text_splits()["train"].labels
+        counts = Counter(topic for row in labels for topic in row)
+        shares = [round((counts[k] + 1) / (len(labels) + 1), 6) for k in range(len(self.class_names))]
+        return {**super().spec, "multi_label": True, "class_shares": shares}
 
     def read_all(self) -> dict[str, Labelled]:
         """Read the documents of ``train`` and ``test``; a label is a tuple of topic indices, the group is the text."""

@@ -149,14 +149,15 @@ class UtteranceDataModule(TextReader, TensorDataModule):
         }
 
     def adopt_encoding(self, hparams: Mapping[str, Any]) -> bool:
-        """Adopt the words, characters, tags and intents of a tagger that has them."""
+        """Adopt the words and characters of a tagger that has them, and its tags and intents if both are given."""
         known = [hparams.get(name) for name in ("words", "characters", "tags", "intents")]
-        if any(each is None for each in known):
-            return False
         words, characters, tags, intents = (list(each or ()) for each in known)
+        if any(each is None for each in known[:2]):
+            return False
+        labels = self._labels if any(each is None for each in known) else (tags, intents)
         before = (self._vocabulary.words, self._vocabulary.characters) if self._vocabulary else None
-        stale = before != (words, characters) or self._labels != (tags, intents)
-        self._vocabulary, self._labels = WordVocabulary(words, characters), (tags, intents)
+        stale = before != (words, characters) or self._labels != labels
+        self._vocabulary, self._labels = WordVocabulary(words, characters), labels
         return stale
 
     def load(self) -> dict[str, Split]:

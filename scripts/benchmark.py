@@ -218,7 +218,7 @@ class Bench:
         """Time the start of the command-line interface and the import of Lightning."""
         script = shutil.which("zoo", path=os.fspath(Path(sys.executable).parent))
         commands = {
-            "startup/zoo": [script, "list"] if script else [sys.executable, "-m", "zoo.cli", "list"],
+            "startup/zoo": [script, "list"] if script else [sys.executable, "-m", "zoo", "list"],
             "startup/lightning": [sys.executable, "-c", "import lightning"],
         }
         jobs = {name: lambda c=command, n=name: {"seconds": [self.process(c, n)]} for name, command in commands.items()}

@@ -185,7 +185,7 @@ def page(rows: list[tuple[str, str, str]], numbers: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = command_line(__doc__, seeds=3, epochs=20, pictures=5_000)
-    parser.set_defaults(output=Path(__file__).parent)
+    parser.set_defaults(output=Path(__file__).parent / "docs")
     args = parser.parse_args()
     if args.pictures < 100:
         parser.error(f"--pictures {args.pictures} is too small: at least 100")

@@ -1,15 +1,16 @@
-"""Write the generated tables between their markers, into README.md and the documents of this folder."""
+"""Write the generated tables between their markers, into README.md and the pages of the documentation."""
 
 import json
 from pathlib import Path
 
 from benchmark_report import report
+from result_tables import FAMILIES, claim_table, family_table, recipes_of, results_table
 
 from zoo.pretrained import load_result
-from zoo.verification.report import format_mean_std, longest_recipes, markdown_table
+from zoo.verification.report import format_mean_std
 
 HERE = Path(__file__).parent
-README, METHODS, RESULTS = HERE.parent / "README.md", HERE / "README.md", HERE / "results.md"
+DOCS = HERE / "docs"
 
 
 ECG_COLUMNS = {
@@ -89,11 +90,18 @@ def speed_table() -> str:
 
 
 TABLES = {
-    "models": (README, lambda: markdown_table(longest_recipes())),
-    "results": (RESULTS, markdown_table),
-    "ecg": (METHODS, ecg_table),
-    "translation": (METHODS, translation_table),
-    "speed": (METHODS, speed_table),
+    "models": (HERE.parent / "README.md", family_table),
+    "results": (DOCS / "results.md", results_table),
+    "ecg": (DOCS / "methods" / "ecg.md", ecg_table),
+    "translation": (DOCS / "methods" / "language.md", translation_table),
+    "speed": (DOCS / "methods" / "speed.md", speed_table),
+    **{
+        f"family {family.page}": (
+            DOCS / "families" / f"{family.page}.md",
+            lambda family=family: claim_table(recipes_of(family)),
+        )
+        for family in FAMILIES
+    },
 }
 """The file and the function of each table."""
 

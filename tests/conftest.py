@@ -18,6 +18,8 @@ if OWN_CACHE not in os.environ:
     os.environ[OWN_CACHE] = tempfile.mkdtemp(prefix="lightning-zoo-tests-")
     atexit.register(shutil.rmtree, os.environ[OWN_CACHE], ignore_errors=True)
 os.environ["XDG_CACHE_HOME"] = os.environ["MPLCONFIGDIR"] = os.environ[OWN_CACHE]
+for name in ("HF_HOME", "HF_TOKEN", "HF_ENDPOINT"):  # the Hub's client reads them when it is imported
+    os.environ.pop(name, None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side
 if os.environ.get("ZOO_DATA"):  # tests work in folders of their own
     os.environ["ZOO_DATA"] = str(Path(os.environ["ZOO_DATA"]).expanduser().resolve())

@@ -260,7 +260,7 @@ def test_predict_reads_pictures_of_any_kind(capfd):
 
 
 def test_an_unexpected_error_is_one_line_and_its_traceback_can_be_shown(capfd, monkeypatch):
-    monkeypatch.setitem(cli._COMMANDS, "list", lambda *_: [][1])
+    monkeypatch.setitem(cli.COMMANDS, "list", lambda *_: [][1])
     status, out, err = answer(capfd, "list")
     assert (status, out, err) == (2, "", "zoo: error: IndexError: list index out of range (ZOO_DEBUG=1 shows where)\n")
     monkeypatch.setenv("ZOO_DEBUG", "1")

@@ -23,8 +23,8 @@ from zoo.baselines import measure
 from zoo.baselines.completions import WORDS, draw_places, exact_matches, word_places
 from zoo.baselines.ngram_model import NgramModel
 from zoo.baselines.ngrams import ngram_probabilities
-from zoo.cli import _parser
 from zoo.cli import main as zoo_command
+from zoo.cli.parser import make_parser
 from zoo.metrics.direction import mode_of
 from zoo.nn.completions import endings_of, likely_completions
 from zoo.prediction import parse_words
@@ -432,7 +432,7 @@ def test_predict_without_input_and_terminal_is_refused(capsys):
 
 
 def test_an_input_may_follow_an_option():
-    args, rest = parse_words(_parser(), ["predict", "cnn.mnist", "--output", "a.csv", "-1.5,2", "b"])
+    args, rest = parse_words(make_parser(), ["predict", "cnn.mnist", "--output", "a.csv", "-1.5,2", "b"])
     assert (args.inputs, rest) == (["-1.5,2", "b"], [])
 
 

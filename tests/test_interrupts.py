@@ -27,7 +27,7 @@ def start(folder, *words):
     """Start the command line in a folder; of a process group of its own."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     return subprocess.Popen(
-        [sys.executable, "-m", "zoo.cli", *words],
+        [sys.executable, "-m", "zoo", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -100,7 +100,7 @@ from zoo import cli
 def wait(*_):
     print("ready", flush=True)
     time.sleep(60)
-cli._COMMANDS["list"] = wait
+cli.COMMANDS["list"] = wait
 sys.exit(cli.main(["list"]))
 """
     command = [sys.executable, "-c", code]
@@ -163,7 +163,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path, words):
     os.close(reading)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.run(
-        [sys.executable, "-m", "zoo.cli", *words], stdout=writing, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-m", "zoo", *words], stdout=writing, stderr=subprocess.PIPE, text=True, env=environment
     )
     os.close(writing)
     assert process.stderr == ""
@@ -172,7 +172,7 @@ def test_a_closed_pipe_ends_quietly(tmp_path, words):
 
 def test_a_closed_output_from_the_start(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    line = f"{sys.executable} -m zoo.cli info mlp.digits >&-"
+    line = f"{sys.executable} -m zoo info mlp.digits >&-"
     process = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, text=True, env=environment)
     assert (process.returncode, process.stderr) == (0, "")
 
@@ -182,7 +182,7 @@ def test_a_full_output_is_one_line(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with open("/dev/full", "w") as full:
         process = subprocess.run(
-            [sys.executable, "-m", "zoo.cli", "info", "mlp.digits"],
+            [sys.executable, "-m", "zoo", "info", "mlp.digits"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -244,7 +244,7 @@ def test_a_run_folder_that_vanishes(elsewhere, capfd, monkeypatch):
 def test_without_a_home(tmp_path):
     kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "USER")}
     run = subprocess.run(
-        [sys.executable, "-m", "zoo.cli", "fit", "perceptron.and", "--trainer.max_epochs", "1"],
+        [sys.executable, "-m", "zoo", "fit", "perceptron.and", "--trainer.max_epochs", "1"],
         cwd=tmp_path,
         env={**kept, "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"},
         capture_output=True,

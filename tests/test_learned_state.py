@@ -159,7 +159,7 @@ def test_a_new_process_a_grown_table_and_an_edited_recipe(capfd, elsewhere):
     write_recipe()
     status, out, _ = answer(capfd, "fit", "own.yaml")
     found = table_of(out)["test_loss"]
-    run = run_python("-m", "zoo.cli", "test", "own.yaml", "--ckpt_path", "best", "--data.seed", "3")
+    run = run_python("-m", "zoo", "test", "own.yaml", "--ckpt_path", "best", "--data.seed", "3")
     assert table_of(run.stdout)["test_loss"] == found
     write_recipe(data={"vocab_size": 330, "test_size": 20}, model={"lr": 0.02, "hidden_dim": 8})
     status, out, err = answer(capfd, "test", "own.yaml", "--ckpt_path", "best")

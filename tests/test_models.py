@@ -291,16 +291,6 @@ def test_bf16_autocast_is_close(name):
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
 
 
-@every_model
-def test_network_exports_with_any_batch_size(name):
-    model = zoo.create_model(name).eval()
-    x = tiny_inputs(model)
-    shapes = tuple({0: torch.export.Dim("rows")} for _ in x)
-    program = torch.export.export(model.net, tuple(part[:4] for part in x), dynamic_shapes=shapes)
-    with torch.no_grad():
-        torch.testing.assert_close(program.module()(*x), model(*x))
-
-
 # ---- mathematics of single models ----
 
 

@@ -2,6 +2,7 @@ import pytest
 from conftest import run_python
 
 import zoo
+from zoo.arguments import check_arguments
 from zoo.registry import register_model
 
 MODELS = zoo.list_models()
@@ -137,3 +138,12 @@ def test_import_alone_is_light(statement):
     result = run_python("-c", f"{statement}; {check}")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["# no comment", "&a", "null ", "3", "[1]", '{"a": 1}', " ", ""])
+def test_text_is_taken_as_it_is_where_text_or_none_is_expected(text):
+    class Taker:
+        def __init__(self, *, name: str | None = None) -> None: ...
+
+    assert check_arguments("the taker", Taker, {"name": text}) == {"name": text}
+    assert check_arguments("the taker", Taker, {"name": "null"}) == {"name": None}

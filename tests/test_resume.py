@@ -244,7 +244,7 @@ def test_a_damaged_measurement_is_one_line(content):
 
 @pytest.mark.slow
 def test_runs_started_at_once_have_folders_of_their_own(tmp_path):
-    words = ["-m", "zoo.cli", "fit", "perceptron.and", "--trainer.max_epochs", "2", "--no_test"]
+    words = ["-m", "zoo", "fit", "perceptron.and", "--trainer.max_epochs", "2", "--no_test"]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: run_python(*words, cwd=tmp_path), range(4)))
     assert [run.returncode for run in runs] == [0] * 4, runs
@@ -309,7 +309,7 @@ def test_files_of_one_name_share_no_runs(monkeypatch):
 
 
 def test_the_module_runs_without_being_installed():
-    run = subprocess.run([sys.executable, "-m", "zoo.cli", "--help"], capture_output=True, text=True, cwd=ROOT)
+    run = subprocess.run([sys.executable, "-m", "zoo", "--help"], capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0
     assert "ZOO_DEBUG=1" in run.stdout
 

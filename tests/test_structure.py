@@ -25,8 +25,10 @@ LAYERS = (
     ("pretrained",),
     ("baselines", "recipes"),
     ("prediction", "tuning", "verification"),
+    ("sharing",),
     ("outcome",),
     ("cli",),
+    ("__main__",),
 )
 """Parts of ``zoo`` from the lowest to the highest: an import goes down or stays within a layer's part."""
 PLAIN = ("datamodules.ecg", "datamodules.images", "datamodules.text")

@@ -104,6 +104,23 @@ def test_loss_is_the_sum_over_topics_of_the_binary_cross_entropy():
         )
 
 
+def test_an_adjusted_loss_adds_the_logarithm_of_the_share_of_a_topic():
+    shares = {"num_classes": 3, "multi_label": True, "class_shares": [0.5, 0.1, 0.01]}
+    plain, adjusted = (zoo.create_model("lstm_classifier", **SMALL, **shares, logit_adjustment=tau) for tau in (0, 0.3))
+    scores, y = torch.randn(5, 3), torch.randint(0, 2, (5, 3), dtype=torch.uint8)
+    moved = scores + 0.3 * torch.tensor(shares["class_shares"]).log()
+    torch.testing.assert_close(adjusted.loss(scores, y), plain.loss(moved, y))
+    torch.testing.assert_close(adjusted.probabilities(scores), scores.sigmoid())
+
+
+def test_shares_of_topics_are_those_of_training(files):
+    data = small_text("reuters_topics", files)
+    data.prepare_data()
+    data.setup()
+    y = data.splits["train"].tensors[1].double()
+    assert data.spec["class_shares"] == pytest.approx(((y.sum(0) + 1) / (len(y) + 1)).tolist(), abs=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_threshold_is_the_best_of_all(seed):
     draw = np.random.default_rng(seed)
@@ -183,6 +200,9 @@ def test_answers_are_printed_and_written(tmp_path):
         ({"label_smoothing": 0.1}, "label_smoothing is for one class a text, but multi_label is true"),
         ({"temperature": 2.0}, "temperature is for one class a text"),
         ({"class_weights": [1.0, 2.0]}, "class_weights is for one class a text"),
+        ({"logit_adjustment": -1.0}, "logit_adjustment must be at least 0"),
+        ({"logit_adjustment": 0.3}, "logit_adjustment=0.3 needs class_shares"),
+        ({"logit_adjustment": 0.3, "class_shares": [0.5, 0.0]}, r"class_shares must be 2 numbers in \(0, 1\]"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(args, words):

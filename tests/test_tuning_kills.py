@@ -97,7 +97,7 @@ def test_two_processes_killed_ten_times_share_a_database(tmp_path):
 def test_the_command_with_two_jobs_is_killed_and_interrupted(tmp_path):
     """Its processes end with it, and the same command goes on."""
     words = ["tune", "mlp.digits", "--trials", "8", "--jobs", "2", "--trainer.max_epochs", "8", "--model.lr", "0.01"]
-    command = [sys.executable, "-m", "zoo.cli", *words]
+    command = [sys.executable, "-m", "zoo", *words]
     journal = tmp_path / "runs" / "tune" / "mlp.digits" / "study.journal"
 
     def run():

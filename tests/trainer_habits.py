@@ -1,6 +1,6 @@
 """What a user may hand to Lightning's Trainer, as functions of a model, its data and a folder, and the table of them.
 
-``python tests/trainer_habits.py`` writes ``scripts/trainer.md``.
+``python tests/trainer_habits.py`` writes ``scripts/docs/how-to/trainer.md``.
 """
 
 import datetime
@@ -19,7 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 import zoo
 from zoo.callbacks import default_callbacks
 
-PAGE = Path(__file__).parent.parent / "scripts" / "trainer.md"
+PAGE = Path(__file__).parent.parent / "scripts" / "docs" / "how-to" / "trainer.md"
 HABITS = {}
 WORKS, FALLS_BACK, REFUSED = "works", "falls back", "refused"
 
@@ -300,7 +300,7 @@ def page(rows):
 INTRODUCTION = """# What you can hand to the Trainer
 
 Every model of the registry was fitted with each flag, callback or habit, with one batch and with sixteen batches a
-training step ([`batches_per_step`](../README.md#your-own-model-and-recipe) of the datamodule). *Works*: it does what
+training step ([`batches_per_step`](training.md#several-batches-a-step) of the datamodule). *Works*: it does what
 Lightning's documentation says. *Falls back*: this run takes one batch a step, where it works, and a warning says so.
 *Refused*: an error of one line says what is wrong and what to use instead.
 

@@ -17,6 +17,8 @@ from zoo.errors import unknown
 
 PLAIN = (str, int, float, bool, list, dict, tuple, type(None), datetime.timedelta, pathlib.Path)
 """Types whose values a YAML file or a word of the command line can say."""
+NULLS = ("null", "Null", "NULL", "~")
+"""Strings that are None in YAML."""
 EXACT = (str, int, float, bool)
 """Types whose own values are taken as they are."""
 MAX_LENGTH = 1000
@@ -158,8 +160,11 @@ def _is_exact(value: Any, annotation: Any) -> bool:
     if typing.get_origin(annotation) is list:
         (kind,) = typing.get_args(annotation)
         return type(value) is list and kind in EXACT and all(type(part) is kind for part in value)
-    if type(value) is list and typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return any(_is_exact(value, part) for part in typing.get_args(annotation))
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        parts = typing.get_args(annotation)
+        if type(value) is str:  # a vocabulary is a long string, which takes a parser a second
+            return set(parts) == {str, type(None)} and value not in NULLS
+        return type(value) is list and any(_is_exact(value, part) for part in parts)
     return annotation in EXACT and type(value) is annotation
 
 

@@ -18,7 +18,7 @@ from zoo.errors import check_not_negative, check_positive
 from zoo.metrics import EpochMetrics
 from zoo.metrics.direction import mode_of
 from zoo.nn import limit_norms
-from zoo.training import optim, updates
+from zoo.training import freezing, optim, updates
 from zoo.training.batches import STANDARDISED, UNIT, as_tensor, check_batch, check_values, has_image_shape
 from zoo.training.checkpoints import add_model_state, take_model_state
 from zoo.training.hooks import insert_hooks
@@ -316,16 +316,16 @@ class ZooModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser and its schedule from their names."""
+        self.run.frozen_norms = freezing.freeze_norms(self)
         optimizer = optim.build_optimizer(self.net, self.hparams, self.device)
         if self.hparams["schedule"] == "plateau":
-            self.run.plateau = optim.build_plateau(
-                optimizer, self.mode, self.hparams["patience"], self.run.plateau_state
-            )
+            patience, state = self.hparams["patience"], self.run.plateau_state
+            self.run.plateau = optim.build_plateau(optimizer, self.mode, patience, state)
         if self.hparams["schedule"] in ("constant", "plateau"):
             return optimizer
         steps = optim.total_steps(self.trainer, self.hparams["accumulate"] if self.run.chunked else None)
-        schedule = optim.build_schedule(self.hparams["schedule"], optimizer, steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = {"scheduler": optim.build_schedule(self.hparams["schedule"], optimizer, steps), "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect the metrics of a validation batch."""

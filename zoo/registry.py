@@ -80,6 +80,20 @@ def find_model(name: str) -> Entry:
     return entries[name]
 
 
+def registered_name(cls_name: str) -> str:
+    """Return the name under which a class is registered; of several, the first that changes no default.
+
+    Raises:
+        ValueError: If no class of this name is registered.
+    """
+    found = sorted(
+        (bool(entry.defaults), entry.name) for entry in _entries().values() if entry.cls.__name__ == cls_name
+    )
+    if not found:
+        raise ValueError(f"{cls_name} is not registered: @zoo.register_model gives it a name, by which it is built")
+    return found[0][1]
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """Return the sorted names of all models, or of those that match a wildcard pattern."""
     return sorted(fnmatch.filter(_entries(), pattern))

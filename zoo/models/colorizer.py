@@ -75,6 +75,12 @@ class Colorizer(ImageRestorer):
             raise ValueError("loss of a colorizer is psnr or squared_error, not cross_entropy")
 
     @property
+    def net_output(self) -> dict[str, str]:  # type: ignore[override]
+        """The colour channels, by ``mode``."""
+        chroma = "chroma Cb and Cr of YCbCr, around 0" if self.hparams["mode"] == "ycbcr" else "a* / 100 and b* / 100"
+        return {"colours": "red, green and blue in [0, 1]" if self.hparams["mode"] == "vanilla" else chroma}
+
+    @property
     def net_settings(self) -> dict[str, Any]:
         """The output of ``classes`` has half the resolution."""
         return {"half": self.hparams["mode"] == "classes"}

@@ -20,7 +20,7 @@ from zoo.nn.ecg import (
 )
 from zoo.nn.stacks import ConvStack1d
 from zoo.registry import register_model
-from zoo.tasks.ecg_annotation import RHYTHM, WINDOW
+from zoo.tasks.ecg_annotation import RHYTHM, WINDOW, BeatInputs
 from zoo.tasks.ecg_anomalies import BeatAutoencoder
 from zoo.tasks.ecg_classification import BeatClassifier
 
@@ -261,6 +261,8 @@ class ECGAutoencoder(BeatAutoencoder):
         **training: Arguments of ``BeatAutoencoder`` and ``ZooModule``.
     """
 
+    net: ReconstructionErrorNet
+
     def __init__(
         self,
         *,
@@ -280,3 +282,12 @@ class ECGAutoencoder(BeatAutoencoder):
         check_widths(hidden_dims, latent_dim)
         codec = dense_codec([2, stop - start], hidden_dims, latent_dim, activation_name=activation, output="identity")
         self.net = ReconstructionErrorNet(start, stop, compare, codec)
+
+    def features(self, beats: Any) -> Tensor:
+        """Return the codes (N, latent_dim) of N beats, float; gradients flow to the encoder.
+
+        Args:
+            beats: A ``BeatInputs``, or the tuple (x, amplitude, template) that the network takes.
+        """
+        parts = self.network_inputs(beats).values() if isinstance(beats, BeatInputs) else beats
+        return self.net.codec.encode(self.net.segments(*map(self.as_input, parts)))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.text.vocabulary import PAD
+from zoo.nn.graphs import Graph, Part
 from zoo.nn.recurrent import Recurrent, SequenceDropout, State
 from zoo.registry import register_model
 from zoo.tasks.language_modelling import LanguageModel
@@ -74,6 +75,21 @@ class LanguageModelNet(nn.Module):
         """Return the state of ``extend`` without its scores, most of whose cost is that of a large vocabulary."""
         return self._outputs(ids, state)[1]
 
+    def graphs(self) -> dict[str, Graph]:
+        """Return the graph that reads tokens from a state, one or several at once, for export."""
+        ids = torch.arange(10, device=self.embedding.weight.device).reshape(2, 5) % self.embedding.num_embeddings
+        with torch.no_grad():
+            state = self.advance(ids)
+        start = {f"state_{number}": part for number, part in enumerate(state)}
+        meanings = {
+            "ids": "token ids that follow those of the state",
+            "scores": "scores of each next token, of which softmax gives the probabilities",
+            **dict.fromkeys(start, "state after the tokens before; zeros at the beginning of a text"),
+            **{f"new_{name}": "state after the tokens" for name in start},
+        }
+        outputs = ("scores", *(f"new_{name}" for name in start))
+        return {"": Graph(Part(self, _read), {"ids": ids, **start}, outputs, {"ids": {1: "length"}}, meanings=meanings)}
+
     def _outputs(self, ids: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return the outputs (N, T, hidden_dim) of the layers and the state after the last token."""
         if ids.ndim != 2 or ids.dtype != torch.int64:
@@ -81,6 +97,11 @@ class LanguageModelNet(nn.Module):
                 f"input of shape {tuple(ids.shape)} and {ids.dtype}: expected N x T token ids, torch.int64"
             )
         return self.layers(self.embedding(ids) * self.scale, state=state)
+
+
+def _read(net: LanguageModelNet, ids: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    scores, after = net.extend(ids, state)
+    return scores, *after
 
 
 @register_model("lstm_language_model", source="Mikolov et al. 2010; Zaremba, Sutskever & Vinyals 2014")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -109,9 +109,14 @@ class InpaintingAutoencoder(ImageRestorer):
 
     takes_mask = True
     outside_net = (
-        "Corruption in training; in reconstruct, checks of the input, the smooth filling of holes, coarse-to-fine "
-        "processing of deep ones, tiling of large images and clamping to [0, 1]."
+        "Corruption in training; in reconstruct, checks of the input, the smooth filling of holes, the addition of the "
+        "residual inside them, coarse-to-fine processing of deep ones, tiling of large images and clamping to [0, 1]."
     )
+    net_inputs: ClassVar[dict[str, str]] = {
+        "x": "images in [0, 1] whose holes are filled by interpolation, and as last channel the mask, 1 in a hole"
+    }
+    """What the network takes, by the name that an export gives it."""
+    net_output: ClassVar[dict[str, str]] = {"residual": "what is added to the filled images inside the holes"}
     depth = 10
     """Distance in pixels from the edge of a hole beyond which it is filled at half the resolution; set by hand, not
     tuned."""

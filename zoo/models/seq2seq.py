@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from datamodules.text.vocabulary import PAD
 from zoo.nn.attention import Attention
+from zoo.nn.graphs import Graph, Part
 from zoo.nn.recurrent import Recurrent, SequenceDropout, State, last_outputs, padding_mask
 from zoo.registry import register_model
 from zoo.tasks.translation import Translator
@@ -120,6 +121,53 @@ class Seq2SeqNet(nn.Module):
                 raise ValueError("a network with copying decodes with src, the token ids of the sources")
             scores = mix_copies(scores, self.generation(torch.cat([x, embedded], 2)), weights, src)
         return scores, tuple(new_state), weights
+
+    def graphs(self) -> dict[str, Graph]:
+        """Return the graphs of ``encoder`` and of one step of the ``decoder``, for export."""
+        src = (
+            torch.arange(10, device=self.embedding.weight.device).reshape(2, 5).flip(1) % self.embedding.num_embeddings
+        )
+        with torch.no_grad():
+            memory, mask, state = self.encode(src)
+        start = {f"state_{number}": part for number, part in enumerate(state)}
+        copied = {} if self.generation is None else {"src": src}
+        before = {"token": src[:, 0], **copied, "memory": memory, "mask": mask, **start}
+        length = {1: "source_length"}
+        meanings = {
+            "src": "token ids of the sources with start and end, padded with 0",
+            "memory": "outputs of the encoder",
+            "mask": "whether a position is within its source",
+            "token": "ids of the last target tokens; the start token at first",
+            "scores": "scores of the next target tokens, of which softmax gives the probabilities",
+            **dict.fromkeys(start, "state of the decoder"),
+            **{f"new_{name}": "state of the decoder after the token" for name in start},
+        }
+        after = tuple(f"new_{name}" for name in start)
+        return {
+            "encoder": Graph(
+                Part(self, _encode), {"src": src}, ("memory", "mask", *start), {"src": length}, meanings=meanings
+            ),
+            "decoder": Graph(
+                Part(self, _decode_one),
+                before,
+                ("scores", *after),
+                {name: length for name in ("src", "memory", "mask") if name in before},
+                meanings=meanings,
+            ),
+        }
+
+
+def _encode(net: Seq2SeqNet, src: Tensor) -> tuple[Tensor, ...]:
+    memory, mask, state = net.encode(src)
+    return memory, mask, *state
+
+
+def _decode_one(net: Seq2SeqNet, token: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+    """Decode one token (N,) given the sources with copying, the memory, its mask and the state."""
+    src = None if net.generation is None else rest[0]
+    memory, mask, *state = rest if src is None else rest[1:]
+    scores, after, _ = net.decode(token[:, None], memory, mask, tuple(state), src)
+    return scores[:, 0], *after
 
 
 def mix_copies(scores: Tensor, logit: Tensor, weights: Tensor, src: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from datamodules.text.vocabulary import PAD, SPECIAL
 from zoo.nn.attention import Attention
 from zoo.nn.decoding import State
+from zoo.nn.graphs import Graph, Part
 from zoo.nn.inputs import Standardize
 from zoo.nn.recurrent import SequenceDropout
 from zoo.nn.stacks import ResidualBlock, conv_block
@@ -255,6 +256,46 @@ class CaptionNet(nn.Module):
         mean = (self.embedding(captions) * self.scale).sum(2) / count
         found = self.picture_code(picture.positions.mean(1)), self.caption_code(mean)
         return nn.functional.normalize(found[0], dim=1), nn.functional.normalize(found[1], dim=2)
+
+    def graphs(self) -> dict[str, Graph]:
+        """Return the graphs of ``encoder`` and of one step of the ``decoder``, for export."""
+        channels = self.encoder[0].shape[0]
+        images = torch.zeros(2, channels, 64, 64, device=self.embedding.weight.device)
+        with torch.no_grad():
+            positions, keys, *state = _encode(self, images)
+        start = {f"state_{number}": part for number, part in enumerate(state)}
+        token = torch.arange(2, device=images.device)
+        places = {name: {1: "positions"} for name in ("positions", "keys")}
+        meanings = {
+            "images": "images in [0, 1], resized to the size of the training images",
+            "positions": "features of the positions of the feature map, row by row",
+            "keys": "their keys for the attention",
+            "token": "ids of the last words; the start token at first",
+            "scores": "scores of the next words, of which softmax gives the probabilities",
+            **dict.fromkeys(start, "state of the decoder"),
+            **dict.fromkeys((f"new_{name}" for name in start), "state of the decoder after the word"),
+        }
+        before = {"token": token, "positions": positions, "keys": keys, **start}
+        after = ("scores", *(f"new_{name}" for name in start))
+        size = {"images": {2: "height", 3: "width"}}
+        return {
+            "encoder": Graph(
+                Part(self, _encode), {"images": images}, ("positions", "keys", *start), size, meanings=meanings
+            ),
+            "decoder": Graph(Part(self, _decode_one), before, after, places, meanings=meanings),
+        }
+
+
+def _encode(net: CaptionNet, images: Tensor) -> tuple[Tensor, ...]:
+    picture = net.encode(images)
+    return picture.positions, picture.keys, *(part[:, 0] for part in net.start(picture, 1))
+
+
+def _decode_one(net: CaptionNet, token: Tensor, positions: Tensor, keys: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+    """Decode one word (N,) given the positions of the feature maps, their keys and the state."""
+    picture = PictureMap(positions, keys, (0, 0))
+    outputs, after, _ = net.decode(token[:, None, None], picture, tuple(part[:, None] for part in state))
+    return net.score(outputs[:, 0, 0]), *(part[:, 0] for part in after)
 
 
 def contrastive_loss(pictures: Tensor, captions: Tensor, factor: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ def relative_rhythm(rr: Tensor, around: int, causal: bool = False) -> Tensor:
     recent = torch.where(
         rr[:, -1:] > 0, rr[:, -1:], 1.0 if causal else torch.where(rr[:, -2:-1] > 0, rr[:, -2:-1], 1.0)
     )
-    log = torch.where(rr[:, : 2 * around] > 0, (rr[:, : 2 * around] / recent).clamp(0.05, 20).log(), none)
+    log = torch.where(rr[:, : 2 * around] > 0, (rr[:, : 2 * around] / recent).clamp(0.05, 20.0).log(), none)
     past, last = log[:, :around], log[:, around - 1 : around]
     parts = [past, last - log[:, around - 2 : around - 1], recent - 1, _interval_statistics(past, last)]
     if not causal:

@@ -29,9 +29,9 @@ def squared_l2_norm(module: nn.Module) -> Tensor:
 def limit_norms(module: nn.Module, max_norm: float) -> None:
     """Scale down, in place, the incoming weights of each unit whose Euclidean norm exceeds ``max_norm``.
 
-    The max-norm constraint of Srivastava et al. (2014), section 5.1.
+    The max-norm constraint of Srivastava et al. (2014), section 5.1. Frozen weights stay as they are.
     """
-    for weight in _weights(module):
+    for weight in filter(lambda weight: weight.requires_grad, _weights(module)):
         norms = weight.flatten(1).norm(dim=1).clamp_min(1e-12)
         weight.mul_((max_norm / norms).clamp_max(1.0).reshape(-1, *[1] * (weight.ndim - 1)))
 

@@ -131,7 +131,7 @@ class Recurrent(nn.Module):
             Outputs (N, T, out_features), zero in the padding, and the forward direction's state of each layer after
             position T, tensors (N, hidden_dim). The state is meaningless for a sequence with padding.
         """
-        if lengths is None and state is not None and x.shape[1] == 1 and not torch.is_grad_enabled():
+        if lengths is None and state is not None and not torch.is_grad_enabled() and x.shape[1] == 1:
             return self._step(x[:, 0], state)
         mask = None if lengths is None else padding_mask(lengths, x.shape[1])[:, :, None]
         if lengths is None:

@@ -78,13 +78,28 @@ def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE, storag
     Raises:
         ValueError: If ``storage`` is unknown.
     """
+    if storage not in STORAGES:
+        raise unknown("storage of weights", storage, STORAGES)
+    content = pack_weights(name, model, storage, recipe)
+    write_atomically(weights_path(recipe, folder), content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def pack_weights(name: str, model: Any, storage: str, recipe: str = "") -> bytes:
+    """Return a model's weights as the content of a safetensors file, with its name and hyper-parameters as metadata.
+
+    The same weights give the same bytes.
+
+    Args:
+        name: Registered name of the model.
+        model: The trained ``ZooModule``.
+        storage: How matrices are stored: ``float32``, which changes no value, ``float16`` or ``int8``.
+        recipe: Name of its recipe.
+    """
     import torch
     from safetensors.torch import save
 
     from zoo.pretrained.quantization import quantize_state
-
-    if storage not in STORAGES:
-        raise unknown("storage of weights", storage, STORAGES)
 
     def compact(tensor: torch.Tensor) -> torch.Tensor:
         # Vectors and scalars stay in float32, since they take little space, and so do values beyond half precision.
@@ -94,11 +109,32 @@ def save_weights(recipe: str, name: str, model: Any, folder: Path = HERE, storag
     state = {key: value.detach().cpu() for key, value in model.net.state_dict().items()}
     if storage == "int8":
         state = quantize_state(state)
-    state = {key: compact(value).contiguous() for key, value in state.items()}
+    if storage != "float32":
+        state = {key: compact(value) for key, value in state.items()}
+    state = {key: value.contiguous() for key, value in state.items()}
     hparams = json.dumps({name: _unpacked(value) for name, value in model.hparams.items()}, ensure_ascii=False)
-    content = _with_sorted_metadata(save(state, {"model": name, "recipe": recipe, "hparams": hparams}))
-    write_atomically(weights_path(recipe, folder), content)
-    return hashlib.sha256(content).hexdigest()
+    return _with_sorted_metadata(save(state, {"model": name, "recipe": recipe, "hparams": hparams}))
+
+
+def unpack_weights(content: bytes) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return the registered name, the hyper-parameters and the state in float32 that ``pack_weights`` has stored.
+
+    Raises:
+        ValueError: If the content is not that of such a file.
+    """
+    from safetensors.torch import load
+
+    from zoo.pretrained.quantization import dequantize_state
+
+    try:
+        state = dequantize_state(load(content))
+        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+        name, hparams = metadata["model"], json.loads(metadata["hparams"])
+        if not isinstance(hparams, dict):
+            raise TypeError("its hyper-parameters are no dictionary")
+        return name, {key: _packed(value) for key, value in hparams.items()}, state
+    except Exception as error:
+        raise ValueError(" ".join(f"{type(error).__name__} {error}".split())[:200]) from error
 
 
 def _unpacked(value: Any) -> Any:
@@ -138,9 +174,6 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
         FileNotFoundError: If no weights are shipped for this recipe.
         ValueError: If the file is damaged.
     """
-    from safetensors.torch import load
-
-    from zoo.pretrained.quantization import dequantize_state
     from zoo.registry import build_model
     from zoo.training.checkpoints import check_state, load_state
 
@@ -159,15 +192,9 @@ def load_weights(recipe: str, folder: Path = HERE) -> Any:
             f"{path} is damaged (sha256 {found[:12]}..., recorded {str(recorded)[:12]}...): {_remedy(path)}"
         )
     try:
-        state = dequantize_state(load(content))
-        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-        name, hparams = metadata["model"], json.loads(metadata["hparams"])
-        if not isinstance(hparams, dict):
-            raise TypeError("its hyper-parameters are no dictionary")
-        hparams = {key: _packed(value) for key, value in hparams.items()}
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())[:200]
-        raise ValueError(f"{path} is damaged ({reason}): {_remedy(path)}") from error
+        name, hparams, state = unpack_weights(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): {_remedy(path)}") from error
     added = hparams_path(recipe, folder)
     if added.exists():
         hparams.update(_read_json(added))

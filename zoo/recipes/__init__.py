@@ -210,6 +210,7 @@ class Recipe:
         seed: int = 0,
         run: str | os.PathLike[str] | None = None,
         learned: dict[str, Any] | None = None,
+        start: str | os.PathLike[str] | None = None,
     ) -> tuple[Any, Any, Any]:
         """Build model, datamodule and trainer.
 
@@ -221,6 +222,7 @@ class Recipe:
             run: Folder of the run's logs and checkpoints; a new one under ``runs/<recipe>/`` if None.
             learned: Hyper-parameters of a trained model, whose vocabulary, classes and the like are adopted instead of
                 being learned from the data again.
+            start: Recipe or checkpoint whose weights the model starts from; see ``zoo.recipes.transfer``.
 
         Returns:
             The model, the datamodule and the trainer, ready for ``trainer.fit(model, data)``.
@@ -235,18 +237,26 @@ class Recipe:
         from zoo.arguments import check_arguments
         from zoo.building import refusing
         from zoo.callbacks import default_callbacks
+        from zoo.recipes import transfer
         from zoo.training.checkpoint_io import with_atomic_writing
         from zoo.training.profiler import NoProfiler
 
         with self._naming("trainer", trainer):
             settings = check_arguments("the trainer", L.Trainer, {**self.trainer, **(trainer or {})})
         L.seed_everything(seed, verbose=False)
+        trained = transfer.load_start(self, start) if start is not None else None
         datamodule = self.datamodule(**{"seed": seed, **(data or {})})
         adopted = {}
+        if trained is not None:
+            learned = transfer.carried_over(trained, datamodule)
         if learned:
             datamodule.adopt(learned)
-            adopted = {key: learned[key] for key in datamodule.learned if learned.get(key) is not None}
+            keys = (*datamodule.learned, *transfer.NORMALISATION)
+            adopted = {key: learned[key] for key in keys if learned.get(key) is not None}
         module = self.create_model({**datamodule.spec, **adopted}, **(model or {}))
+        if trained is not None:
+            written = {**self.model.get("args", {}), **(model or {})}
+            transfer.start_from(module, trained, os.fspath(start or ""), self, datamodule, written)
         run = Path(run) if run else self.new_run()
         version = run.name.removeprefix("version_")
         number = int(version) if version.isdigit() else None  # a number is what the progress bar has room for
@@ -256,6 +266,7 @@ class Recipe:
         settings.setdefault("logger", logger)
         if settings.get("enable_checkpointing", True) and "callbacks" not in settings:
             used = self._used(seed, model=model, data=data, trainer=trainer)
+            used |= {} if start is None else {"from": os.fspath(start)}
             settings["callbacks"] = default_callbacks(module, run / "checkpoints", used)
             if settings.get("enable_progress_bar", True):
                 # Rich's bar, drawn at every step, slows a small model; this one does not.
@@ -292,13 +303,17 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
 
 
 def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
-    """Build a model by its own name, or a recipe's model by the recipe's name.
+    """Build a model by its own name, a recipe's model by the recipe's name, or one that is stored elsewhere.
 
     Args:
-        name: ``"mlp"``, or ``"mlp.mnist"`` for the model with the settings of that recipe.
+        name: ``"mlp"``, or ``"mlp.mnist"`` for the model with the settings of that recipe, or the place of a stored
+            model: ``"hf-hub:user/name"``, ``"hf-hub:user/name@REVISION"`` or ``"local-dir:PATH"``.
         pretrained: Whether to load the recipe's shipped weights, or where none are shipped those that ``zoo verify``
             has trained; the model is then in evaluation mode.
-        **args: Arguments of the model's constructor.
+        **args: Arguments of the model's constructor. Beside ``pretrained=True`` those that leave the features as they
+            are: with another ``num_classes``, or ``class_names`` of another number, the output layer is new, which a
+            warning says, and the model is in training mode; those of the optimisation, ``dropout`` and the like change
+            no weights.
 
     Returns:
         The ``LightningModule``.
@@ -308,7 +323,11 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
         FileNotFoundError: If there are no such weights.
     """
     from zoo import registry
+    from zoo.pretrained.repository import create_from_place, is_place
 
+    if is_place(name):
+        model, data = create_from_place(name, {} if pretrained else args, pretrained)
+        return _fine_tuned(model, args, name, data) if pretrained and args else model
     if "." not in name:
         if pretrained:
             near = list_recipes(f"{name}.*")
@@ -317,6 +336,14 @@ def create_model(name: str, *, pretrained: bool = False, **args: Any) -> Any:
     recipe = load_recipe(name)
     if not pretrained:
         return recipe.create_model(recipe.datamodule().spec, **args)
-    if args:
-        raise ValueError(f"pretrained weights fix the model: {', '.join(args)} cannot be set beside pretrained=True")
-    return recipe.load_weights()
+    model = recipe.load_weights()
+    return _fine_tuned(model, args, name, recipe.data["name"]) if args else model
+
+
+def _fine_tuned(model: Any, args: dict[str, Any], name: str, data: str | None) -> Any:
+    """Return a trained model with other arguments; see ``zoo.recipes.transfer``."""
+    from datamodules.registry import find_datamodule, list_datamodules
+    from zoo.recipes.transfer import with_arguments
+
+    source: Any = find_datamodule(data) if data in list_datamodules() else None
+    return with_arguments(model, args, name, source.learned if source else ())

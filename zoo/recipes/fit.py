@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -53,6 +54,7 @@ def fit_recipe(
     accept_finished: bool = False,
     histograms: bool = False,
     say: Callable[[str], None] | None = None,
+    start: str | os.PathLike[str] | None = None,
 ) -> Fit:
     """Train a recipe with one seed; the test split stays closed.
 
@@ -68,6 +70,8 @@ def fit_recipe(
         accept_finished: Whether a run that is over is returned as it is instead of being refused.
         histograms: Whether histograms of weights and gradients are logged to TensorBoard.
         say: Function that is called with what the datamodule says of its data, if anything.
+        start: Recipe or checkpoint whose weights a new run starts from, with a new head where its classes are others.
+            The run that is resumed later does not need it again.
 
     Raises:
         KeyboardInterrupt: If the training was interrupted; its last checkpoint is kept.
@@ -79,11 +83,14 @@ def fit_recipe(
     from zoo.training.interrupts import lightning_interrupts
     from zoo.training.resuming import CheckedResume, reason_of_end, seed_of
 
+    if resume and start is not None:
+        both = f"--from {os.fspath(start)} begins a run and --ckpt_path {resume} resumes one"
+        raise ValueError(f"{both}: give one of them")
     content = read_checkpoint(resume) if resume else None
     if seed is None:
         seed = (seed_of(content) if content else None) or 0
     new = run is None
-    run, model, data, trainer = _build(recipe, seed, run, overrides or {}, content, resume, histograms)
+    run, model, data, trainer = _build(recipe, seed, run, overrides or {}, content, resume, histograms, start)
     about = data.describe() if say and trainer.is_global_zero else ""
     if say and about:
         say(about)
@@ -100,7 +107,7 @@ def fit_recipe(
     before = _seconds(run) if resume else 0.0
     for half in last.parent.glob(f".*{UNFINISHED}"):  # of a process that was killed
         half.unlink(missing_ok=True)
-    start = time.perf_counter()
+    begun = time.perf_counter()
     try:
         with lightning_interrupts(last):
             trainer.fit(model, data, ckpt_path=str(resume) if resume else None, weights_only=True)
@@ -114,7 +121,7 @@ def fit_recipe(
         raise ValueError(f"{resume} cannot be resumed: {type(error).__name__} {reason}") from error
     finally:
         if run.is_dir():
-            write_atomically(run / SECONDS, json.dumps(before + time.perf_counter() - start).encode())
+            write_atomically(run / SECONDS, json.dumps(before + time.perf_counter() - begun).encode())
     seconds = _seconds(run)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -141,6 +148,7 @@ def _build(
     content: Any,
     resume: Path | None,
     histograms: bool,
+    start: str | os.PathLike[str] | None = None,
 ) -> tuple[Path, Any, Any, Any]:
     """Build and check everything, and make the folder of a new run last, which no other process then has."""
     from zoo.registry import find_model
@@ -153,7 +161,7 @@ def _build(
         learned = read_hparams(content, find_model(recipe.model["name"]).cls, str(resume))
     while True:
         folder = run or recipe.new_run()
-        model, data, trainer = recipe.build(**overrides, seed=seed, run=folder, learned=learned)
+        model, data, trainer = recipe.build(**overrides, seed=seed, run=folder, learned=learned, start=start)
         if getattr(trainer.strategy, "_start_method", None) in ("fork", "forkserver"):
             name = f"{type(trainer.strategy).__name__} with the start method {trainer.strategy._start_method}"
             raise ValueError(f"the trainer's strategy is {name}, which hangs after torch has computed: use ddp_spawn")

@@ -6,15 +6,16 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCalibrationError
 from torchmetrics.utilities import dim_zero_cat
 
 from datamodules.images.blank import NOTHING, is_of_one_level
-from zoo.base import Batch, Values, ZooModule
+from zoo.base import Batch, Values
 from zoo.metrics.calibration import Temperature, choose_rest_threshold, without_class
 from zoo.metrics.classes import ClassScores, class_table
+from zoo.tasks.heads import ModelWithHead
 from zoo.training.batches import check_labels, inputs_of
 
 ERROR_BINS = 15
@@ -28,7 +29,7 @@ class Classification(NamedTuple):
     probability: float
 
 
-class Classifier(ZooModule):
+class Classifier(ModelWithHead):
     """Classifier: a network from samples to scores (N, num_classes), trained by cross-entropy.
 
     The class probabilities are softmax(scores / T). The temperature T is chosen in each validation of a fit, so that
@@ -55,10 +56,16 @@ class Classifier(ZooModule):
     batch_parts: ClassVar[tuple[str, ...]] = ("x", "y")
     fewest_classes: ClassVar[int] = 2
     """Smallest number of classes that the task has a meaning for."""
+    head_arguments: ClassVar[dict[str, str]] = {"num_classes": "class_names"}
+    class_arguments: ClassVar[tuple[str, ...]] = ("class_weights", "rest_class")
     chosen_in_validation: ClassVar[tuple[str, ...]] = ("temperature", "rest_threshold")
     calibrates: ClassVar[bool] = True
     """Whether a fit chooses the temperature."""
     outside_net = "The softmax over the scores, divided by the temperature."
+    net_output: ClassVar[dict[str, str]] = {
+        "scores": "scores of the classes; softmax(scores / temperature) gives the probabilities"
+    }
+    """What the network returns, by the name that an export gives it."""
     class_weights: Tensor | None
     no_answer: ClassVar[dict[str, Any]] = {"class": None, "probability": None}
     """Answer to an input that shows nothing."""
@@ -177,6 +184,30 @@ class Classifier(ZooModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the probabilities (N, num_classes) of a batch x or (x, ...)."""
         return self.probabilities(self(inputs_of(batch)))
+
+    @property
+    def head(self) -> nn.Module:
+        """The output layer and what follows it, from features (N, F) to scores (N, num_classes)."""
+        (name,) = self.output_layers
+        layers = self.net._modules
+        if not isinstance(self.net, nn.Sequential) or name not in layers:
+            return self.net.get_submodule(name)
+        return nn.Sequential(*list(self.net)[list(layers).index(name) :])
+
+    def features(self, x: Any) -> Tensor:
+        """Return the representation (N, F) of each sample before the head: the input of the output layer, float.
+
+        ``head(features(x))`` are the scores. The network is in the model's mode, as in ``forward``, so dropout acts in
+        training mode, and gradients flow to its parameters. A network that averages the scores of an image and its
+        mirror image gives the mean of the two representations.
+
+        Args:
+            x: The batch (N, ...) in natural units, as ``classify`` takes it.
+
+        Raises:
+            ValueError: If it is of another kind, images are not in [0, 1], or it contains NaN.
+        """
+        return self.mean_head_input(*map(self.as_input, x if isinstance(x, tuple) else (x,)))
 
     @torch.no_grad()
     def classify(self, x: Any) -> list[Classification]:

@@ -83,6 +83,15 @@ class BeatAnnotator(ZooModule):
     """
 
     outside_net = "QRS detection, resampling, windows, RR intervals and the record's template beat and amplitude."
+    net_inputs: ClassVar[dict[str, str]] = {
+        "x": "the windows around the beats, both leads, in millivolts",
+        "rr": "the RR intervals around each beat, the record's median and their recent mean, in seconds",
+        "rhythm": "features of each beat relative to the surrounding rhythm",
+        "amplitude": "the median peak-to-peak amplitude of the record's beats by lead, in millivolts",
+        "template": "the record's template beat, in millivolts",
+        "around": "the windows of the beats before and after, in millivolts",
+    }
+    """What the network may take, by the names that an export gives it; see ``BeatInputs``."""
     batch_parts: ClassVar[tuple[str, ...]] = ("x", "y", *BeatInputs._fields[1:], "record")
     input_names: ClassVar[tuple[str, ...]] = BeatInputs._fields
     """Fields of ``BeatInputs`` that ``forward`` takes."""

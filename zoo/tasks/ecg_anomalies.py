@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class BeatAutoencoder(BeatAnnotator):
 
     input_names = ("x", "amplitude", "template")
     default_monitor = "val_auc"
+    net_output: ClassVar[dict[str, str]] = {
+        "error": "mean squared error of the reconstruction of each beat, in squared amplitudes of the record"
+    }
+    """What the network returns, by the name that an export gives it."""
 
     def __init__(self, *, flagged: float = 0.05, fs: int = 180, **optimisation: Any) -> None:
         super().__init__(**optimisation)

@@ -122,8 +122,20 @@ class BeatClassifier(BeatAnnotator, Classifier):
         assert isinstance(beats, SmoothedEC57)
         return f"R peaks as annotated\n\n{ec57_table(beats.matrices, beats.records)}"
 
+    def _require_classes(self) -> None:
+        classes = self.hparams.get("num_classes", len(CLASSES))
+        if classes != len(CLASSES):
+            raise ValueError(
+                f"beats are scored and annotated by the classes {', '.join(CLASSES)}, not by {classes} others"
+            )
+
     def begin_fit(self) -> None:
-        """Compute the weights of the training split's classes and records."""
+        """Compute the weights of the training split's classes and records.
+
+        Raises:
+            ValueError: If the model has other classes than N, S, V, F and Q.
+        """
+        self._require_classes()
         counts = getattr(getattr(self.trainer, "datamodule", None), "counts_by_record", None)
         if counts is not None:
             self.weighed_records, table = counts("train")
@@ -169,7 +181,12 @@ class BeatClassifier(BeatAnnotator, Classifier):
         return found._replace(symbol=symbols, probability=sure.numpy(), probabilities=values.numpy())
 
     def classify_beats(self, beats: BeatInputs) -> tuple[list[str], Tensor]:
-        """Return the classes of successive beats of a recording and the probabilities (N, 5) of all classes."""
+        """Return the classes of successive beats of a recording and the probabilities (N, 5) of all classes.
+
+        Raises:
+            ValueError: If the model has other classes than N, S, V, F and Q.
+        """
+        self._require_classes()
         kept = self(**self.network_inputs(beats)), shape_features(beats.x, beats.amplitude), timing_features(beats.rr)
         probabilities = self.record_probabilities(*kept)
         return [CLASSES[k] for k in probabilities.argmax(1).tolist()], probabilities

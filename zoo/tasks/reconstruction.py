@@ -64,6 +64,8 @@ class Autoencoder(ZooModule):
     outside_net = (
         "Corruption in training; in reconstruct, checks of the input, tiling of large images and clamping to [0, 1]."
     )
+    net_output: ClassVar[dict[str, str]] = {"reconstruction": "the reconstructions, in the units of the input"}
+    """What the network returns, by the name that an export gives it."""
     output_formats: ClassVar[dict[str, str]] = {".npy": "code", ".png": "reconstruction"}
 
     def __init__(
@@ -220,6 +222,16 @@ class Autoencoder(ZooModule):
         """
         with self.evaluating():
             return self.net.encode(self.network_inputs(x))
+
+    def features(self, x: Tensor | np.ndarray) -> Tensor:
+        """Return the codes (N, latent_dim), or code maps (N, latent_dim, H, W), of a batch (N, ...) in [0, 1].
+
+        They are those of ``encode``, but gradients flow to the encoder, and the network is in the model's mode.
+
+        Raises:
+            ValueError: If shape, dtype or range of the batch are wrong or it contains NaN.
+        """
+        return self.net.encode(self.network_inputs(x))
 
     @torch.no_grad()
     def decode(self, code: Tensor | np.ndarray) -> Tensor:

@@ -36,6 +36,11 @@ class ClassifierOrRegressor(Classifier):
         return self.hparams["num_classes"] == 0
 
     @property
+    def net_output(self) -> dict[str, str]:  # type: ignore[override]
+        """Scores of the classes, or the predicted number."""
+        return {"prediction": "the predicted number"} if self.regresses else Classifier.net_output
+
+    @property
     def default_monitor(self) -> str:  # type: ignore[override]
         """The loss for numbers, the accuracy for classes."""
         return "val_loss" if self.regresses else Classifier.default_monitor

@@ -13,9 +13,10 @@ from torchmetrics import Metric
 from datamodules.text.files import is_blank, without_surrogates
 from datamodules.text.vocabulary import PAD
 from datamodules.text.words import FIRST, WordVocabulary
-from zoo.base import Batch, Values, ZooModule
+from zoo.base import Batch, Values
 from zoo.metrics.chunks import ChunkF1, find_chunks
 from zoo.nn.crf import bio_constraints, viterbi
+from zoo.tasks.heads import ModelWithHead
 from zoo.training.batches import check_batch, check_ids, check_labels
 
 UTTERANCES_A_BATCH = 64
@@ -38,7 +39,7 @@ class TaggedText(NamedTuple):
     slots: list[Slot]
 
 
-class Tagger(ZooModule):
+class Tagger(ModelWithHead):
     """Tagger: a network from words and their characters to the scores of the tags of each word and of the intent.
 
     A batch is (words, characters, tags, intents), int64 and padded with 0: ids of the words (N, T) and of their
@@ -70,8 +71,18 @@ class Tagger(ZooModule):
 
     net: Any
     default_monitor = "val_sentence_accuracy"
+    head_arguments: ClassVar[dict[str, str]] = {"num_tags": "tags", "num_intents": "intents"}
     batch_parts: ClassVar[tuple[str, ...]] = ("words", "characters", "tags", "intents")
     outside_net = "Division into words, the search for the best tags, and the softmax over the scores of the intents."
+    net_inputs: ClassVar[dict[str, str]] = {
+        "words": "ids of the words, padded with 0; 1 for unknown words, the others from 2 on as in the list words",
+        "characters": "ids of the characters of each word, likewise",
+    }
+    """What the network takes, by the names that an export gives it."""
+    net_output: ClassVar[dict[str, str]] = {
+        "scores": "scores of the tags at each word, then those of the intents, the same at each word"
+    }
+    """What the network returns, likewise."""
     no_answer: ClassVar[dict[str, Any]] = {"intent": None, "probability": None, "slots": None}
     """Answer to a text without words."""
 
@@ -102,6 +113,11 @@ class Tagger(ZooModule):
         ):
             if names is not None and len(names) + first != value:
                 raise ValueError(f"{size}={value} does not fit the {len(names)} {name}: expected {len(names) + first}")
+
+    @property
+    def output_layers(self) -> tuple[str, ...]:
+        """Names of the layers of the intents and of the tags, the conditional random field included."""
+        return ("intents", "tags") if self.net.crf is None else ("intents", "tags", "crf")
 
     @property
     def example_input_array(self) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,9 @@ class TextClassifier(Classifier):
     are zeros and ones, uint8. The probability of a topic is p = sigmoid(score), and the loss is the mean over the batch
     of the sum over the topics of the binary cross-entropy -y log p - (1 - y) log(1 - p). A text has the topics whose
     probability is above a threshold, which is chosen in each validation of a fit, so that the F1 of all topics together
-    is largest there.
+    is largest there. With ``logit_adjustment`` tau > 0 the loss is that of score + tau log(share), where the share is
+    that of the training texts with the topic (Menon et al., 2021, for one class a text): a rare topic then needs less
+    evidence for the same probability, in favour of the mean over topics of their F1.
 
     Args:
         vocab_size: Number of tokens; token 0 is padding.
@@ -40,6 +42,8 @@ class TextClassifier(Classifier):
         tokenizer: Vocabulary as JSON of Hugging Face's ``tokenizers``; None for a model that takes token ids only.
         multi_label: Whether a text has any number of the classes, and not just one.
         threshold: Threshold of the probability of a topic with ``multi_label``; a fit chooses it anew.
+        logit_adjustment: Factor tau of the logarithms of the shares of the topics in the loss with ``multi_label``.
+        class_shares: Share of the training texts that have each topic, above 0.
         **training: Arguments of ``Classifier`` and ``ZooModule``.
     """
 
@@ -47,6 +51,8 @@ class TextClassifier(Classifier):
         "Tokenization, and the softmax over the scores, divided by the temperature; with ``multi_label`` the sigmoid "
         "of the scores and the threshold."
     )
+    net_inputs: ClassVar[dict[str, str]] = {"ids": "token ids of the texts, padded with 0"}
+    """What the network takes, by the names that an export gives it."""
     chosen_in_validation = (*Classifier.chosen_in_validation, "threshold")
 
     def __init__(
@@ -57,6 +63,8 @@ class TextClassifier(Classifier):
         tokenizer: str | None = None,
         multi_label: bool = False,
         threshold: float = 0.5,
+        logit_adjustment: float = 0.0,
+        class_shares: list[float] | None = None,
         **training: Any,
     ) -> None:
         super().__init__(**training)
@@ -68,6 +76,19 @@ class TextClassifier(Classifier):
         given = [name for name, default in single.items() if self.hparams[name] != default]
         if multi_label and given:
             raise ValueError(f"{given[0]} is for one class a text, but multi_label is true, for several")
+        if logit_adjustment:
+            self._check_adjustment(logit_adjustment, class_shares)
+
+    def _check_adjustment(self, factor: float, shares: list[float] | None) -> None:
+        if factor < 0 or not self.multi_label:
+            raise ValueError(f"logit_adjustment must be at least 0, and 0 without multi_label, not {factor}")
+        if shares is None:
+            raise ValueError(f"logit_adjustment={factor} needs class_shares, which a datamodule of topics gives")
+        if len(shares) != self.hparams["num_classes"] or not all(0 < share <= 1 for share in shares):
+            raise ValueError(
+                f"class_shares must be {self.hparams['num_classes']} numbers in (0, 1], not {len(shares)} from "
+                f"{min(shares, default=0):g} to {max(shares, default=0):g}"
+            )
 
     @property
     def multi_label(self) -> bool:
@@ -78,6 +99,12 @@ class TextClassifier(Classifier):
     def default_monitor(self) -> str:  # type: ignore[override]
         """The F1 of all topics together, or the accuracy for one class a text."""
         return "val_micro_f1" if self.multi_label else Classifier.default_monitor
+
+    @property
+    def net_output(self) -> dict[str, str]:  # type: ignore[override]
+        """Scores of the classes or of the topics."""
+        topics = {"scores": "scores of the topics; sigmoid(scores) gives the probabilities"}
+        return topics if self.multi_label else Classifier.net_output
 
     @property
     def no_answer(self) -> dict[str, Any]:  # type: ignore[override]
@@ -91,6 +118,8 @@ class TextClassifier(Classifier):
         """
         if not self.multi_label:
             return super().loss(scores, y)
+        if factor := self.hparams["logit_adjustment"]:
+            scores = scores + factor * scores.new_tensor(self.hparams["class_shares"]).log()
         return F.binary_cross_entropy_with_logits(scores, y.to(scores.dtype), reduction="sum") / len(y)
 
     def step(self, batch: Batch) -> Values:
@@ -156,6 +185,17 @@ class TextClassifier(Classifier):
         if self.hparams["tokenizer"] is None:
             raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"]).encode_padded(texts, self.hparams["max_length"])
+
+    def features(self, x: Sequence[str] | Tensor) -> Tensor:
+        """Return the representation (N, F) of each text before the head; see ``Classifier.features``.
+
+        Args:
+            x: Strings, or token ids (N, T).
+
+        Raises:
+            ValueError: If the model has no tokenizer, or a text is not a string.
+        """
+        return super().features(x if isinstance(x, Tensor) else self.ids(x))
 
     def classify(self, x: Sequence[str] | Tensor) -> list[Any]:
         """Predict the class of each text, a ``Classification``, or with ``multi_label`` its ``Topics``.

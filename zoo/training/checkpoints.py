@@ -61,6 +61,8 @@ def add_model_state(checkpoint: dict[str, Any], model: Any, plateau: Any = None)
     checkpoint["zoo"] = {"class": type(model).__name__, "resume": resume}
     if getattr(model, "rows_seen", None):
         checkpoint["zoo"]["rows"] = model.rows_seen
+    if getattr(model, "started_from", None):
+        checkpoint["zoo"]["start"] = model.started_from
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
         checkpoint["zoo"]["trainer"] = trainer_settings(trainer)
@@ -99,7 +101,7 @@ def take_model_state(checkpoint: dict[str, Any], model: Any) -> dict[str, Any]:
         raise ValueError(f"the checkpoint is of a {saved['class']}, not of a {type(model).__name__}")
     if whole:
         check_state(checkpoint["state_dict"], model, "the checkpoint")
-    model.rows_seen = saved.get("rows")
+    model.rows_seen, model.started_from = saved.get("rows"), saved.get("start")
     _take_chosen(checkpoint.get("hyper_parameters", {}), model)
     trainer = getattr(model, "_trainer", None)
     if trainer is not None:
@@ -189,7 +191,7 @@ def check_content(content: Any, where: str) -> None:
         version = shorten(content["pytorch-lightning_version"])
         raise ValueError(f"{where}: pytorch-lightning_version is {version}, expected a version") from None
     saved = content.get("zoo", {})
-    for key in ("class", "data"):
+    for key in ("class", "data", "start"):
         check_kind(saved.get(key, ""), str, f"{where}: {key}")
     _check_resume(saved.get("resume", {}), where)
     if "rows" in saved:
@@ -315,5 +317,5 @@ def load_checkpoint(cls: type, path: str | os.PathLike[str]) -> Any:
     model = construct(f"{where}: {cls.__name__}", cls, read_hparams(content, cls, where))
     check_state(content["state_dict"], model, where)
     load_state(model, content["state_dict"], where)
-    model.rows_seen = content["zoo"].get("rows")
+    model.rows_seen, model.started_from = content["zoo"].get("rows"), content["zoo"].get("start")
     return model.eval()

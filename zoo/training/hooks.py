@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.training import optim, updates
 from zoo.training.checkpoints import add_model_state, restore_random_state, take_model_state
+from zoo.training.freezing import check_backbone, restore_unfrozen, train_norms
 from zoo.training.malloc import keep_freed_memory
 from zoo.training.seen import rows_of, warn_of_other_rows
 from zoo.training.trainer_flags import (
@@ -54,6 +55,7 @@ class ModelHooks(Callback):
         if stage != "fit":
             return
         model = self.model
+        check_backbone(trainer, model)
         own_update = overrides(model, "update", self.base)
         self.data = datamodule_in_use(trainer)
         wanted = getattr(self.data, "batches_per_step", 1)
@@ -83,6 +85,8 @@ class ModelHooks(Callback):
         self.run.plain = updates.has_plain_step(trainer, self.model)
         restore_random_state(self.resumed, self.model.device)
         self.resumed = {}
+        restore_unfrozen(trainer)
+        self.run.frozen_norms = train_norms(trainer, self.run.frozen_norms)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Count the batches of the epoch from zero."""
@@ -97,6 +101,7 @@ class ModelHooks(Callback):
     ) -> None:
         """Check the first batch of an epoch."""
         if batch_idx == 0:
+            self.run.frozen_norms = train_norms(trainer, self.run.frozen_norms)
             self.model.check_batch(next(iter(batch)) if self.run.chunked else batch)
 
     def on_train_batch_end(

@@ -54,7 +54,8 @@ def build_optimizer(net: nn.Module, hparams: Mapping[str, Any], device: torch.de
     Args:
         net: The network; parameters of one axis (biases, scales) are never decayed.
         hparams: ``optimizer``, one of ``OPTIMIZERS``; ``lr``; and ``weight_decay`` as the optimiser defines it,
-            decoupled in ``adamw`` and added to the gradient elsewhere.
+            decoupled in ``adamw`` and added to the gradient elsewhere. A group that is added later, such as that of an
+            unfrozen backbone, is decayed as a whole.
         device: Device of the network.
     """
     decay = hparams["weight_decay"]
@@ -71,7 +72,7 @@ def build_optimizer(net: nn.Module, hparams: Mapping[str, Any], device: torch.de
     options: dict[str, Any] = {"fused": True} if "fused" in takes else {}
     if "eps" in takes and any(p.dtype == torch.float16 for p in parameters):
         options["eps"] = HALF_EPSILON
-    optimizer = build(groups, lr=hparams["lr"], **options)
+    optimizer = build(groups, lr=hparams["lr"], weight_decay=decay, **options)
     if device.type == "cpu" and hasattr(optimizer, "_accelerator_graph_capture_health_check"):
         # A check for CUDA before every update; with a variable that Lightning sets it loads a library each time.
         optimizer._accelerator_graph_capture_health_check = lambda: None  # type: ignore[method-assign]

@@ -46,6 +46,8 @@ INSTEAD = {
 """Arguments of a model that do the same with several batches in a training step."""
 
 SAFE = (
+    lc.BackboneFinetuning,
+    lc.BaseFinetuning,
     lc.BasePredictionWriter,
     lc.Callback,
     lc.Checkpoint,

@@ -56,6 +56,7 @@ class Run:
         plateau: Schedule ``plateau``; None for another.
         plateau_state: State of the schedule ``plateau`` of an interrupted run.
         rows: Number of rows of the batch that is learned from in ``update``; None outside of it.
+        frozen_norms: Batch normalisation that is frozen with its backbone; see ``zoo.training.freezing``.
     """
 
     chunked: bool = False
@@ -65,6 +66,7 @@ class Run:
     plateau: ReduceLROnPlateau | None = None
     plateau_state: dict[str, Any] | None = None
     rows: int | None = None
+    frozen_norms: list[nn.Module] = field(default_factory=list)
 
     @property
     def steps_itself(self) -> bool:

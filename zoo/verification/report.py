@@ -1,4 +1,4 @@
-"""Reports: claims and results of recipes as rows, as text and as the README's table."""
+"""Reports: claims and results of recipes as rows and as text."""
 
 from __future__ import annotations
 
@@ -99,22 +99,3 @@ def describe_result(result: dict[str, Any]) -> str:
 def claimed_recipes() -> list[str]:
     """Return the names of the recipes with a claim."""
     return [name for name in list_recipes() if load_recipe(name).claim]
-
-
-def longest_recipes() -> list[str]:
-    """Return for each model the recipe with a claim whose training takes longest, the first of equals."""
-    longest: dict[str, str] = {}
-    for name in claimed_recipes():
-        recipe = load_recipe(name)
-        best = longest.setdefault(recipe.model["name"], name)
-        if recipe.minutes > load_recipe(best).minutes:
-            longest[recipe.model["name"]] = name
-    return list(longest.values())
-
-
-def markdown_table(names: Sequence[str] | None = None) -> str:
-    """Return the table of recipes; of all that have a claim if None."""
-    lines = ["| recipe | data | claim | measured on test | beside it | |", "|---|---|---|---|---|---|"]
-    for row in table_rows(claimed_recipes() if names is None else names):
-        lines.append(f"| `{row.recipe}` | {row.data} | {row.claim} | {row.measured} | {row.beside} | {row.verdict} |")
-    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Taking models elsewhere: export, the Hugging Face Hub and model cards."""
