@@ -85,9 +85,20 @@ FAMILIES = (
         "nats a character",
     ),
     Family("translation", "Translation and SQL", ("lstm_seq2seq",), "lstm_seq2seq.fra_eng", "bleu", "BLEU"),
+    Family("captions", "Captions of photographs", ("*_captioner",), "lstm_captioner.flickr8k", "cider", "CIDEr-D"),
 )
 """Families in the order in which their patterns are tried."""
-ORDER = ("linear", "networks", "autoencoders", "restoration", "variational", "text", "language-models", "translation")
+ORDER = (
+    "linear",
+    "networks",
+    "autoencoders",
+    "restoration",
+    "variational",
+    "text",
+    "language-models",
+    "translation",
+    "captions",
+)
 """Pages in the order of the lecture; others follow."""
 
 

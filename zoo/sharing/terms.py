@@ -46,6 +46,14 @@ _AESLC = Terms(
     f"{_CREATIVE_COMMONS}/by-nc-sa/4.0/",
     allowed=False,
 )
+_FLICKR8K = Terms(
+    "Flickr8k",
+    "Photographs of Flickr, their authors', gathered as Flickr8k for research and teaching, not for commercial "
+    "use. Cite: Hodosh, Young & Hockenmaier (2013), Framing image description as a ranking task.",
+    "other",
+    "flickr8k-research-and-teaching",
+    "https://hockenmaier.cs.illinois.edu/8k-pictures.html",
+)
 
 TERMS = {
     "aeslc": _AESLC,
@@ -102,14 +110,8 @@ TERMS = {
         "Fashion-MNIST (Zalando SE), MIT License. Cite: Xiao, Rasul & Vollgraf (2017), Fashion-MNIST.",
         dataset="zalando-datasets/fashion_mnist",
     ),
-    "flickr8k": Terms(
-        "Flickr8k",
-        "Photographs of Flickr, their authors', gathered as Flickr8k for research and teaching, not for commercial "
-        "use. Cite: Hodosh, Young & Hockenmaier (2013), Framing image description as a ranking task.",
-        "other",
-        "flickr8k-research-and-teaching",
-        "https://hockenmaier.cs.illinois.edu/8k-pictures.html",
-    ),
+    "flickr8k": _FLICKR8K,
+    "flickr8k_captions": _FLICKR8K,
     "fra_eng": Terms(
         "Tatoeba, English and French", _FRA_ENG, "other", "cc-by-2.0-fr-data", f"{_CREATIVE_COMMONS}/by/2.0/fr/"
     ),

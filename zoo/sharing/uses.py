@@ -23,6 +23,7 @@ EXAMPLES = {
 TRANSLATIONS = {"geoquery": "text-generation", "aeslc_subjects": "summarization"}
 """Tasks of models of the task ``Translator`` on data that are no translations."""
 FIGURES = {
+    "captions.png": "lstm_captioner.flickr8k",
     "coloured.png": "colorizer.cifar10_jpeg*",
     "coloured_photographs.png": "colorizer.flickr8k",
     "denoised.png": "denoising_autoencoder.fashion_mnist",
@@ -133,6 +134,13 @@ def _text_use(task: str, described: str, call: str) -> Any:
     return make
 
 
+def _caption_use(module: Any, text: str, data: str | None) -> Use:
+    name, line, _ = _inputs(module.input_shape)
+    return Use(
+        "image-to-text", "captions of photographs", f"import torch\n\n{line}\nmodel.caption({name})", "photo.jpg"
+    )
+
+
 def _quoted(text: str) -> str:
     return f'"{text}"' if "!" not in text else "'" + text.replace("'", "'\\''") + "'"
 
@@ -148,6 +156,7 @@ MAKERS: dict[str, Any] = {
     "LanguageModel": _text_use("text-generation", "completion of texts", "complete({text})"),
     "Tagger": _text_use("token-classification", "tagging of words, and intents", "tag([{text}])"),
     "Translator": _text_use("translation", "translation", "translate([{text}])"),
+    "Captioner": _caption_use,
     "Autoencoder": _autoencoder_use,
     "BeatClassifier": _recording_use,
     "BeatAutoencoder": _recording_use,
