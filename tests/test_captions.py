@@ -500,3 +500,49 @@ def test_captions_are_measured(captioner):
     assert found.metrics["test_recall_10"] > 80  # of 12
     assert found.metrics["test_seconds_a_caption"] > 0
     assert len(found.report.splitlines()) == 12
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "vgg11"])
+def test_networks_of_torchvision_are_encoders(name):
+    model = zoo.create_model("lstm_captioner", encoder=name, input_shape=[3, 64, 64], embedding_dim=8, hidden_dim=8)
+    found = model.net.encode(torch.rand(2, 3, 64, 64))
+    assert found.size == (2, 2)
+    assert found.positions.shape[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"encoder": "resnet"}, "encoder 'resnet'.*resnet18"),
+        ({"encoder": "densenet121"}, "no global pooling of a feature map"),
+        ({"encoder": "vit_b_16"}, "no global pooling of a feature map"),
+        ({"encoder": "resnet18", "input_shape": [1, 64, 64]}, "takes three channels, not 1"),
+        ({"encoder_weights": "DEFAULT"}, "name it"),
+        ({"encoder": "resnet18", "encoder_weights": "IMAGENET"}, "weights of resnet18.*IMAGENET1K_V1"),
+    ],
+)
+def test_wrong_encoders_are_refused_in_one_line(args, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        zoo.create_model("lstm_captioner", **args)
+    assert "\n" not in str(caught.value)
+
+
+def test_published_weights_are_taken_by_the_first_fit_alone(root, tmp_path, monkeypatch):
+    from torchvision import models
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = models.mobilenet_v3_small()
+    name = models.get_model_weights("mobilenet_v3_small").DEFAULT.url.rpartition("/")[2]
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(source.state_dict(), tmp_path / "hub" / "checkpoints" / name)
+    small = {"embedding_dim": 8, "hidden_dim": 8, "attention_dim": 8, "lr": 1e-30, "optimizer": "sgd"}
+    model = zoo.create_model(
+        "lstm_captioner", encoder="mobilenet_v3_small", encoder_weights="DEFAULT", input_shape=[3, 32, 32], **small
+    )
+    data = Flickr8kCaptionsDataModule(root=root, image_size=32, min_count=1)
+    for _ in range(2):
+        quiet_trainer(max_epochs=1, limit_train_batches=1, limit_val_batches=0).fit(model, data)
+        wanted, found = source.features[0][0].weight, model.net.encoder[1][0][0].weight
+        assert torch.equal(wanted, found)
+        (tmp_path / "hub" / "checkpoints" / name).unlink(missing_ok=True)  # a second fit would have to download them
+    assert not torch.equal(source.features[0][1].running_mean, model.net.encoder[1][0][1].running_mean)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from zoo.errors import check_counts
 from zoo.nn.captions import CaptionNet, conv_encoder
+from zoo.nn.torchvision_encoders import find_torchvision_weights, load_torchvision_weights, torchvision_encoder
 from zoo.registry import register_model
 from zoo.tasks.captioning import Captioner
 
@@ -20,6 +23,9 @@ class LSTMCaptioner(Captioner):
     the positions of the map according to its state (Xu et al., 2015). The scores are linear in its output, with the
     weights of the embedding if ``tied``.
 
+    With ``encoder`` the encoder is a network of torchvision instead, and with ``encoder_weights`` the first fit starts
+    from its published weights, which are downloaded then.
+
     With ``blind`` the network gets a black picture in place of every picture, in training and in use: what it learns
     is what captions have in common, a rival of the same size.
 
@@ -27,6 +33,8 @@ class LSTMCaptioner(Captioner):
         input_shape: Channels, height and width of the pictures; others are resized to it.
         mean: Mean of the pixels, one number for all channels or one for each.
         std: Their standard deviation, likewise.
+        encoder: Name of a convolutional network of torchvision, such as ``resnet18``; None for that of ``hidden_dims``.
+        encoder_weights: Name of its published weights, such as ``DEFAULT``; None for random ones.
         hidden_dims: Channels of each stage of the encoder; the last is the number of features of a position.
         blocks: Number of residual blocks of each stage.
         embedding_dim: Width of the embedding.
@@ -47,6 +55,8 @@ class LSTMCaptioner(Captioner):
         input_shape: list[int] | None = None,
         mean: float | list[float] = 0.0,
         std: float | list[float] = 1.0,
+        encoder: str | None = None,
+        encoder_weights: str | None = None,
         hidden_dims: list[int] | None = None,
         blocks: list[int] | None = None,
         embedding_dim: int = 256,
@@ -72,9 +82,19 @@ class LSTMCaptioner(Captioner):
         check_counts(embedding_dim=embedding_dim, hidden_dim=hidden_dim, attention_dim=attention_dim, code_dim=code_dim)
         check_counts(**{f"hidden_dims[{stage}]": width for stage, width in enumerate(widths)})
         self.input_shape = shape
+        if encoder is None:
+            if encoder_weights is not None:
+                raise ValueError(f"encoder_weights={encoder_weights!r} are of an encoder of torchvision: name it")
+            network, features = conv_encoder(shape[0], widths, depths, mean, std), widths[-1]
+        else:
+            if shape[0] != 3:
+                raise ValueError(f"encoder {encoder!r} takes three channels, not {shape[0]}")
+            network, features = torchvision_encoder(encoder, mean, std)
+            if encoder_weights is not None:
+                find_torchvision_weights(encoder, encoder_weights)
         self.net = CaptionNet(
-            conv_encoder(shape[0], widths, depths, mean, std),
-            widths[-1],
+            network,
+            features,
             self.hparams["vocab_size"],
             embedding_dim,
             hidden_dim,
@@ -87,3 +107,13 @@ class LSTMCaptioner(Captioner):
             code_dim=code_dim if self.hparams["contrastive"] else 0,
             bag_of_words=self.hparams["bag_of_words"] > 0,
         )
+        if encoder_weights is not None:
+            self.net.register_buffer("encoder_is_initialised", torch.tensor(False))
+
+    def begin_fit(self) -> None:
+        """Load the published weights of the encoder in the first fit of a model with ``encoder_weights``."""
+        super().begin_fit()
+        done = getattr(self.net, "encoder_is_initialised", None)
+        if done is not None and not bool(done):
+            load_torchvision_weights(self.net.encoder, self.hparams["encoder"], self.hparams["encoder_weights"])
+            done.fill_(True)

@@ -24,6 +24,10 @@ TRANSLATIONS = {"geoquery": "text-generation", "aeslc_subjects": "summarization"
 """Tasks of models of the task ``Translator`` on data that are no translations."""
 FIGURES = {
     "captions.png": "lstm_captioner.flickr8k",
+    "sentiment.png": "lstm_classifier.sst2",
+    "surprise.png": "lstm_language_model.tinyshakespeare",
+    "alignment.png": "lstm_seq2seq.fra_eng",
+    "beats.png": "ecg_classifier.mitbih",
     "coloured.png": "colorizer.cifar10_jpeg*",
     "coloured_photographs.png": "colorizer.flickr8k",
     "denoised.png": "denoising_autoencoder.fashion_mnist",
