@@ -84,6 +84,33 @@ def translation_table() -> str:
     return "\n".join(lines)
 
 
+CAPTION_COLUMNS = {
+    "bleu_1": "BLEU-1",
+    "bleu_2": "BLEU-2",
+    "bleu_3": "BLEU-3",
+    "bleu_4": "BLEU-4",
+    "cider": "CIDEr-D",
+    "rouge_l": "ROUGE-L",
+    "recall_1": "recall@1, %",
+    "recall_10": "recall@10, %",
+}
+
+
+def caption_table() -> str:
+    """Return the scores of the captioner and of its baselines on the test photographs."""
+    result = load_result("lstm_captioner.flickr8k")
+    if result is None:
+        return "Not measured yet."
+    rows = {"`lstm_captioner.flickr8k`": result["metrics"]} | {f"`{k}`": v for k, v in result["baselines"].items()}
+    lines = [f"| | {' | '.join(CAPTION_COLUMNS.values())} |", "|---" * (len(CAPTION_COLUMNS) + 1) + "|"]
+    for title, values in rows.items():
+        known = {column: values.get(f"test_{column}") for column in CAPTION_COLUMNS}
+        digits = {column: 3 if column == "cider" else 1 for column in known}
+        cells = [f"{value['mean']:.{digits[column]}f}" if value else "" for column, value in known.items()]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def speed_table() -> str:
     """Return the report of the benchmark from the committed measurements."""
     return report(json.loads((HERE / "figures" / "benchmark.json").read_text(encoding="utf-8"))).strip()
@@ -94,6 +121,7 @@ TABLES = {
     "results": (DOCS / "results.md", results_table),
     "ecg": (DOCS / "methods" / "ecg.md", ecg_table),
     "translation": (DOCS / "methods" / "language.md", translation_table),
+    "captions": (DOCS / "methods" / "captions.md", caption_table),
     "speed": (DOCS / "methods" / "speed.md", speed_table),
     **{
         f"family {family.page}": (

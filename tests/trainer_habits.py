@@ -113,6 +113,7 @@ for name, build in {
     "`StochasticWeightAveraging`": lambda m, f: lc.StochasticWeightAveraging(1e-3, swa_epoch_start=1),
     "`GradientAccumulationScheduler`": lambda m, f: lc.GradientAccumulationScheduler({0: 2}),
     "`ModelPruning`": lambda m, f: lc.ModelPruning("l1_unstructured", amount=0.2),
+    "`BackboneFinetuning`": lambda m, f: lc.BackboneFinetuning(unfreeze_backbone_at_epoch=1),
     "`LearningRateFinder`": lambda m, f: lc.LearningRateFinder(num_training_steps=5, early_stop_threshold=None),
     "`BatchSizeFinder`": lambda m, f: lc.BatchSizeFinder(steps_per_trial=1, init_val=2, max_trials=1),
     "`LambdaCallback(on_train_batch_end)`": lambda m, f: lc.LambdaCallback(on_train_batch_end=lambda *_: None),
