@@ -115,9 +115,11 @@ class AttentionLSTM(nn.Module):
             context, weights = self.attention(hidden, picture.positions, None, picture.keys)
             context = self.gate(hidden).sigmoid() * context
             changes = gates[:, :, t] + self.state_gates(torch.cat([context.to(hidden.dtype), hidden], 2))
-            into, forget, new, out = changes.float().chunk(4, 2)
+            # The cell sums up many steps: float32 at least, also in a network of half precision.
+            wide = changes.to(torch.promote_types(changes.dtype, torch.float32))
+            into, forget, new, out = wide.chunk(4, 2)
             cell = forget.sigmoid() * cell + into.sigmoid() * new.tanh()
-            hidden = out.sigmoid() * cell.tanh()
+            hidden = (out.sigmoid() * cell.tanh()).to(embedded.dtype)
             hiddens.append(hidden)
             contexts.append(context)
             maps.append(weights)
@@ -260,7 +262,8 @@ class CaptionNet(nn.Module):
     def graphs(self) -> dict[str, Graph]:
         """Return the graphs of ``encoder`` and of one step of the ``decoder``, for export."""
         channels = self.encoder[0].shape[0]
-        images = torch.zeros(2, channels, 64, 64, device=self.embedding.weight.device)
+        weight = self.embedding.weight
+        images = torch.zeros(2, channels, 64, 64, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             positions, keys, *state = _encode(self, images)
         start = {f"state_{number}": part for number, part in enumerate(state)}
@@ -326,6 +329,8 @@ def word_loss(scores: Tensor, captions: Tensor) -> Tensor:
         captions: Token ids (N, K, T).
     """
     n, k, _ = captions.shape
-    target = torch.zeros(n, k, scores.shape[1], device=scores.device).scatter_(2, captions, 1.0).mean(1)
+    target = (
+        torch.zeros(n, k, scores.shape[1], device=scores.device, dtype=torch.float32).scatter_(2, captions, 1.0).mean(1)
+    )
     target[:, : len(SPECIAL)] = 0
     return nn.functional.binary_cross_entropy_with_logits(scores.float(), target, reduction="sum") / max(1, n)

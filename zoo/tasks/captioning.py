@@ -208,6 +208,7 @@ class Captioner(ZooModule):
         """
         check_counts(beam=beam)
         penalty = self.hparams["length_penalty"] if length_penalty is None else length_penalty
+        check_not_negative(length_penalty=penalty)
         with self.evaluating():
             picture = self.net.encode(images.to(self.device))
             n = len(images)
@@ -255,8 +256,15 @@ class Captioner(ZooModule):
 
         Args:
             images: Floats (N, 3, H, W) in [0, 1], of any size.
-            captions: The captions.
+            captions: The captions; of a longer one than ``max_length`` the first tokens count, without an end.
+
+        Raises:
+            ValueError: If the model has no tokenizer, a caption is not a string, or shape, dtype or range of the images
+                are wrong.
         """
+        listed = isinstance(captions, Sequence) and not isinstance(captions, str)
+        if not listed or not all(isinstance(text, str) for text in captions):
+            raise ValueError(f"captions is {type(captions).__name__}: expected a list of strings")
         rows = [[*ids, END] for ids in self.vocabulary.encode([" ".join(caption_words(text)) for text in captions])]
         rows = [ids[: self.hparams["max_length"] - 1] for ids in rows]
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
