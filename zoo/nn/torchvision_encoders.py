@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import suppress
 from itertools import takewhile
 from typing import Any
 
@@ -28,23 +30,28 @@ def torchvision_encoder(
         std: Standard deviation of the pixels.
 
     Raises:
-        ValueError: If there is no such classifier of images, or it has no global pooling of a feature map.
+        ValueError: If there is no such classifier of images, or it is not a sequence of layers up to a global
+            pooling of a feature map.
     """
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise unknown("encoder", name, known)
-    layers = list(models.get_model(name, weights=None).children())
+    with warnings.catch_warnings():  # of googlenet and inception_v3, which are refused
+        warnings.simplefilter("ignore", FutureWarning)
+        layers = list(models.get_model(name, weights=None).children())
     kept = list(takewhile(lambda layer: not isinstance(layer, POOLING), layers))
     network = nn.Sequential(Standardize((3, None, None), mean, std), *kept)
+    found = None
     if len(kept) < len(layers):
-        with torch.no_grad():
+        with torch.no_grad(), suppress(RuntimeError):  # the layers of some, such as googlenet, are no sequence
             found = network.eval()(torch.zeros(1, 3, 64, 64))
         if isinstance(found, torch.Tensor) and found.ndim == 4:
             return network.train(), found.shape[1]
+    known_good = "resnet18 and mobilenet_v3_small"
     raise ValueError(
-        f"encoder {name!r} has no global pooling of a feature map, as resnet18 and mobilenet_v3_small have"
+        f"encoder {name!r} is no sequence of layers up to a global pooling of a feature map, as {known_good} are"
     )
 
 
