@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.text.vocabulary import PAD
+from zoo.errors import unknown
 from zoo.nn.attention import Attention
 from zoo.nn.graphs import Graph, Part
 from zoo.nn.recurrent import Recurrent, SequenceDropout, State, last_outputs, padding_mask
@@ -250,6 +251,8 @@ class LSTMSeq2Seq(Translator):
             raise ValueError(
                 f"hidden_dim must be even and at least 2, not {hidden_dim}: half of the units are for each direction"
             )
+        if attention not in ("additive", "general", "none"):
+            raise unknown("attention", attention, ("additive", "general", "none"))
         if copying and attention == "none":
             raise ValueError("copying needs attention, not none: choose attention general or additive, or no copying")
         sizes = (self.hparams["vocab_size"], embedding_dim, hidden_dim, layers)

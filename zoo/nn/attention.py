@@ -26,7 +26,7 @@ class Attention(nn.Module):
     def __init__(self, query_dim: int, key_dim: int, kind: str = "general", width: int | None = None) -> None:
         super().__init__()
         if kind not in ("additive", "general"):
-            raise unknown("attention", kind, ("additive", "general", "none"))
+            raise unknown("attention", kind, ("additive", "general"))
         self.kind = kind
         width = key_dim if width is None or kind == "general" else width
         self.query = nn.Linear(query_dim, width, bias=False)
