@@ -108,7 +108,7 @@ def recalls_of(likelihood: torch.Tensor, own: torch.Tensor) -> dict[str, float]:
         own: Number (M,) of the picture of each caption. Of pictures of equal probability the own one is the last.
     """
     values = likelihood.gather(0, own[None])
-    rank = (likelihood >= values).sum(0)
+    rank = (~(likelihood < values)).sum(0)  # NaN is not among the first
     return {f"test_recall_{k}": 100 * float((rank <= k).double().mean()) for k in (1, 10)}
 
 
@@ -134,6 +134,8 @@ def constant_caption(model: Any, data: Any) -> Measurement:
 
 def _best_constant(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> str:
     """Return the candidate with the highest corpus BLEU-4 as the caption of every picture, the first of equal ones.
+
+    A candidate without words is ignored.
 
     For a constant caption the clipped matches of an n-gram are the numbers of pictures with a reference that has it at
     least once, twice and so on, so that those are counted once for all candidates.
@@ -162,7 +164,8 @@ def _best_constant(candidates: Sequence[Sequence[str]], references: Sequence[Seq
             total += np.log(matches / (len(references) * (len(words) - n + 1))) / len(ORDERS)
         return total
 
-    distinct = list(dict.fromkeys(tuple(caption_words(text)) for text in chain.from_iterable(candidates)))
+    written = (tuple(caption_words(text)) for text in chain.from_iterable(candidates))
+    distinct = list(dict.fromkeys(words for words in written if words))
     return " ".join(distinct[int(np.argmax([score(words) for words in distinct]))])
 
 
