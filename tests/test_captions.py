@@ -285,6 +285,7 @@ def test_word_loss_counts_the_share_of_captions():
     [
         ({"blocks": [1]}, "blocks must be 3 numbers of at least 0, one a stage, not .1."),
         ({"attention": "additve"}, "did you mean additive"),
+        ({"attention": "none"}, "unknown attention 'none': choose from additive, general"),
         ({"picture_dropout": 1.0}, r"picture_dropout must be in \[0, 1\), not 1"),
         ({"hidden_dims": [8, 0, 8]}, r"hidden_dims\[1\] must be a whole number of at least 1, not 0"),
         ({"contrastive": -1.0}, "contrastive must be at least 0, not -1"),
@@ -371,8 +372,35 @@ def test_pictures_of_any_size_and_of_grey(captioner):
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="beam must be a whole number"):
         model.caption(image, beam=0)
+    for wrong in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="length_penalty must be at least 0, not"):
+            model.caption(image, length_penalty=wrong)
+    for wrong in ("a red square", ["a red square", 3], None):
+        with pytest.raises(ValueError, match="expected a list of strings"):
+            model.log_likelihood(image, wrong)
+    assert model.log_likelihood(image, []).shape == (1, 0)
     with pytest.raises(ValueError, match="this model has no tokenizer"):
         small_model().caption(image)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("attention", ["additive", "general"])
+def test_networks_of_any_precision(dtype, attention):
+    images, captions = small_batch()
+    model = small_model(attention=attention, contrastive=0.5, bag_of_words=0.1)
+    exact = model.step((images, captions))["loss"]
+    model = model.to(dtype)
+    found = model.step((images.to(dtype), captions))["loss"]
+    torch.testing.assert_close(found.float(), exact, atol=0.02, rtol=0)
+    model.train().step((images.to(dtype), captions))["loss"].backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    model.eval()
+    assert len(small_captions(model, images)) == 4
+    with torch.no_grad():
+        assert model(images.to(dtype), captions).dtype == dtype
+        state = model.net.start(model.net.encode(images.to(dtype)), 1)
+        outputs, (hidden, cell), _ = model.net.decode(captions[:, :1], model.net.encode(images.to(dtype)), state)
+    assert (outputs.dtype, hidden.dtype, cell.dtype) == (dtype, dtype, torch.promote_types(dtype, torch.float32))
 
 
 def test_no_caption_has_unknown_words_or_repeats(captioner):
@@ -462,6 +490,8 @@ def test_recalls_by_hand():
     likelihood = torch.tensor([[-1.0, -5.0, -2.0], [-2.0, -3.0, -2.0], [-3.0, -4.0, -1.0]])
     found = rivals.recalls_of(likelihood, torch.tensor([0, 2, 0]))  # ranks 1, 2 and 3, the last of equal ones
     assert found == {"test_recall_1": pytest.approx(100 / 3), "test_recall_10": 100.0}
+    lost = torch.full((20, 1), math.nan)
+    assert rivals.recalls_of(lost, torch.tensor([3])) == {"test_recall_1": 0.0, "test_recall_10": 0.0}
     many = torch.arange(20.0)[:, None].expand(-1, 2)
     assert rivals.recalls_of(many, torch.tensor([10, 9])) == {"test_recall_1": 0.0, "test_recall_10": 50.0}
 
@@ -479,6 +509,7 @@ def test_the_constant_caption_is_the_best_on_validation(captioner):
     assert bleu(found.report) == pytest.approx(max(map(bleu, texts)))
     other = rivals._best_constant([["a dog on grass here", "the cat"]], [["a dog on grass there"], ["a dog on grass"]])
     assert other == "a dog on grass here"
+    assert rivals._best_constant([[" . ", "a dog"]], [["a dog"]]) == "a dog"
 
 
 def test_similar_pictures_lend_their_captions(captioner):
@@ -514,8 +545,9 @@ def test_networks_of_torchvision_are_encoders(name):
     ("args", "message"),
     [
         ({"encoder": "resnet"}, "encoder 'resnet'.*resnet18"),
-        ({"encoder": "densenet121"}, "no global pooling of a feature map"),
-        ({"encoder": "vit_b_16"}, "no global pooling of a feature map"),
+        ({"encoder": "densenet121"}, "no sequence of layers up to a global pooling of a feature map"),
+        ({"encoder": "vit_b_16"}, "no sequence of layers up to a global pooling of a feature map"),
+        ({"encoder": "googlenet"}, "no sequence of layers up to a global pooling of a feature map"),
         ({"encoder": "resnet18", "input_shape": [1, 64, 64]}, "takes three channels, not 1"),
         ({"encoder_weights": "DEFAULT"}, "name it"),
         ({"encoder": "resnet18", "encoder_weights": "IMAGENET"}, "weights of resnet18.*IMAGENET1K_V1"),
