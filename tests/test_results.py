@@ -115,8 +115,12 @@ def test_what_shipped_models_make_of_texts_is_what_the_result_file_says(recipe):
     for name in load_recipe(recipe).measures:
         for metric, value in measure("measure", name, model, data).metrics.items():
             recorded = pretrained.load_result(recipe)["metrics"][metric]["values"][0]
-            # Weights of half precision may translate a sentence otherwise.
-            assert value == pytest.approx(recorded, abs=0.5 if "bleu" in metric or "chrf" in metric else 0.02), metric
+            if "seconds" in metric:
+                continue  # another machine is faster or slower
+            # Weights of half precision may translate a sentence otherwise, or rank a picture; these are percentages.
+            ranks = metric in ("test_recall_1", "test_recall_10")
+            text = any(name in metric for name in ("bleu", "chrf", "rouge"))
+            assert value == pytest.approx(recorded, abs=1 if ranks else 0.5 if text else 0.02), metric
 
 
 @pytest.mark.parametrize("recipe", zoo.list_recipes())

@@ -140,9 +140,8 @@ def _text_use(task: str, described: str, call: str) -> Any:
 
 def _caption_use(module: Any, text: str, data: str | None) -> Use:
     name, line, _ = _inputs(module.input_shape)
-    return Use(
-        "image-to-text", "captions of photographs", f"import torch\n\n{line}\nmodel.caption({name})", "photo.jpg"
-    )
+    python = f"import torch\n\n{line}\nmodel.caption({name})"
+    return Use("image-to-text", "captions of photographs", python, "photo.jpg", "text")
 
 
 def _quoted(text: str) -> str:
