@@ -377,6 +377,22 @@ def test_steps_of_a_decoder_give_what_the_network_gives(args, format):
 
 
 @elsewhere
+@pytest.mark.parametrize("args", [{"blind": True}, pytest.param({"attention": "general"}, marks=pytest.mark.slow)])
+def test_steps_of_a_captioner_give_what_the_network_gives(args):
+    sizes = {"hidden_dims": [8, 16], "embedding_dim": 12, "hidden_dim": 16, "attention_dim": 8, "vocab_size": 30}
+    model = zoo.create_model("lstm_captioner", **sizes, **args).eval()
+    encoder, decoder = (Runner(file, "torch_export") for file in zoo.export_model(model, "net.pt2"))
+    for shape in ((3, 3, 24, 40), (1, 3, 16, 16)):
+        images, captions = torch.rand(shape), torch.randint(4, 30, (shape[0], 1, 4))
+        positions, keys, *state = encoder({"images": images})
+        for t in range(4):
+            values = (captions[:, 0, t].contiguous(), positions, keys, *state)
+            scores, *state = decoder(dict(zip(decoder.inputs, values)))
+            with torch.no_grad():
+                torch.testing.assert_close(scores, model(images, captions)[:, 0, t], atol=1e-5, rtol=1e-5)
+
+
+@elsewhere
 def test_language_model_reads_on_from_its_state():
     model = zoo.create_model("lstm_language_model", vocab_size=20, embedding_dim=8, hidden_dim=8).eval()
     [file] = zoo.export_model(model, "net.pt2")

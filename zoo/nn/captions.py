@@ -201,7 +201,7 @@ class CaptionNet(nn.Module):
     def encode(self, images: Tensor) -> PictureMap:
         """Return the feature maps of images (N, C, H, W) in natural units."""
         if self.blind:  # all pictures are the same: one is encoded
-            found = self.encoder(torch.zeros_like(images[:1])).expand(len(images), -1, -1, -1)
+            found = self.encoder(torch.zeros_like(images[:1])).expand(images.shape[0], -1, -1, -1)
         else:
             found = self.encoder(images)
         positions = self.picture_dropout(found.flatten(2)).transpose(1, 2)
