@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +86,19 @@ class Flickr8kDataModule(ImageDataModule):
         raise FileNotFoundError(f"{self.folder / name} is missing: the list of the photographs of one split")
 
     def lists(self) -> dict[str, list[str]]:
-        """Return the file names of the photographs of each official split."""
-        return {split: self._list(name) for split, name in _LISTS.items()}
+        """Return the file names of the photographs of each official split.
+
+        Raises:
+            FileNotFoundError: If a list is missing.
+            ValueError: If a photograph is named twice.
+        """
+        found = {split: self._list(name) for split, name in _LISTS.items()}
+        most = Counter(chain.from_iterable(found.values())).most_common(1)
+        if most and most[0][1] > 1:
+            raise ValueError(
+                f"{self.folder}: {most[0][0]} is named twice in the lists, which must have no photograph in common"
+            )
+        return found
 
     def load(self) -> dict[str, Split]:
         """Decode the photographs of the official splits."""

@@ -174,6 +174,14 @@ def test_damaged_captions_are_named_in_one_line(spoil, message, tmp_path):
         data_of(tmp_path).prepare_data()
 
 
+def test_a_photograph_of_two_lists_is_refused(tmp_path):
+    root = write_photographs(tmp_path)
+    with (root / "flickr8k" / "Flickr_8k.testImages.txt").open("a") as file:
+        file.write("train_3.jpg\n")
+    with pytest.raises(ValueError, match=r"train_3\.jpg is named twice"):
+        data_of(root).setup()
+
+
 def test_a_damaged_archive_of_captions_is_named(tmp_path):
     path = tmp_path / "captions.txt.gz"
     path.write_bytes(gzip.compress(b"a.jpg#0\tA dog\n" * 100)[:-9])
