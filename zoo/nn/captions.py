@@ -132,7 +132,7 @@ class CaptionNet(nn.Module):
     """Network from pictures and prefixes of captions to scores of each next token.
 
     Args:
-        encoder: Network from images to feature maps (N, features, H, W).
+        encoder: Network from images to feature maps (N, features, H, W), which begins with ``Standardize``.
         features: Channels of the feature maps.
         vocab_size: Number of tokens.
         embedding_dim: Width of the embedding.
@@ -149,7 +149,7 @@ class CaptionNet(nn.Module):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: nn.Sequential,
         features: int,
         vocab_size: int,
         embedding_dim: int,
@@ -261,9 +261,10 @@ class CaptionNet(nn.Module):
 
     def graphs(self) -> dict[str, Graph]:
         """Return the graphs of ``encoder`` and of one step of the ``decoder``, for export."""
-        channels = self.encoder[0].shape[0]
-        weight = self.embedding.weight
-        images = torch.zeros(2, channels, 64, 64, device=weight.device, dtype=weight.dtype)
+        first, weight = self.encoder[0], self.embedding.weight
+        if not isinstance(first, Standardize):
+            raise ValueError(f"the encoder begins with {type(first).__name__}, not with Standardize of known channels")
+        images = torch.zeros(2, first.shape[0], 64, 64, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             positions, keys, *state = _encode(self, images)
         start = {f"state_{number}": part for number, part in enumerate(state)}
