@@ -7,6 +7,7 @@ the list, so that successes and failures are shown as they come.
 import numpy as np
 import torch
 from figure_files import save_figures
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import zoo
@@ -24,7 +25,7 @@ REVIEWS = (
     "It starts slowly, but the last hour is wonderful.",
 )
 LINE = "To be, or not to be, that is the question:"
-SENTENCE = "Je ne sais pas si elle a acheté une voiture rouge."
+SENTENCE = "Il a acheté une voiture rouge la semaine dernière."
 RECORD = "233"
 """Record of the MIT-BIH test set with beats of several classes."""
 EVERY = 125
@@ -114,8 +115,9 @@ def draw_attention_maps() -> Figure:
     for picture, each in list(zip(pictures, found))[:MAPPED]:
         part = attention_grid(picture, each.text, each.attention)
         part.set_dpi(100)
-        part.canvas.draw()
-        sheets.append(np.asarray(part.canvas.buffer_rgba())[:, :, :3])
+        canvas = FigureCanvasAgg(part)
+        canvas.draw()
+        sheets.append(np.asarray(canvas.buffer_rgba())[:, :, :3])
     height, width = sum(len(sheet) for sheet in sheets), max(sheet.shape[1] for sheet in sheets)
     figure = Figure(figsize=(width / 100, height / 100 + 0.5), layout="constrained")
     figure.suptitle("lstm_captioner.flickr8k: attention before each word")

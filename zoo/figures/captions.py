@@ -33,11 +33,10 @@ def caption_grid(
         cell.axis("off")
     for number, (cell, picture, caption) in enumerate(zip(cells, pictures, captions)):
         cell.imshow(_as_array(picture))
-        cell.set_title(_wrapped(caption), fontsize=8, y=-0.02, va="top", parse_math=False)
+        place = {"transform": cell.transAxes, "ha": "center", "parse_math": False}
+        cell.text(0.5, -0.04, _wrapped(caption), fontsize=8, va="top", **place)
         if references:
-            text = _wrapped(references[number])
-            place = {"transform": cell.transAxes, "ha": "center", "va": "bottom"}
-            cell.text(0.5, 1.02, text, fontsize=7, color="grey", parse_math=False, **place)
+            cell.text(0.5, 1.02, _wrapped(references[number]), fontsize=7, color="grey", va="bottom", **place)
     return figure
 
 
