@@ -66,6 +66,7 @@ HIGHER_IS_BETTER = {
     "rouge2": True,
     "rougeL": True,
     "sample_classes": True,
+    "seconds_a_caption": False,
     "sensitivity": True,
     "solved": True,
     "specificity": True,

@@ -264,7 +264,7 @@ class CaptionNet(nn.Module):
         first, weight = self.encoder[0], self.embedding.weight
         if not isinstance(first, Standardize):
             raise ValueError(f"the encoder begins with {type(first).__name__}, not with Standardize of known channels")
-        images = torch.zeros(2, first.shape[0], 64, 64, device=weight.device, dtype=weight.dtype)
+        images = torch.zeros(2, first.shape[0] or 1, 64, 64, device=weight.device, dtype=weight.dtype)
         with torch.no_grad():
             positions, keys, *state = _encode(self, images)
         start = {f"state_{number}": part for number, part in enumerate(state)}
