@@ -107,9 +107,9 @@ class Recipe:
             return pretrained.load_weights(self.name)
         if not pretrained.weights_path(self.title, self.verified).exists():
             raise FileNotFoundError(
-                f"{self.name}: no weights are shipped, because of the terms of the data or since it is a baseline alone: "
-                f"`zoo verify {self.name} --seeds 1` trains them in about {self.minutes:g} min, or `zoo fit {self.name}`, "
-                "whose weights `--ckpt_path best` uses"
+                f"{self.name}: no weights are shipped, because of the terms of the data or since it is a baseline: "
+                f"`zoo verify {self.name} --seeds 1` trains them in about {self.minutes:g} min, or `zoo fit "
+                f"{self.name}`, whose weights `--ckpt_path best` uses"
             )
         return pretrained.load_weights(self.title, self.verified)
 
