@@ -217,8 +217,14 @@ class Vocabulary:
 
 
 @functools.lru_cache(maxsize=16)
-def vocabulary_from_json(json: str) -> Vocabulary:
-    """Return the vocabulary of a JSON string, parsed once."""
+def vocabulary_from_json(json: str | None) -> Vocabulary:
+    """Return the vocabulary of a JSON string, parsed once.
+
+    Raises:
+        ValueError: If it is None, that of a model without a tokenizer.
+    """
+    if json is None:
+        raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
     return Vocabulary(json)
 
 

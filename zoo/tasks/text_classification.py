@@ -182,8 +182,6 @@ class TextClassifier(Classifier):
         """
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"{type(texts).__name__}: expected a list of strings")
-        if self.hparams["tokenizer"] is None:
-            raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"]).encode_padded(texts, self.hparams["max_length"])
 
     def features(self, x: Sequence[str] | Tensor) -> Tensor:

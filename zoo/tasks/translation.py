@@ -223,8 +223,6 @@ class Translator(ZooModule):
         Raises:
             ValueError: If the model has none.
         """
-        if self.hparams["tokenizer"] is None:
-            raise ValueError("this model has no tokenizer: build it from a recipe, whose data give it one")
         return vocabulary_from_json(self.hparams["tokenizer"])
 
     @property
