@@ -83,7 +83,7 @@ def users_files(tmp_path):
     digit.save(tmp_path / "digit.png")
     smooth = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).resize((64, 64), Image.Resampling.BICUBIC)
     (tmp_path / "photographs").mkdir()
-    for file in ("photo.png", "in.png", "photographs/one.png"):
+    for file in ("photo.png", "photo.jpg", "in.png", "photographs/one.png"):
         smooth.save(tmp_path / file)
     smooth.convert("L").save(tmp_path / "grey.png")
     mask = Image.new("L", smooth.size)
