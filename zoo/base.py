@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 import lightning as L
@@ -56,6 +57,8 @@ class ZooModule(L.LightningModule):
         monitor_mode: ``max`` or ``min``, whether a higher or a lower ``monitor`` is better; needed only for a metric
             whose direction neither the task nor ``zoo.metrics.direction`` declares.
         patience: Number of epochs without a better ``monitor`` after which training stops.
+        cuda_graphs: Whether updates on a CUDA device are captured and replayed as CUDA graphs, which takes
+            ``batches_per_step`` > 1; see ``zoo.training.captured``.
     """
 
     net: nn.Module
@@ -86,6 +89,7 @@ class ZooModule(L.LightningModule):
         monitor: str | None = None,
         monitor_mode: str | None = None,
         patience: int = 10,
+        cuda_graphs: bool = True,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -193,6 +197,8 @@ class ZooModule(L.LightningModule):
     @property
     def trainer(self) -> Any:
         """The trainer; one that is attached calls this model's ``ModelHooks`` before its callbacks."""
+        if self.run.noted is not None:
+            self.run.noted.add("asks for its trainer")
         return super().trainer
 
     @trainer.setter
@@ -248,6 +254,8 @@ class ZooModule(L.LightningModule):
             updates.check_finite(self.trainer, [loss])
             return loss
         trainer, losses, last, own_update = self.trainer, [], self.trainer.max_steps, self.run.own_update
+        if self.run.captured is not None:
+            self.run.captured.refresh()
         for one in batch if self.run.chunked else [batch]:
             self.run.rows = len(one[0])
             before = trainer.global_step if last != -1 or own_update else 0
@@ -265,6 +273,8 @@ class ZooModule(L.LightningModule):
 
     def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
         """Log a value as Lightning does; within a step of several batches it is weighted by its own batch."""
+        if self.run.noted is not None:
+            self.run.noted.add("logs")
         if self.run.rows is not None and options.get("batch_size") is None:
             options["batch_size"] = self.run.rows
         super().log(name, value, *args, **options)
@@ -278,25 +288,15 @@ class ZooModule(L.LightningModule):
         """
         optimizer, schedule, accumulation = self.optimizers(), self.lr_schedulers(), self.run.accumulation
         assert isinstance(optimizer, LightningOptimizer)
-        if accumulation.starts:
-            optimizer.optimizer.zero_grad()
-        # Autocast keeps its low-precision copies of the weights until a training step ends: stale after an update.
-        torch.clear_autocast_cache()
-        values = self.step(batch)
-        loss = self.objective(values["loss"])
-        scaled = loss / accumulation.every if accumulation.every > 1 else loss
-        if self.run.plain:
-            scaled.backward()
+        starts, ends = accumulation.starts, accumulation.advance()
+        if self.run.captured is not None:
+            values = self.run.captured(batch, starts, ends)
         else:
-            self.manual_backward(scaled)
-        if accumulation.advance():
-            if self.hparams["clip_norm"]:
-                updates.clip_gradients(self, optimizer.optimizer, self.hparams["clip_norm"])
-            updates.step_optimizer(optimizer, self.run.plain)
-            self.constrain()
-            if schedule is not None:
-                schedule.step()  # type: ignore[union-attr]
-        return {**values, "loss": loss}
+            step = partial(updates.step_optimizer, optimizer, self.run.plain)
+            values = updates.learn(self, optimizer.optimizer, batch, starts, ends, step)
+        if ends and schedule is not None:
+            schedule.step()  # type: ignore[union-attr]
+        return values
 
     def objective(self, loss: Tensor) -> Tensor:
         """Add the penalties on the weights to a loss."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from zoo.nn.constants import constant
+
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
 # From linear sRGB to XYZ under D65 with the 2 degree observer, the values of scikit-image.
@@ -15,7 +17,8 @@ _LAB_THRESHOLD = 6 / 29  # where the cube root of CIE 1976 L*a*b* turns into a l
 
 def _matmul_channels(x: Tensor, rows: tuple[tuple[float, ...], ...] | Tensor) -> Tensor:
     """Multiply the channels of a batch (N, C, H, W) by a matrix."""
-    return torch.einsum("kc,nchw->nkhw", torch.as_tensor(rows, dtype=x.dtype, device=x.device), x)
+    matrix = rows if isinstance(rows, Tensor) else torch.stack([constant(row, x) for row in rows])
+    return torch.einsum("kc,nchw->nkhw", matrix.to(x), x)
 
 
 def luma(rgb: Tensor) -> Tensor:
@@ -39,10 +42,7 @@ def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """Convert sRGB (N, 3, H, W) to CIE 1976 L* in [0, 100], a* and b*, under the illuminant D65."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = (
-        _matmul_channels(linear, _RGB_TO_XYZ)
-        / torch.tensor(_D65_WHITE, dtype=rgb.dtype, device=rgb.device)[:, None, None]
-    )
+    xyz = _matmul_channels(linear, _RGB_TO_XYZ) / constant(_D65_WHITE, rgb)[:, None, None]
     f = torch.where(
         xyz > _LAB_THRESHOLD**3, xyz.clamp_min(_LAB_THRESHOLD**3) ** (1 / 3), xyz / (3 * _LAB_THRESHOLD**2) + 4 / 29
     )
@@ -56,7 +56,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     y = (lightness + 16) / 116
     f = torch.cat([y + a / 500, y, y - b / 200], 1)
     xyz = torch.where(f > _LAB_THRESHOLD, f**3, 3 * _LAB_THRESHOLD**2 * (f - 4 / 29))
-    xyz = xyz * torch.tensor(_D65_WHITE, dtype=lab.dtype, device=lab.device)[:, None, None]
+    xyz = xyz * constant(_D65_WHITE, lab)[:, None, None]
     inverse = torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64)).to(lab.dtype)
     linear = _matmul_channels(xyz, inverse)
     gamma_corrected = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055

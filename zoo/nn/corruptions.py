@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoo.errors import unknown
 from zoo.nn.colours import luma
+from zoo.nn.constants import constant
 
 CorruptionFunction = Callable[[Tensor, float, torch.Generator | None], Tensor]
 
@@ -73,7 +74,7 @@ def stroke_holes(x: Tensor, strength: float, generator: torch.Generator | None =
     The width of a stroke is a twelfth of the shorter side, and at least 1.5 pixels; set by hand, not tuned.
     """
     n, _, height, width = x.shape
-    ends = _uniform(x, (n, 2, round(strength), 2), generator) * torch.tensor([height, width], device=x.device)
+    ends = _uniform(x, (n, 2, round(strength), 2), generator) * constant((height, width), x)
     rows = torch.arange(height, device=x.device) + 0.5
     columns = torch.arange(width, device=x.device) + 0.5
     distance = _distances(ends.transpose(1, 2), rows, columns)
@@ -98,7 +99,7 @@ def any_holes(x: Tensor, strength: float, generator: torch.Generator | None = No
     kind = (4 * draws[:, 2]).long().clamp_max(3)
     rows = torch.arange(height, device=x.device) + 0.5
     columns = torch.arange(width, device=x.device) + 0.5
-    span = torch.tensor([float(height), float(width)], device=x.device)
+    span = constant((height, width), draws)
     sides = thickness.clone()
     bars = kind == 1
     lying = draws[:, 3] < 0.5

@@ -14,6 +14,7 @@ from datamodules.text.files import is_blank, without_surrogates
 from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.base import Batch, Values
 from zoo.metrics.labels import LabelScores
+from zoo.nn.constants import constant
 from zoo.tasks.classification import Classification, Classifier
 from zoo.training.batches import check_batch, check_ids, check_labels, check_multi_hot
 
@@ -119,7 +120,7 @@ class TextClassifier(Classifier):
         if not self.multi_label:
             return super().loss(scores, y)
         if factor := self.hparams["logit_adjustment"]:
-            scores = scores + factor * scores.new_tensor(self.hparams["class_shares"]).log()
+            scores = scores + factor * constant(self.hparams["class_shares"], scores).log()
         return F.binary_cross_entropy_with_logits(scores, y.to(scores.dtype), reduction="sum") / len(y)
 
     def step(self, batch: Batch) -> Values:

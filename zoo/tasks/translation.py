@@ -72,6 +72,8 @@ class Translator(ZooModule):
         "decoding (beam search, greedy or nucleus sampling)."
     )
     output_formats: ClassVar[dict[str, str]] = {".txt": "translation"}
+    true_share: float = 1.0
+    """Share of true tokens among the decoder's inputs in the current epoch of training."""
 
     def __init__(
         self,
@@ -99,6 +101,14 @@ class Translator(ZooModule):
             raise ValueError(f"length_penalty must be at least 0, not {length_penalty}")
         if database_values is not None and mail_masks is not None:
             raise ValueError("database_values and mail_masks: expected one of them, since texts are of one kind")
+
+    def begin_epoch(self, stage: str) -> None:
+        """Set the share of true tokens of a training epoch."""
+        super().begin_epoch(stage)
+        if stage == "train":
+            epochs = max(1, (self.trainer.max_epochs or 1) - 1)
+            progress = min(1.0, self.trainer.current_epoch / epochs)
+            self.true_share = 1 - (1 - self.hparams["teacher_forcing"]) * progress
 
     @property
     def example_input_array(self) -> Any:
@@ -150,15 +160,12 @@ class Translator(ZooModule):
 
     def decoder_inputs(self, src: Tensor, before: Tensor) -> Tensor:
         """Return the decoder's input tokens (N, T) in training: true ones, some replaced by predictions."""
-        last = self.hparams["teacher_forcing"]
-        if last == 1 or self._trainer is None:
+        if self.true_share == 1:
             return before
-        epochs = max(1, (self.trainer.max_epochs or 1) - 1)
-        share = 1 - (1 - last) * min(1.0, self.trainer.current_epoch / epochs)
         with torch.no_grad():
             predicted = self(src, before).argmax(2)
         predicted = torch.cat([before[:, :1], predicted[:, :-1]], 1)
-        true = torch.rand(before.shape, device=before.device) < share
+        true = torch.rand(before.shape, device=before.device) < self.true_share
         return torch.where(true | (before == PAD) | (before == START), before, predicted)
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor, nn
 
 from zoo.training import optim, updates
+from zoo.training.captured import capture_updates
 from zoo.training.checkpoints import add_model_state, restore_random_state, take_model_state
 from zoo.training.freezing import check_backbone, restore_unfrozen, train_norms
 from zoo.training.malloc import keep_freed_memory
@@ -83,6 +84,7 @@ class ModelHooks(Callback):
             raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
         updates.refuse_single_row(trainer, self.model.net)
         self.run.plain = updates.has_plain_step(trainer, self.model)
+        self.run.captured = capture_updates(trainer, self.model)
         restore_random_state(self.resumed, self.model.device)
         self.resumed = {}
         restore_unfrozen(trainer)
@@ -95,6 +97,14 @@ class ModelHooks(Callback):
         if self.run.steps_itself:
             batches = getattr(self.data, "train_batches", 0)
             self.run.accumulation = updates.Accumulation(self.model.hparams["accumulate"], batches)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Free the graphs of updates."""
+        self._release()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Free the graphs of updates."""
+        self._release()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -171,6 +181,11 @@ class ModelHooks(Callback):
                 warn_of_other_rows(before, self.data, "val")
                 warn_of_other_rows(before, self.data, "test")
             self.model.rows_seen = rows_of(self.data, before) if now else None
+
+    def _release(self) -> None:
+        if self.run.captured is not None:
+            self.run.captured.release()
+            self.run.captured = None
 
     def _begin(self, stage: str) -> None:
         self.model.metrics[stage].start(self.model.configure_metrics(), self.model.device)

@@ -124,6 +124,20 @@ class Schedule(LRScheduler):
         """Return the factor of the learning rate after a number of updates."""
         return schedule_factor(self.name, min(step / self.length, 1.0))
 
+    def step(self, epoch: int | None = None) -> None:
+        """Set the learning rates of the next update, in less time than torch's, which a small network's takes."""
+        if epoch is not None:
+            super().step(epoch)
+            return
+        self._step_count += 1
+        self.last_epoch += 1
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
     def get_lr(self) -> list[float | Tensor]:
         """Return the learning rate of each parameter group for the next update."""
         factor, before = self.factor(self.last_epoch), self.factor(max(self.last_epoch - 1, 0))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sequence, Sized
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -18,6 +18,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from zoo.nn import l1_norm, squared_l2_norm
 from zoo.training.optim import learning_rates
+
+if TYPE_CHECKING:
+    from zoo.training.captured import CapturedUpdates
 
 GRADIENT_HOOKS = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
 
@@ -57,6 +60,8 @@ class Run:
         plateau_state: State of the schedule ``plateau`` of an interrupted run.
         rows: Number of rows of the batch that is learned from in ``update``; None outside of it.
         frozen_norms: Batch normalisation that is frozen with its backbone; see ``zoo.training.freezing``.
+        captured: Updates as CUDA graphs; None where they are not captured.
+        noted: What a model does in an update besides tensor arithmetic, such as logging, while that is observed.
     """
 
     chunked: bool = False
@@ -67,11 +72,60 @@ class Run:
     plateau_state: dict[str, Any] | None = None
     rows: int | None = None
     frozen_norms: list[nn.Module] = field(default_factory=list)
+    captured: CapturedUpdates | None = None
+    noted: set[str] | None = None
 
     @property
     def steps_itself(self) -> bool:
         """Whether the model updates its weights in ``update``, under manual optimisation."""
         return self.chunked or self.own_update
+
+
+def learn(
+    model: Any,
+    optimizer: Any,
+    batch: Sequence[Tensor],
+    starts: bool,
+    ends: bool,
+    step: Callable[[], None],
+    set_to_none: bool = True,
+) -> dict[str, Any]:
+    """Do the arithmetic of an update: the gradient of the objective of a batch, clipping, the optimiser's step.
+
+    Args:
+        model: The ``ZooModule``.
+        optimizer: Its optimiser.
+        batch: The batch.
+        starts: Whether it is the first of those whose gradients are averaged.
+        ends: Whether it is the last of them, after which the weights change.
+        step: Function that updates the weights.
+        set_to_none: Whether gradients are dropped before the first, instead of set to zero in place.
+
+    Returns:
+        What ``step`` of the model returns, with the objective under ``loss``.
+    """
+    run = model.run
+    if starts:
+        optimizer.zero_grad(set_to_none)
+    # Autocast keeps its low-precision copies of the weights until a training step ends: stale after an update.
+    torch.clear_autocast_cache()
+    values = model.step(batch)
+    loss = model.objective(values["loss"])
+    every = run.accumulation.every
+    scaled = loss / every if every > 1 else loss
+    if run.plain:
+        scaled.backward()
+    else:
+        model.manual_backward(scaled)
+    if ends:
+        limit = model.hparams["clip_norm"]
+        if limit and run.plain:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+        elif limit:
+            clip_gradients(model, optimizer, limit)
+        step()
+        model.constrain()
+    return {**values, "loss": loss}
 
 
 def objective(loss: Tensor, net: nn.Module, l1: float, l2: float) -> Tensor:
