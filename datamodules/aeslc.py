@@ -19,6 +19,7 @@ from datamodules.loader import epoch_seed
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
 from datamodules.text.files import decode_utf8
+from datamodules.text.padding import truncate
 from datamodules.text.private_patterns import SEPARATOR, SYMBOLS
 from datamodules.text.private_words import PrivateWords, private_words_from_json
 from datamodules.text.reading import TextReader
@@ -294,7 +295,7 @@ class AeslcDataModule(AeslcSource, TextReader, TensorDataModule):
         """Convert ids to int64 and truncate them to the longest row."""
         ids, start = batch
         used = (ids != PAD).any(0).sum()
-        return ids[:, : int(used)].long(), start
+        return truncate(ids, used).long(), start
 
     def _convert(self, batch: tuple[Tensor, ...], dtype: torch.dtype, augment: bool) -> tuple[Tensor, ...]:
         ids, start = self.decode_batch(tuple(batch))

@@ -267,7 +267,9 @@ class TensorDataModule(L.LightningDataModule):
         else:
             sampler = BucketSampler(keys, self.batch_size, seed=self.seed, rank=rank, world_size=world)
         limit = trainer.limit_train_batches if trainer and training else None
-        as_chunks = steps > 1 and not self.augments and device == "cpu"
+        # Batches of sequences are truncated one by one; others are decoded faster together, but for a CPU's cache.
+        one_by_one = device == "cpu" or (keys is not None and split.stored[0].is_cuda)
+        as_chunks = steps > 1 and not self.augments and one_by_one
         convert = partial(self._convert, dtype=self._precision, augment=False)
         return TensorLoader(
             split.stored,

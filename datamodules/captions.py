@@ -17,6 +17,7 @@ from datamodules.registry import register_datamodule
 from datamodules.splits import Split
 from datamodules.text.base import adopt_tokenizer
 from datamodules.text.captions import caption_words, read_captions
+from datamodules.text.padding import truncate
 from datamodules.text.vocabulary import END, PAD, START, Vocabulary, pad_sequences
 
 CAPTIONS = 5
@@ -139,7 +140,7 @@ class Flickr8kCaptionsDataModule(Flickr8kDataModule):
         """Convert pictures to natural units, truncate ids to the longest caption and convert them to int64."""
         x, ids = batch
         longest = int((ids != PAD).sum(2).max()) if len(ids) else 0
-        return self.to_natural_units(x), ids[:, :, : max(1, longest)].long()
+        return self.to_natural_units(x), truncate(ids, max(1, longest), 2).long()
 
     def read(self, source: str) -> Tensor:
         """Read an image of any size and mode, (1, 3, H, W); a model of captions resizes it.

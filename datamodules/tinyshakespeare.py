@@ -18,6 +18,7 @@ from datamodules.loader import epoch_seed
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split, rows_as_groups
 from datamodules.text.files import decode_utf8
+from datamodules.text.padding import truncate
 from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import PAD, Vocabulary, vocabulary_from_json
 
@@ -166,7 +167,7 @@ class TinyShakespeareDataModule(TextReader, TensorDataModule):
         """Convert ids to int64 and truncate them to the longest row."""
         ids, start = batch
         used = (ids != PAD).any(0).sum()
-        return ids[:, : int(used)].long(), start
+        return truncate(ids, used).long(), start
 
 
 def evaluation_rows(tokens: Tensor, length: int, context: int, unscored: int = 1) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from datamodules.learned import checksums, listed
 from datamodules.registry import register_datamodule
 from datamodules.splits import Split
 from datamodules.text.files import decode_utf8
+from datamodules.text.padding import truncate
 from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import PAD
 from datamodules.text.words import FIRST, WordVocabulary
@@ -208,9 +209,9 @@ class UtteranceDataModule(TextReader, TensorDataModule):
         """Truncate a batch to its longest utterance and its longest word, and convert it to int64."""
         words, characters, tags, intents = batch
         longest = max(1, int((words != PAD).sum(1).max()))
-        characters = characters[:, :longest]
+        words, characters, tags = (truncate(part, longest) for part in (words, characters, tags))
         widest = max(1, int((characters != PAD).sum(2).max()))
-        return words[:, :longest].long(), characters[:, :, :widest].long(), tags[:, :longest].long(), intents
+        return words.long(), truncate(characters, widest, 2).long(), tags.long(), intents
 
 
 @register_datamodule("atis")

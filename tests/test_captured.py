@@ -30,7 +30,7 @@ def fit(model, data, graphs=True, **settings):
     """Fit on a CPU, with the stand-in or without; return the trainer."""
     with pytest.MonkeyPatch.context() as patch:
         if graphs:
-            patch.setattr(captured, "graph_backend", lambda device: RecordedGraphs(model))
+            patch.setattr(captured, "graph_backend", RecordedGraphs)
         trainer = quiet_trainer(**{"max_epochs": 2, **settings})
         trainer.fit(model, data)
     return trainer
@@ -357,7 +357,7 @@ def test_checkpoint_holds_numbers_and_resumes_anywhere(graphs, tmp_path):
         resumed = make()
         with pytest.MonkeyPatch.context() as patch:
             if second:
-                patch.setattr(captured, "graph_backend", lambda device, m=resumed: RecordedGraphs(m))
+                patch.setattr(captured, "graph_backend", RecordedGraphs)
             quiet_trainer(max_epochs=4).fit(resumed, chunks(resumed), ckpt_path=tmp_path / "half.ckpt")
         assert_same(state(whole), state(resumed))
 

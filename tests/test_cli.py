@@ -266,3 +266,27 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_can_be_shown(capfd, m
     monkeypatch.setenv("ZOO_DEBUG", "1")
     with pytest.raises(IndexError):
         cli.main(["list"])
+
+
+MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.1 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"
+    ),
+    MemoryError(),
+)
+
+
+@pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "python"])
+@pytest.mark.parametrize(("command", "advice"), [("fit", "--data.batch_size"), ("predict", "inputs")])
+def test_too_little_memory_is_one_line(monkeypatch, capfd, command, advice, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setitem(cli.COMMANDS, command, fail)
+    status, out, err = answer(capfd, command, "mlp.digits", *["x.png"] * (command == "predict"))
+    assert (status, out) == (2, "")
+    (line,) = err.splitlines()
+    assert line.startswith("zoo: error: there is not enough memory")
+    assert ("20.00 GiB on the GPU" in line) == ("CUDA" in str(error))
+    assert advice in line

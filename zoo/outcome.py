@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import sys
@@ -49,7 +50,7 @@ def end_well(words: list[str], run: Callable[[list[str]], int]) -> int:
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
-        return _say(f"zoo: error: {_describe(error)}", 2)
+        return _say(f"zoo: error: {_describe(error, words)}", 2)
 
 
 @contextlib.contextmanager
@@ -64,9 +65,14 @@ def _quiet_threads() -> Iterator[None]:
         threading.excepthook = before
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: Exception, words: list[str]) -> str:
     """Return an error in one line, with its kind where it is none that is expected."""
     line = in_one_line(error)
+    wanted = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", line)
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or (wanted and "memory" in line):
+        size = f" for {wanted[1]}" if wanted else ""
+        advice = "fewer or smaller inputs" if words[:1] == ["predict"] else "a smaller --data.batch_size"
+        return f"there is not enough memory{size}{' on the GPU' * ('CUDA' in line)}: try {advice}"
     expected = (ValueError, OSError, ArithmeticError, ModuleNotFoundError)
     return line if isinstance(error, expected) else f"{type(error).__name__}: {line} ({DEBUG}=1 shows where)"
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules.base import TensorDataModule
 from datamodules.learned import checksums
 from datamodules.splits import Split, stratified_split
+from datamodules.text.padding import truncate
 from datamodules.text.reading import TextReader
 from datamodules.text.vocabulary import Vocabulary, pad_sequences, vocabulary_from_json
 
@@ -149,7 +150,7 @@ class TextDataModule(TextReader, TensorDataModule):
     def to_natural_units(self, x: Tensor) -> Tensor:
         """Truncate ids (N, T) to the longest row and convert them to int64."""
         used = (x != 0).any(0).nonzero()
-        return x[:, : int(used[-1]) + 1 if len(used) else 1].long()
+        return truncate(x, used[-1] + 1 if len(used) else 1).long()
 
 
 def adopt_tokenizer(data: Any, hparams: Mapping[str, Any]) -> bool:

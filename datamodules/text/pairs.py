@@ -6,6 +6,7 @@ from torch import Tensor
 
 from datamodules.base import TensorDataModule
 from datamodules.splits import Split
+from datamodules.text.padding import truncate
 from datamodules.text.reading import TextReader
 
 
@@ -19,4 +20,4 @@ class PairDataModule(TextReader, TensorDataModule):
     def decode_batch(self, batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Truncate ids to the longest row and convert them to int64."""
         src, src_len, tgt, tgt_len = batch
-        return src[:, : int(src_len.max())].long(), src_len, tgt[:, : int(tgt_len.max())].long(), tgt_len
+        return truncate(src, src_len.max()).long(), src_len, truncate(tgt, tgt_len.max()).long(), tgt_len

@@ -123,9 +123,9 @@ class CudaGraphs:
         return graph.replay, values
 
 
-def graph_backend(device: torch.device) -> Backend | None:
-    """Return what captures the work of a device; None where nothing does."""
-    return CudaGraphs(device) if device.type == "cuda" else None
+def graph_backend(model: L.LightningModule) -> Backend | None:
+    """Return what captures the work of a model's device; None where nothing does."""
+    return CudaGraphs(model.device) if model.device.type == "cuda" else None
 
 
 def capture_updates(trainer: L.Trainer, model: Any) -> CapturedUpdates | None:
@@ -133,7 +133,7 @@ def capture_updates(trainer: L.Trainer, model: Any) -> CapturedUpdates | None:
     run = model.run
     if not (run.chunked and run.plain and model.hparams["cuda_graphs"]) or run.own_update:
         return None
-    backend, optimizer = graph_backend(model.device), model.optimizers()
+    backend, optimizer = graph_backend(model), model.optimizers()
     return None if backend is None else CapturedUpdates(model, optimizer, backend)
 
 
