@@ -13,22 +13,24 @@ from torch.nn.modules import module as torch_module
 from torch.optim import SGD, Optimizer
 
 PLAIN = (bool, int, float, str, type(None))
-LIGHTNING = frozenset(vars(L.LightningModule()))
+LIGHTNING = frozenset(vars(L.LightningModule())) - {"training"}
 MODULE = frozenset(vars(nn.Module())) - {"training"}
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def frozen_settings(model: L.LightningModule) -> tuple[Any, ...]:
-    """Return what a graph of an update would go on to use after it has changed.
+def frozen_settings(model: L.LightningModule) -> tuple[tuple[Any, ...], bool]:
+    """Return what a graph of an update would go on to use after it has changed, and whether it leaves out hooks.
 
-    These are the numbers, strings and flags among the hyper-parameters of a model and the attributes of its modules,
-    the lengths of their collections, the states of their random number generators, and where each parameter and buffer
-    lies and whether it is trained.
+    These settings are the numbers, strings and flags among the hyper-parameters of a model and the attributes of its
+    modules, the lengths of their collections, the states of their random number generators, and where each parameter
+    and buffer lies and whether it is trained. Hooks are Python that is called within the passes of the model.
     """
     found: list[Any] = [value for value in model.hparams.values() if isinstance(value, PLAIN)]
+    hooked = torch_module._has_any_global_hook()
     for module in model.modules():
-        skipped = LIGHTNING - {"training"} if module is model else MODULE
-        for name, value in vars(module).items():
+        attributes = vars(module)
+        skipped = LIGHTNING if module is model else MODULE
+        for name, value in attributes.items():
             if name in skipped:
                 continue
             if isinstance(value, PLAIN):
@@ -39,24 +41,19 @@ def frozen_settings(model: L.LightningModule) -> tuple[Any, ...]:
                 found.append(value)
             elif isinstance(value, (np.random.Generator, random.Random, torch.Generator)):
                 found.append(_generator_state(value))
-    found += [(parameter.data_ptr(), parameter.requires_grad) for parameter in model.parameters()]
-    found += [buffer.data_ptr() for buffer in model.buffers()]
-    return tuple(found)
+        hooked = hooked or any(attributes.get(name) for name in HOOKS)
+        for parameter in module._parameters.values():
+            if parameter is not None:
+                found += (parameter.data_ptr(), parameter.requires_grad)
+                hooked = hooked or bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+        found += [buffer.data_ptr() for buffer in module._buffers.values() if buffer is not None]
+    return tuple(found), bool(hooked)
 
 
 def _generator_state(generator: Any) -> str | bytes:
     if isinstance(generator, torch.Generator):
         return generator.get_state().numpy().tobytes()
     return str(generator.getstate() if isinstance(generator, random.Random) else generator.bit_generator.state)
-
-
-def has_hooks(model: nn.Module) -> bool:
-    """Return whether Python is called within the passes of a model, which a graph would leave out."""
-    return (
-        torch_module._has_any_global_hook()
-        or any(vars(module).get(name) for module in model.modules() for name in HOOKS)
-        or any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in model.parameters())
-    )
 
 
 class GraphOptimizer:

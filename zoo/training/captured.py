@@ -21,7 +21,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.rank_zero import rank_zero_debug
 from torch import Tensor, nn
 
-from zoo.training.capturable import GraphOptimizer, frozen_settings, has_hooks
+from zoo.training.capturable import GraphOptimizer, frozen_settings
 from zoo.training.updates import learn
 
 Values = dict[str, Any]
@@ -194,8 +194,8 @@ class CapturedUpdates:
         if self.obstacle:
             return
         self.rates.refresh()
-        self.hooked = has_hooks(self.model)
-        settings = (*self.rates.settings(), *frozen_settings(self.model))
+        settings, self.hooked = frozen_settings(self.model)
+        settings = (*self.rates.settings(), *settings)
         if settings == self.settings:
             return
         self.changes += any(update.uses < SHORTEST_USE for update in self.updates.values())
