@@ -5,7 +5,8 @@
     python scripts/benchmark.py --device cuda
 
 Each contender runs in a process of its own, the contenders take turns, and the medians over the rounds are compared.
-All contenders share the model, the batch size, the optimizer and the number of rows. The table is written to
+On a CUDA device the contenders of a case take turns in one process, and the whole takes less than 5 minutes. All
+contenders share the model, the batch size, the optimizer and the number of rows. The table is written to
 ``<output>/benchmark.md`` and every raw value to ``<output>/benchmark.json``. The MNIST files are read from
 ``$ZOO_DATA`` or from the zoo's cache folder.
 
@@ -16,6 +17,7 @@ Contenders:
 - ``zoo``: a recipe trained by Lightning's Trainer with logging, checkpoints and a progress bar, which is drawn on a
   pseudo-terminal.
 - ``zoo_1``: the same recipe with ``batches_per_step=1``.
+- ``compiled``: the hand-written loop with ``torch.compile(mode="reduce-overhead")``, on a CUDA device.
 - ``usual``: torchvision's data set with PIL and ``ToTensor``, and the faster of a DataLoader with 0 and with 2 workers.
 
 A translator and a classifier of heart beats are compared with loops over the same batches. The translator is also
@@ -41,8 +43,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmark_common import BATCH, BEATS_RECIPE, CASES, FAST_RECIPE, TEXT_RECIPE, TRAIN, VAL, WORKERS
-from benchmark_contenders import work
+from benchmark_common import BATCH, BEATS_RECIPE, CASES, FAST_RECIPE, TEXT_RECIPE, TRAIN, VAL, WORKERS, peak_mib
+from benchmark_contenders import JOBS
+from benchmark_cuda import CUDA_JOBS, CUDA_QUANTITIES, Turns
 from benchmark_report import report
 
 EXAMPLE_EPOCHS = 2
@@ -134,7 +137,7 @@ class Bench:
     def time_epochs(self, prefix: str, case: str, contender: str, share: int) -> dict[str, Callable]:
         """Return a dictionary from the name of the job that times one contender to its function."""
         kind = contender.split("_")[0]
-        short = self.args.device == "cuda" or CASES[case].chunk > 16  # short epochs need more repetitions
+        short = CASES[case].chunk > 16  # short epochs need more repetitions
         epochs = 1 if self.args.quick or kind == "usual" else 10 if short else 3
         settings = {
             "chunk": 1 if contender == "zoo_1" else CASES[case].chunk,
@@ -173,9 +176,8 @@ class Bench:
         job = {"job": "example", "choose": False, "epochs": 1 if quick else EXAMPLE_EPOCHS, "seed": 1, **rows}
         cut = {"epochs": 1, **self.rows()} if quick else {"epochs": 0}
         mine = {"job": "fast", "recipe": self.args.recipe, **cut}
-        # On a CPU the example runs for minutes, so that one round is precise enough.
-        rounds = None if self.args.device == "cuda" else 1
-        self.interleave({"accuracy/example": lambda: self.call("example", **job)}, rounds)
+        # The example runs for minutes, so that one round is precise enough.
+        self.interleave({"accuracy/example": lambda: self.call("example", **job)}, 1)
         self.interleave({"accuracy/zoo": lambda: self.call(self.args.recipe, **mine)})
 
     def sklearn(self) -> None:
@@ -225,6 +227,13 @@ class Bench:
         self.interleave(jobs, 2 if self.args.quick else max(5, self.args.rounds))
 
 
+def work(text: str) -> None:
+    """Run a job, given as JSON, and write its measurements to the file that it names under ``result``."""
+    job = json.loads(text)
+    result = {**JOBS, **CUDA_JOBS}[job["job"]](job)
+    Path(job["result"]).write_text(json.dumps({**result, "peak_mib": peak_mib()}), encoding="utf-8")
+
+
 QUANTITIES = ("epoch", "growth", "tokens", "beats", "accuracy", "sklearn", "startup")
 
 
@@ -241,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark with command-line arguments and return the exit status."""
     parser = argparse.ArgumentParser(description="Measure the zoo against hand-written loops and usual pipelines.")
     parser.add_argument("--quick", action="store_true", help="a trial with few rows; its figures mean nothing")
-    parser.add_argument("--only", choices=[*QUANTITIES, "choose"], help="one quantity; other results are kept")
+    parser.add_argument("--only", choices=[*QUANTITIES, "captured", "choose"], help="one quantity; others are kept")
     parser.add_argument("--rounds", type=int, help="turns of each contender (default 3)")
     parser.add_argument("--output", type=Path, help="folder of the results (default runs/benchmark)")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -252,6 +261,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.worker:
         work(args.worker)
         return 0
+    if args.only and args.only not in (CUDA_QUANTITIES if args.device == "cuda" else (*QUANTITIES, "choose")):
+        parser.error(f"--only {args.only} is not measured with --device {args.device}")
     args.rounds = (1 if args.quick else 3) if args.rounds is None else args.rounds
     if args.rounds < 1 or args.threads < 0:
         parser.error(f"--rounds must be at least 1 and --threads at least 0, not {args.rounds} and {args.threads}")
@@ -265,8 +276,9 @@ def main(argv: list[str] | None = None) -> int:
             if args.device == "cuda" and not found["gpu"]:
                 raise RuntimeError("--device cuda: torch finds no CUDA device here; use --device cpu")
             bench.common["root"] = found["root"]
-            for quantity in [args.only] if args.only else QUANTITIES:
-                getattr(bench, quantity)()
+            on_cuda = args.device == "cuda"
+            for quantity in [args.only] if args.only else CUDA_QUANTITIES if on_cuda else QUANTITIES:
+                getattr(Turns(bench) if on_cuda else bench, quantity)()
                 entry = content.setdefault(args.device, {"results": {}})
                 entry["results"] |= bench.results
                 entry |= {key: found[key] for key in ("versions", "threads")} | {"device": args.device}

@@ -7,7 +7,6 @@ imported inside the functions, because the parent process imports this module to
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -318,10 +317,3 @@ def convex(job: dict[str, Any]) -> dict[str, Any]:
 
 _JOBS = (prepare, loop, usual, zoo, recipe_zoo, recipe_loop, example, fast, convex_plan, sklearn, convex)
 JOBS = {job.__name__: job for job in _JOBS}
-
-
-def work(text: str) -> None:
-    """Run a job, given as JSON, and write its measurements to the file that it names under ``result``."""
-    job = json.loads(text)
-    result = JOBS[job["job"]](job)
-    Path(job["result"]).write_text(json.dumps({**result, "peak_mib": peak_mib()}), encoding="utf-8")

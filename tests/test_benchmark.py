@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pooch
 import pytest
-from conftest import need_files
+from conftest import need_files, no_server
 
 from datamodules import MNISTDataModule
 
@@ -78,3 +79,77 @@ def test_hand_written_loop_and_zoo_time_the_same_epochs(contenders, tmp_path, mo
     for contender in (contenders.loop, contenders.zoo):
         assert len(contender(job)["seconds"]) == 2
     assert len(contenders.usual({**job, "epochs": 1})["seconds"]) == 1
+
+
+# ---- the benchmark on a CUDA device, tried on a CPU ----
+
+
+@pytest.fixture(scope="module")
+def cuda(load):
+    return load("benchmark_cuda")
+
+
+@pytest.fixture
+def job(contenders, tmp_path, monkeypatch):
+    data = need_files(MNISTDataModule())
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    for path in (data.root / "MNIST" / "raw").iterdir():
+        (tmp_path / "MNIST" / "raw" / path.name).symlink_to(path)
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    root = contenders.prepare({"folder": str(tmp_path)})["root"]
+    rows = {"train": 600, "val": 256, "warm_up": 1, "epochs": 2, "rounds": 2, "budget": 60}
+    return {"device": "cpu", "folder": str(tmp_path), "root": root, **rows}
+
+
+def test_contenders_on_cuda_take_turns(cuda, job):
+    found = cuda.cuda_epoch({**job, "case": "logistic_regression", "compile": False})
+    assert found["errors"] == {}
+    assert {name: [len(each) for each in rounds] for name, rounds in found["rounds"].items()} == {
+        "loop": [2, 2],
+        "zoo": [2, 2],
+        "zoo_1": [2, 2],
+        "usual": [1, 1],
+    }
+
+
+@pytest.mark.slow
+def test_compiled_loop_is_timed(cuda, job):
+    found = cuda.cuda_epoch({**job, "case": "logistic_regression", "compile": True, "rounds": 1})
+    assert found["errors"] == {}
+    assert len(found["rounds"]["compiled"][0]) == 2
+
+
+def test_recipe_is_timed_with_graphs_and_without(cuda, job, monkeypatch):
+    found = cuda.cuda_captured({**job, "recipe": "vae.mnist", "rounds": 1, "epochs": 1})
+    assert found["errors"] == {}
+    assert set(found["rounds"]) == {"captured", "eager"}
+    monkeypatch.setattr(pooch, "retrieve", no_server)
+    missing = cuda.cuda_captured({**job, "recipe": "ecg_classifier.mitbih", "rounds": 1})
+    assert missing["rounds"] == {"captured": [], "eager": []}
+    assert all("FileNotFoundError" in error or "ValueError" in error for error in missing["errors"].values())
+
+
+def test_seconds_to_an_accuracy_are_those_of_each_seed(cuda, job):
+    recipe = "logistic_regression.mnist"
+    found = cuda.cuda_seconds({**job, "recipe": recipe, "seeds": 1, "epochs": 1})
+    (run,) = found["runs"]
+    assert run["accuracy"] > 0.85
+    assert found["first"]["seconds"][0] > 0
+
+
+def test_table_of_a_cuda_device(load):
+    def runs(*seconds, **more):
+        return [{"seconds": [s], **more} for s in seconds]
+
+    results = {f"epoch/mlp/{name}": runs(s) for name, s in {"loop": 1.0, "compiled": 0.4, "zoo": 0.2}.items()}
+    results |= {"captured/vae.mnist/captured": runs(0.1), "captured/vae.mnist/eager": runs(1.0)}
+    results |= {"accuracy/zoo": runs(0.4, 0.4, accuracy=0.991), "tokens/zoo": runs(1.0), "tokens/loop": runs(2.0)}
+    lines = load("benchmark_report").table({"device": "cuda", "results": results})
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "epoch, MLP 784-256-128-10: zoo/loop",
+        "epoch, MLP 784-256-128-10: zoo/compiled loop",
+        "epoch, vae.mnist: captured/eager",
+        "tokens a second, lstm_seq2seq.fra_eng, 16,384 pairs: zoo/loop",
+        "99 % on MNIST, seconds",
+    ]
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["yes", "aim", "aim", "aim", "yes"]

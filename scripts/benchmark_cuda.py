@@ -1,0 +1,295 @@
+"""The benchmark on a CUDA device: contenders take turns in one process, over data that are loaded once.
+
+Heavy packages are imported inside the functions, because the parent process of ``benchmark.py`` imports this module.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmark_common import (
+    BATCH,
+    CASES,
+    OPTIMIZER,
+    TRAIN,
+    durations,
+    evaluate,
+    now,
+    tensors,
+    timed_fit,
+    to_unit,
+    train,
+)
+from benchmark_contenders import network, usual
+
+CAPTURED = ("denoising_autoencoder.mnist", "vae.mnist", "ecg_classifier.mitbih")
+"""Recipes whose updates are timed with CUDA graphs and without."""
+USUAL_SHARE = 16
+"""Divisor of the number of rows of the usual pipeline, whose time an image is the same for all images."""
+LOADED: dict[str, Any] = {}
+
+
+def take_turns(job: dict[str, Any], contenders: dict[str, Callable[[], list[float]]]) -> dict[str, Any]:
+    """Time contenders in turns, in reverse order in every second round.
+
+    Args:
+        job: Settings: ``rounds``, and ``budget``, seconds after which no further round begins.
+        contenders: Functions by name that return the seconds of each epoch.
+
+    Returns:
+        The seconds of each round by contender under ``rounds``, and under ``errors`` what stopped a contender.
+    """
+    found: dict[str, list[list[float]]] = {name: [] for name in contenders}
+    errors: dict[str, str] = {}
+    end = time.perf_counter() + job["budget"]
+    for number in range(job["rounds"]):
+        if number and time.perf_counter() > end:
+            break
+        for name in list(contenders)[:: -1 if number % 2 else 1]:
+            if name in errors:
+                continue
+            try:
+                found[name].append(contenders[name]())
+            except Exception as error:
+                errors[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return {"rounds": found, "errors": errors}
+
+
+def fitted(job: dict[str, Any], recipe: dict[str, Any], **overrides: Any) -> Callable[[], list[float]]:
+    """Return the function that trains a recipe anew, on data that are loaded once, and returns the seconds an epoch."""
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    from zoo.recipes import Recipe
+
+    class Loaded(Recipe):
+        """A recipe that keeps its data."""
+
+        def datamodule(self, **args: Any) -> Any:
+            key = json.dumps([self.data, args], sort_keys=True)
+            if key not in LOADED:
+                LOADED[key] = super().datamodule(**args)
+            return LOADED[key]
+
+    def epochs() -> list[float]:
+        accelerator = "gpu" if job["device"] == "cuda" else "cpu"
+        run = Path(job["folder"]) / f"run_{os.getpid()}_{time.monotonic_ns()}"
+        settings = {"accelerator": accelerator, "devices": 1, "max_epochs": job["warm_up"] + job["epochs"] + 1}
+        settings["callbacks"] = [ModelCheckpoint(run)]
+        model, data, trainer = Loaded(**recipe).build(trainer=settings, run=run, **overrides)
+        data.setup()
+        for split in ("train", "val"):
+            if split in job and job[split] < len(data.splits[split].groups):
+                data.splits[split] = data.splits[split].take(range(job[split]))
+        return timed_fit(job, model, data, trainer)
+
+    return epochs
+
+
+def cuda_epoch(job: dict[str, Any]) -> dict[str, Any]:
+    """Time the epochs of all contenders on one case."""
+    import torch
+    import torch.nn.functional as F
+
+    case, device = CASES[job["case"]], job["device"]
+    x, y = tensors(job)
+    order = torch.randperm(len(x), device=x.device)
+    rows, held_out = order[: job["train"]], order[TRAIN : TRAIN + job["val"]]
+    (x, y), (x_val, y_val) = (x[rows], y[rows]), (x[held_out], y[held_out])
+
+    def looped(net: Any, epoch: Callable[[], Any]) -> Callable[[], list[float]]:
+        def epochs() -> list[float]:
+            starts = [now(device)]
+            for _ in range(job["warm_up"] + job["epochs"]):
+                epoch()
+                evaluate(net, x_val, y_val, to_unit)
+                starts.append(now(device))
+            return durations(starts, job["warm_up"])
+
+        return epochs
+
+    def hand_written() -> Callable[[], list[float]]:
+        net = network(job)
+        optimizer = torch.optim.Adam(net.parameters(), lr=OPTIMIZER["lr"], fused=True)
+        return looped(net, lambda: train(net, optimizer, x, y, BATCH, to_unit))
+
+    def compiled() -> Callable[[], list[float]]:
+        net = network(job)
+        optimizer = torch.optim.Adam(net.parameters(), lr=OPTIMIZER["lr"], fused=True)
+
+        @torch.compile(mode="reduce-overhead", dynamic=False)
+        def loss_of(images: Any, labels: Any) -> Any:
+            return F.cross_entropy(net(to_unit(images)), labels)
+
+        def epoch() -> float:
+            net.train()
+            total = torch.zeros((), device=x.device)
+            for rows in torch.randperm(len(x), device=x.device).split(BATCH):
+                torch.compiler.cudagraph_mark_step_begin()
+                loss = loss_of(x.index_select(0, rows), y.index_select(0, rows))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                total += loss.detach() * len(rows)
+            return total.item() / len(x)
+
+        return looped(net, epoch)
+
+    def zoo(chunk: int) -> Callable[[], list[float]]:
+        recipe = {
+            "name": f"{case.model}.benchmark",
+            "model": {"name": case.model, "args": {**case.args, **OPTIMIZER}},
+            "data": {"name": "mnist", "args": {"batch_size": BATCH, "batches_per_step": chunk}},
+            "trainer": {},
+        }
+        return fitted(job, recipe)
+
+    def piped() -> list[float]:
+        few = {**job, "train": job["train"] // USUAL_SHARE, "val": job["val"] // USUAL_SHARE, "epochs": 1, "workers": 0}
+        return [USUAL_SHARE * seconds for seconds in usual(few)["seconds"]]
+
+    contenders = {"loop": hand_written(), "zoo": zoo(case.chunk), "zoo_1": zoo(1), "usual": piped}
+    if job["compile"]:
+        contenders["compiled"] = compiled()
+    return take_turns(job, contenders)
+
+
+def cuda_captured(job: dict[str, Any]) -> dict[str, Any]:
+    """Time the epochs of a shipped recipe with CUDA graphs and without, in both cases without pictures."""
+    from zoo.recipes import load_recipe
+
+    recipe = vars(load_recipe(job["recipe"]))
+    graphs = {"captured": True, "eager": False}
+    return take_turns(
+        job, {name: fitted(job, recipe, model={"cuda_graphs": captured}) for name, captured in graphs.items()}
+    )
+
+
+def cuda_tokens(job: dict[str, Any]) -> dict[str, Any]:
+    """Time the epochs of the translator and of a hand-written loop over the same batches."""
+    import torch
+
+    from zoo.recipes import load_recipe
+
+    recipe = vars(load_recipe(job["recipe"]))
+    zoo = fitted(job, recipe)
+    zoo()  # loads the data, and trains once
+    (data,) = LOADED.values()
+    model = load_recipe(job["recipe"]).create_model(data.spec)
+    device, args = torch.device(job["device"]), model.hparams
+    batches = [tuple(part.to(device) for part in batch) for chunk in data.train_dataloader() for batch in chunk]
+    model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args["lr"], weight_decay=args["weight_decay"], fused=True)
+    precision = str(recipe["trainer"].get("precision", ""))
+
+    def loop() -> list[float]:
+        starts = [now(job["device"])]
+        for _ in range(job["warm_up"] + job["epochs"]):
+            for batch in batches:
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision.startswith("bf16")):
+                    loss = model.step(batch)["loss"]
+                optimizer.zero_grad()
+                loss.backward()
+                if args.get("clip_norm"):
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), args["clip_norm"])
+                optimizer.step()
+            starts.append(now(job["device"]))
+        return durations(starts, job["warm_up"])
+
+    found = take_turns(job, {"zoo": zoo, "loop": loop})
+    split = data.splits["train"]
+    return {**found, "tokens": int(split.column(1).sum() + split.column(3).sum())}
+
+
+def cuda_seconds(job: dict[str, Any]) -> dict[str, Any]:
+    """Time a recipe from data in memory to its test, for several seeds; the first run of the process is apart."""
+    from zoo.recipes import load_recipe
+
+    recipe, runs = load_recipe(job["recipe"]), []
+    accelerator = {"accelerator": "gpu" if job["device"] == "cuda" else "cpu", "devices": 1}
+    for seed in (0, *range(job["seeds"])):
+        if "epochs" in job:
+            accelerator["max_epochs"] = job["epochs"]
+        run = Path(job["folder"]) / f"seconds_{seed}_{len(runs)}"
+        model, data, trainer = recipe.build(trainer=copy.copy(accelerator), seed=seed, run=run)
+        data.setup()
+        start = now(job["device"])
+        trainer.fit(model, data)
+        accuracy = trainer.test(model, data, verbose=False)[0]["test_accuracy"]
+        runs.append({"seconds": [now(job["device"]) - start], "accuracy": accuracy, "recipe": recipe.name})
+    return {"first": runs[0], "runs": runs[1:]}
+
+
+CUDA_JOBS = {job.__name__: job for job in (cuda_epoch, cuda_captured, cuda_tokens, cuda_seconds)}
+
+
+class Turns:
+    """The quantities that are measured on a CUDA device; each is a process whose contenders take turns.
+
+    Args:
+        bench: The runner of processes.
+    """
+
+    def __init__(self, bench: Any) -> None:
+        self.bench, self.quick, self.rounds = bench, bench.args.quick, bench.args.rounds
+
+    def keep(self, prefix: str, found: dict[str, Any], **more: Any) -> None:
+        """Keep and print the results of a process."""
+        for name, rounds in found["rounds"].items():
+            if rounds:
+                self.bench.results[f"{prefix}/{name}"] = [{"seconds": seconds, **more} for seconds in rounds]
+                each = ", ".join(f"{sorted(seconds)[len(seconds) // 2]:.3f}" for seconds in rounds)
+                print(f"{prefix}/{name:12s} {each} s an epoch", flush=True)
+        for name, error in found["errors"].items():
+            print(f"{prefix}/{name:12s} {error}", flush=True)
+
+    def call(self, name: str, **job: Any) -> dict[str, Any]:
+        """Run a job in a process of its own; one that fails, such as for want of data, ends no other."""
+        try:
+            return self.bench.call(name, **job)
+        except RuntimeError as error:
+            return {"rounds": {}, "errors": {name: str(error)}, "runs": [], "tokens": 0}
+
+    def job(self, budget: int, epochs: int) -> dict[str, Any]:
+        """Return the settings of a process with a budget of seconds."""
+        return {"rounds": self.rounds, "budget": budget, "warm_up": 1, "epochs": 1 if self.quick else epochs}
+
+    def epoch(self) -> None:
+        """Time the epochs of four cases."""
+        for case in ("logistic_regression", "mlp", "lenet5", "cnn"):
+            job = {**self.job(20, 5), **self.bench.rows(), "case": case, "compile": not self.quick}
+            self.keep(f"epoch/{case}", self.call(case, job="cuda_epoch", **job))
+
+    def captured(self) -> None:
+        """Time recipes with CUDA graphs and without."""
+        for recipe in CAPTURED:
+            rows = {key: size // 16 for key, size in self.bench.rows().items()} if self.quick else {}
+            found = self.call(recipe, job="cuda_captured", recipe=recipe, **self.job(15, 3), **rows)
+            self.keep(f"captured/{recipe}", found)
+
+    def tokens(self) -> None:
+        """Time the translator on a part of its sentence pairs."""
+        rows = {"train": 1_000 if self.quick else 16_384, "val": BATCH}
+        recipe = "lstm_seq2seq.fra_eng"
+        found = self.call(recipe, job="cuda_tokens", recipe=recipe, **self.job(20, 2), **rows)
+        self.keep("tokens", found, tokens=found["tokens"])
+
+    def accuracy(self) -> None:
+        """Time the training to 99 % accuracy on MNIST and the test, from data in memory."""
+        recipe, seeds = self.bench.args.recipe, 1 if self.quick else 5
+        found = self.call(recipe, job="cuda_seconds", recipe=recipe, seeds=seeds)
+        if not found["runs"]:
+            self.keep("accuracy", found)
+            return
+        self.bench.results["accuracy/zoo"] = found["runs"]
+        for run in found["runs"]:
+            print(f"accuracy/zoo {run['seconds'][0]:.3f} s, accuracy {run['accuracy']:.4f}", flush=True)
+        print(f"first run of the process, not counted: {found['first']['seconds'][0]:.3f} s", flush=True)
+
+
+CUDA_QUANTITIES = ("epoch", "captured", "tokens", "accuracy")
