@@ -80,6 +80,7 @@ def test_scheduled_sampling_reads_the_prediction_for_each_position(monkeypatch):
     trainer.strategy.connect(model)
     model._trainer = trainer
     trainer.fit_loop.epoch_progress.current.completed = 2  # the last epoch: no true token is read
+    model.begin_epoch("train")
     predicted = torch.arange(10, 15).repeat(2, 1)
     monkeypatch.setattr(type(model), "forward", lambda self, src, tgt: nn.functional.one_hot(predicted, 40).float())
     before = torch.tensor([[2, 20, 21, 22, 23], [2, 30, 31, 0, 0]])

@@ -7,6 +7,7 @@ What an update computes is the same, in the same order, from the same random num
 from __future__ import annotations
 
 import gc
+import logging
 import random
 import warnings
 from collections import Counter
@@ -18,12 +19,12 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.utilities.rank_zero import rank_zero_debug
 from torch import Tensor, nn
 
 from zoo.training.capturable import GraphOptimizer, frozen_settings
 from zoo.training.updates import learn
 
+LOG = logging.getLogger(__name__)
 Values = dict[str, Any]
 
 EAGER_UPDATES = 4
@@ -293,7 +294,7 @@ class CapturedUpdates:
 
     def _give_up(self, reason: str) -> None:
         """Compute all further updates as usual."""
-        rank_zero_debug(f"updates are computed without CUDA graphs: {reason}")
+        LOG.debug("updates are computed without CUDA graphs: %s", reason)
         self.obstacle = reason
         self._discard()
 

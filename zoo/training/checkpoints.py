@@ -20,6 +20,7 @@ from zoo.arguments import check_arguments, current_names
 from zoo.building import construct
 from zoo.training.callback_states import restrict_callback_states
 from zoo.training.contents import MAX_VALUES, as_plain, check_form, check_kind, count_values, shorten
+from zoo.training.optim import with_numbers
 from zoo.training.seen import check_rows
 
 LAST = "last"
@@ -57,7 +58,7 @@ def add_model_state(checkpoint: dict[str, Any], model: Any, plateau: Any = None)
     """
     resume = random_state(model.device)
     if plateau is not None:
-        resume["plateau"] = plateau.state_dict()
+        resume["plateau"] = with_numbers(plateau.state_dict())
     checkpoint["zoo"] = {"class": type(model).__name__, "resume": resume}
     if getattr(model, "rows_seen", None):
         checkpoint["zoo"]["rows"] = model.rows_seen

@@ -110,7 +110,7 @@ class Schedule(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the progress and the length of the run."""
-        return {key: value for key, value in super().state_dict().items() if key != "name"}
+        return with_numbers({key: value for key, value in super().state_dict().items() if key != "name"})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the progress of an interrupted run; name and length are those of this run."""
@@ -163,6 +163,11 @@ def build_schedule(name: str, optimizer: Optimizer, total_steps: float) -> LRSch
     if not math.isfinite(total_steps):
         raise ValueError(f"schedule {name!r} needs the length of the run: set the trainer's max_epochs or max_steps")
     return Schedule(optimizer, name, max(int(total_steps), 1))
+
+
+def with_numbers(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a schedule with its learning rates, which may be scalar tensors, as numbers."""
+    return {**state, "_last_lr": [float(rate) for rate in state["_last_lr"]]}
 
 
 def learning_rates(trainer: Any) -> list[float]:
