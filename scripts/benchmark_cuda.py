@@ -5,7 +5,6 @@ Heavy packages are imported inside the functions, because the parent process of 
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import time
@@ -207,22 +206,27 @@ def cuda_tokens(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def cuda_seconds(job: dict[str, Any]) -> dict[str, Any]:
-    """Time a recipe from data in memory to its test, for several seeds; the first run of the process is apart."""
+    """Time a recipe from data in memory to its test, for several seeds, with logs and checkpoints.
+
+    The first run of the process is apart, and so is a last one with TensorBoard's pictures.
+    """
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
     from zoo.recipes import load_recipe
 
     recipe, runs = load_recipe(job["recipe"]), []
-    accelerator = {"accelerator": "gpu" if job["device"] == "cuda" else "cpu", "devices": 1}
-    for seed in (0, *range(job["seeds"])):
-        if "epochs" in job:
-            accelerator["max_epochs"] = job["epochs"]
-        run = Path(job["folder"]) / f"seconds_{seed}_{len(runs)}"
-        model, data, trainer = recipe.build(trainer=copy.copy(accelerator), seed=seed, run=run)
+    for seed in (0, *range(job["seeds"]), 0):
+        run = Path(job["folder"]) / f"seconds_{os.getpid()}_{len(runs)}"
+        settings: dict[str, Any] = {"accelerator": "gpu" if job["device"] == "cuda" else "cpu", "devices": 1}
+        settings |= {"max_epochs": job["epochs"]} if "epochs" in job else {}
+        settings |= {"callbacks": [ModelCheckpoint(run)]} if len(runs) <= job["seeds"] else {}
+        model, data, trainer = recipe.build(trainer=settings, seed=seed, run=run)
         data.setup()
         start = now(job["device"])
         trainer.fit(model, data)
         accuracy = trainer.test(model, data, verbose=False)[0]["test_accuracy"]
         runs.append({"seconds": [now(job["device"]) - start], "accuracy": accuracy, "recipe": recipe.name})
-    return {"first": runs[0], "runs": runs[1:]}
+    return {"first": runs[0], "runs": runs[1:-1], "with_pictures": runs[-1]}
 
 
 CUDA_JOBS = {job.__name__: job for job in (cuda_epoch, cuda_captured, cuda_tokens, cuda_seconds)}
@@ -289,7 +293,8 @@ class Turns:
         self.bench.results["accuracy/zoo"] = found["runs"]
         for run in found["runs"]:
             print(f"accuracy/zoo {run['seconds'][0]:.3f} s, accuracy {run['accuracy']:.4f}", flush=True)
-        print(f"first run of the process, not counted: {found['first']['seconds'][0]:.3f} s", flush=True)
+        for name, key in (("first run of the process", "first"), ("with pictures", "with_pictures")):
+            print(f"{name}, not counted: {found[key]['seconds'][0]:.3f} s", flush=True)
 
 
 CUDA_QUANTITIES = ("epoch", "captured", "tokens", "accuracy")

@@ -1,8 +1,11 @@
 """Updates as CUDA graphs: what is replayed is what would have been computed. `RecordedGraphs` stands in for CUDA."""
 
+import contextlib
 import copy
+import gc
 import pickle
 import random
+import warnings
 
 import lightning as L
 import numpy as np
@@ -392,3 +395,112 @@ def test_model_in_training_is_copied_without_its_graphs(graphs):
     fit(model, chunks(model), callbacks=[Copy()])
     assert copies[0].captured is None
     assert copies[1] is None
+
+
+# ---- what is asked of CUDA ----
+
+
+class FakeCuda:
+    """What ``CudaGraphs`` calls of ``torch.cuda``, which writes down the calls."""
+
+    def __init__(self, patch):
+        self.calls = calls = []
+        self.mode = 0
+
+        class Stream:
+            device_index = 0
+
+            def __init__(self, *_):
+                pass
+
+            def wait_stream(self, other):
+                calls.append("wait")
+
+        class Graph:
+            def capture_begin(self, pool, capture_error_mode):
+                calls.append(f"begin {capture_error_mode}")
+
+            def capture_end(self):
+                calls.append("end")
+
+            def replay(self):
+                calls.append("replay")
+
+        @contextlib.contextmanager
+        def stream(_):
+            calls.append("enter")
+            yield
+            calls.append("leave")
+
+        class Generator:
+            def clone_state(self):
+                return "before"
+
+            def graphsafe_set_state(self, state):
+                calls.append(f"generator {state}")
+
+        def set_mode(mode):
+            self.mode = mode
+
+        fakes = {
+            "Stream": Stream,
+            "CUDAGraph": Graph,
+            "stream": stream,
+            "default_generators": [Generator()],
+            "graph_pool_handle": lambda: "pool",
+            "current_stream": lambda _: Stream(),
+            "synchronize": lambda _: calls.append("synchronize"),
+            "get_sync_debug_mode": lambda: self.mode,
+            "set_sync_debug_mode": set_mode,
+        }
+        for name, fake in fakes.items():
+            patch.setattr(torch.cuda, name, fake)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    return FakeCuda(monkeypatch)
+
+
+def test_capture_is_begun_and_ended_on_a_stream_of_its_own(cuda):
+    graphs = captured.CudaGraphs(torch.device("cuda", 0))
+    replay, values = graphs.capture(lambda: cuda.calls.append(f"collects {gc.isenabled()}") or {"loss": 1})
+    assert values == {"loss": 1}
+    assert cuda.calls == [
+        "wait",
+        "synchronize",
+        "enter",
+        "begin thread_local",
+        "collects False",
+        "end",
+        "leave",
+        "wait",
+    ]
+    replay()
+    assert cuda.calls[-1] == "replay"
+    assert gc.isenabled()
+
+
+def test_failed_capture_is_ended_and_the_random_numbers_go_on(cuda):
+    def fail():
+        raise RuntimeError("operation not permitted")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        captured.CudaGraphs(torch.device("cuda", 0)).capture(fail)
+    assert cuda.calls[-2:] == ["end", "generator before"]
+    assert gc.isenabled()
+
+
+def test_wait_for_the_device_is_found_and_other_warnings_are_passed_on(cuda):
+    def work():
+        assert cuda.mode == "warn"
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        warnings.warn("another", stacklevel=1)
+        return {}
+
+    graphs = captured.CudaGraphs(torch.device("cuda", 0))
+    with pytest.warns(UserWarning, match="another") as caught:
+        assert graphs.find_waits(work) == ({}, True)
+    assert len(caught) == 1
+    assert cuda.mode == 0
+    assert graphs.find_waits(dict) == ({}, False)
