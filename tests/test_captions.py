@@ -295,6 +295,8 @@ def test_word_loss_counts_the_share_of_captions():
         ({"attention": "additve"}, "did you mean additive"),
         ({"attention": "none"}, "unknown attention 'none': choose from additive, general"),
         ({"picture_dropout": 1.0}, r"picture_dropout must be in \[0, 1\), not 1"),
+        ({"hidden_dims": []}, r"hidden_dims must be the channels of at least one stage, not \[\]"),
+        ({"input_shape": []}, r"input_shape must be channels, height and width, not \[\]"),
         ({"hidden_dims": [8, 0, 8]}, r"hidden_dims\[1\] must be a whole number of at least 1, not 0"),
         ({"contrastive": -1.0}, "contrastive must be at least 0, not -1"),
         ({"input_shape": [3, 16]}, "input_shape must be channels, height and width"),

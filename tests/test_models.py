@@ -469,3 +469,14 @@ def test_every_public_name_resolves(package):
         assert getattr(package, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         package.nonsense  # noqa: B018
+
+
+def shaped():
+    return [name for name in zoo.list_models() if "input_shape" in zoo.model_info(name)["parameters"]]
+
+
+@pytest.mark.parametrize("shape", [[], [3], [3, 0, 4], [0], [-1, 4, 4]], ids=str)
+@pytest.mark.parametrize("name", shaped())
+def test_shapes_that_no_sample_has_are_refused(name, shape):
+    with pytest.raises(ValueError, match=r"shape|features"):
+        zoo.create_model(name, input_shape=shape)

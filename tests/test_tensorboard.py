@@ -1,6 +1,7 @@
 """What TensorBoard is given, when, and that it changes nothing else."""
 
 import copy
+import inspect
 import json
 
 import lightning as L
@@ -55,6 +56,21 @@ def rows(folder):
             found.append({name: getattr(value, value.WhichOneof("kind")) for name, value in started.hparams.items()})
         assert metadata.EXPERIMENT_TAG not in content
     return found
+
+
+COUNTS = [
+    (callback, name)
+    for callback in FIGURES
+    for name, parameter in inspect.signature(callback).parameters.items()
+    if name in ("shown", "examined", "length", "counted")
+]
+
+
+@pytest.mark.parametrize(("callback", "name"), COUNTS)
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_counts_of_what_is_drawn_are_at_least_one(callback, name, count):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, not {count}"):
+        callback(**{name: count})
 
 
 # ---- off ----

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 from zoo.figures.plane import plane_figure
 from zoo.tasks import Classifier
 
@@ -28,6 +29,7 @@ class Boundaries(TensorBoardCallback):
     often = True
 
     def __init__(self, shown: int = 500) -> None:
+        check_counts(shown=shown)
         self.shown = shown
         self._batch: tuple[Tensor, Tensor] | None = None
 

@@ -8,6 +8,7 @@ import lightning as L
 from torch import Tensor
 
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 from zoo.figures.captions import attention_grid, caption_grid
 from zoo.figures.tables import text_table
 from zoo.tasks.captioning import Captioner
@@ -26,6 +27,7 @@ class Captions(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 8, mapped: int = 3) -> None:
+        check_counts(shown=shown)
         self.shown, self.mapped = shown, mapped
         self._pictures: Tensor | None = None
         self._references: list[list[int]] = []

@@ -8,6 +8,7 @@ import lightning as L
 
 from datamodules.text.vocabulary import PAD
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 from zoo.tasks.language_modelling import LanguageModel
 
 
@@ -24,6 +25,7 @@ class Continuations(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 3, length: int = 200, top_p: float = 0.9) -> None:
+        check_counts(shown=shown, length=length)
         self.shown, self.length, self.top_p = shown, length, top_p
         self._contexts: list[list[int]] = []
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 from zoo.figures.ecg import SCORED, beat_strips, confusion, precision_recall, saliency
 from zoo.metrics.ec57 import CLASSES
 from zoo.nn.ecg import divide_by_amplitude
@@ -29,6 +30,7 @@ class Beats(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 8, examined: int = 64) -> None:
+        check_counts(shown=shown, examined=examined)
         self.shown, self.examined = shown, examined
         self._clear()
 

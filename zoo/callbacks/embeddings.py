@@ -9,6 +9,7 @@ from torch import nn
 
 from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 
 
 class Embeddings(TensorBoardCallback):
@@ -19,6 +20,7 @@ class Embeddings(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 1_000) -> None:
+        check_counts(shown=shown)
         self.shown = shown
 
     @classmethod

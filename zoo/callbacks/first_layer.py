@@ -9,6 +9,7 @@ import lightning as L
 from torch import nn
 
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 from zoo.figures.classification import weight_images
 from zoo.figures.images import has_images
 
@@ -21,6 +22,7 @@ class FirstLayer(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 64) -> None:
+        check_counts(shown=shown)
         self.shown = shown
 
     @classmethod

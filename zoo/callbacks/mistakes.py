@@ -12,6 +12,7 @@ from torch import Tensor
 from datamodules.text.vocabulary import vocabulary_from_json
 from zoo.callbacks.ecg import Beats
 from zoo.callbacks.tensorboard import TensorBoardCallback
+from zoo.errors import check_counts
 from zoo.figures.classification import confusion_matrix, labelled_images
 from zoo.figures.images import has_images
 from zoo.figures.tables import text_table
@@ -32,6 +33,7 @@ class Mistakes(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 12) -> None:
+        check_counts(shown=shown)
         self.shown = shown
         self._scores: Tensor | None = None
         self._handle: Any = None

@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.text.mail_masks import SHOWN_SYMBOLS
 from datamodules.text.vocabulary import END, PAD, START
 from zoo.callbacks.tensorboard import TensorBoardCallback
-from zoo.errors import needs
+from zoo.errors import check_counts, needs
 from zoo.figures.attention import attention_map
 from zoo.figures.tables import text_table
 from zoo.tasks.translation import Translator
@@ -31,6 +31,7 @@ class Translations(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 10, mapped: int = 3, counted: int = 256) -> None:
+        check_counts(shown=shown, counted=counted)
         self.shown, self.mapped, self.counted = shown, mapped, counted
         self._pairs: tuple[Tensor, Tensor] | None = None
 

@@ -71,7 +71,10 @@ class LSTMCaptioner(Captioner):
         **training: Any,
     ) -> None:
         super().__init__(**training)
-        shape, widths = tuple(input_shape or (3, 112, 112)), list(hidden_dims or (32, 64, 128, 256))
+        shape = tuple([3, 112, 112] if input_shape is None else input_shape)
+        widths = [32, 64, 128, 256] if hidden_dims is None else list(hidden_dims)
+        if not widths:
+            raise ValueError("hidden_dims must be the channels of at least one stage, not []")
         depths = [0] * (len(widths) - 1) + [1] if blocks is None else list(blocks)
         if len(shape) != 3 or min(shape) < 1:
             raise ValueError(f"input_shape must be channels, height and width, not {list(shape)}")

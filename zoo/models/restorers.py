@@ -54,7 +54,7 @@ class ImageRestorer(Autoencoder):
         **training: Any,
     ) -> None:
         check_widths(hidden_dims, latent_dim, blocks)
-        if len(input_shape) != 3 or not hidden_dims:
+        if len(input_shape) != 3 or min(input_shape) < 1 or not hidden_dims:
             raise ValueError(
                 f"expected input_shape (C, H, W) and at least one of hidden_dims, not {input_shape}, {hidden_dims}"
             )

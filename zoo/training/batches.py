@@ -125,8 +125,8 @@ def check_targets(y: Tensor) -> None:
 
 
 def check_ids(ids: Tensor, vocab_size: int, name: str = "token ids") -> None:
-    """Raise ``ValueError`` unless token ids are integers (N, T) from 0 to ``vocab_size`` - 1."""
-    if ids.ndim != 2 or ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+    """Raise ``ValueError`` unless token ids are int64 (N, T) from 0 to ``vocab_size`` - 1."""
+    if ids.ndim != 2 or ids.dtype != torch.int64:
         raise ValueError(f"{name} of shape {tuple(ids.shape)} and {ids.dtype}: expected (N, T), int64")
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
         low, high = int(ids.min()), int(ids.max())
