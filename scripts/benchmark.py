@@ -58,15 +58,45 @@ class Bench:
     Args:
         args: Parsed command line.
         folder: Folder for temporary files.
+        output: Folder of the results, of which those of other quantities are kept.
     """
 
-    def __init__(self, args: argparse.Namespace, folder: str) -> None:
+    def __init__(self, args: argparse.Namespace, folder: str, output: Path) -> None:
         self.args, self.folder, self.common = args, folder, {"device": args.device, "folder": folder}
         self.environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "PYTHONWARNINGS": "ignore"}
         if args.threads:
             names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
             self.environment |= dict.fromkeys(names, str(args.threads))
         self.results: dict[str, list[dict[str, Any]]] = {}
+        self.output = output
+        self.about: dict[str, Any] = {}
+        store = output / "benchmark.json"
+        self.content = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
+
+    def prepare(self) -> None:
+        """Locate the data and save the networks, in a process of its own."""
+        found = self.call("prepare", job="prepare")
+        cuda = self.args.device == "cuda"
+        if cuda and not found["gpu"]:
+            raise RuntimeError("--device cuda: torch finds no CUDA device here; use --device cpu")
+        self.common["root"] = found["root"]
+        self.about = {
+            **{key: found[key] for key in ("versions", "threads")},
+            "device": self.args.device,
+            "machine": found["gpu"] if cuda else cpu_name(),
+            "quick": self.args.quick,
+            "python": platform.python_version(),
+        }
+
+    def save(self) -> None:
+        """Write the results so far and their report."""
+        entry = self.content.setdefault(self.args.device, {"results": {}})
+        entry["results"] |= self.results
+        entry |= {**self.about, "date": datetime.date.today().isoformat()}
+        self.output.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.content, indent=1) + "\n"
+        (self.output / "benchmark.json").write_text(text, encoding="utf-8")
+        (self.output / "benchmark.md").write_text(report(self.content), encoding="utf-8")
 
     def rows(self, share: int = 1) -> dict[str, int]:
         """Return the numbers of training and validation rows of ``1 / share`` of the data."""
@@ -267,30 +297,21 @@ def main(argv: list[str] | None = None) -> int:
     if args.rounds < 1 or args.threads < 0:
         parser.error(f"--rounds must be at least 1 and --threads at least 0, not {args.rounds} and {args.threads}")
     output = args.output or Path("runs") / ("benchmark_quick" if args.quick else "benchmark")
-    store = output / "benchmark.json"
     try:
-        content = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
         with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(args, folder)
-            found = bench.call("prepare", job="prepare")
-            if args.device == "cuda" and not found["gpu"]:
-                raise RuntimeError("--device cuda: torch finds no CUDA device here; use --device cpu")
-            bench.common["root"] = found["root"]
+            bench = Bench(args, folder, output)
+            bench.prepare()
             on_cuda = args.device == "cuda"
             for quantity in [args.only] if args.only else CUDA_QUANTITIES if on_cuda else QUANTITIES:
                 getattr(Turns(bench) if on_cuda else bench, quantity)()
-                entry = content.setdefault(args.device, {"results": {}})
-                entry["results"] |= bench.results
-                entry |= {key: found[key] for key in ("versions", "threads")} | {"device": args.device}
-                entry |= {"machine": found["gpu"] if args.device == "cuda" else cpu_name(), "quick": args.quick}
-                entry |= {"python": platform.python_version(), "date": datetime.date.today().isoformat()}
-                output.mkdir(parents=True, exist_ok=True)
-                store.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-                (output / "benchmark.md").write_text(report(content), encoding="utf-8")
+                bench.save()
     except (RuntimeError, ValueError, OSError) as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return 1
-    print(f"\n{report(content)}\n{output / 'benchmark.md'} and {store.name} written")
+    except KeyboardInterrupt:
+        print(f"benchmark: interrupted; what was measured is in {output}", file=sys.stderr)
+        return 130
+    print(f"\n{report(bench.content)}\n{output / 'benchmark.md'} and benchmark.json written")
     return 0
 
 

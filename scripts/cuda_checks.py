@@ -7,7 +7,10 @@ Each part writes its results to the folder as it goes, so that what ran before t
 """
 
 import argparse
+import contextlib
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -19,23 +22,26 @@ PROCESSES = 6
 
 
 def run(command: list[str], log: Path, seconds: int) -> str:
-    """Run a command, which writes to a log and to the screen, and return how it ended.
+    """Run a command, whose output is written to a log, and return how it ended.
 
     Args:
         command: The words of the command.
         log: File that its output is written to.
-        seconds: Time after which it is stopped.
+        seconds: Time after which it is interrupted, so that it can write what it has.
     """
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        pipes = {"stdout": file, "stderr": subprocess.STDOUT, "start_new_session": True}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
         try:
             return f"exit status {process.wait(seconds)}"
         except subprocess.TimeoutExpired:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            for number in (signal.SIGINT, signal.SIGKILL):
+                os.killpg(process.pid, number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(15)
+                    break
             return f"stopped after {seconds} s"
 
 

@@ -101,3 +101,6 @@ class RecordedGraphs:
             mode.replay()
 
         return replay, values
+
+    def release(self):
+        self.released = True

@@ -90,6 +90,14 @@ def test_reason_is_said_once(name, graphs, caplog):
     assert EAGER[name] in line
 
 
+@pytest.mark.parametrize("name", [name for name in zoo.list_models() if name not in EAGER])
+def test_validations_change_no_graph(name, graphs):
+    model = zoo.create_model(name)
+    fit(model, chunks(model, n=72, n_val=60, noise=0.9), max_epochs=3)
+    assert graphs[0].captures == 1
+    assert graphs[0].released
+
+
 # ---- every option of an update ----
 
 OPTIONS = {
@@ -236,6 +244,14 @@ def test_hooks_are_called(graphs):
     trainer = fit(model, chunks(model))
     assert len(calls) >= trainer.global_step
     assert graphs[0].captures == 0
+
+
+def test_gradients_that_a_callback_drops_are_followed(graphs):
+    def drop(trainer, model, epoch):
+        trainer.optimizers[0].zero_grad()
+
+    both(lambda: mlp(accumulate=3), chunks, lambda: [Changing(drop)], max_epochs=4)
+    assert graphs[0].replays >= 15
 
 
 def test_gradients_are_those_of_the_last_update(graphs):
@@ -432,6 +448,9 @@ class FakeCuda:
             yield
             calls.append("leave")
 
+        patch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: calls.append("clear"), raising=False)
+        patch.setattr(torch._C, "_cuda_endAllocateToPool", lambda *_: calls.append("pool"), raising=False)
+
         class Generator:
             def clone_state(self):
                 return "before"
@@ -471,14 +490,22 @@ def test_capture_is_begun_and_ended_on_a_stream_of_its_own(cuda):
         "synchronize",
         "enter",
         "begin thread_local",
+        "end",
+        "clear",
+        "begin thread_local",
         "collects False",
         "end",
+        "clear",
         "leave",
         "wait",
     ]
     replay()
     assert cuda.calls[-1] == "replay"
     assert gc.isenabled()
+    graphs.capture(dict)
+    assert cuda.calls.count("begin thread_local") == 3, "the pool is held once, by an empty graph"
+    graphs.release()
+    assert graphs.anchor is None
 
 
 def test_failed_capture_is_ended_and_the_random_numbers_go_on(cuda):
@@ -487,7 +514,7 @@ def test_failed_capture_is_ended_and_the_random_numbers_go_on(cuda):
 
     with pytest.raises(RuntimeError, match="not permitted"):
         captured.CudaGraphs(torch.device("cuda", 0)).capture(fail)
-    assert cuda.calls[-2:] == ["end", "generator before"]
+    assert cuda.calls[-4:] == ["end", "clear", "generator before", "pool"]
     assert gc.isenabled()
 
 

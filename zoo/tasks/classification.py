@@ -108,11 +108,13 @@ class Classifier(ModelWithHead):
     def step(self, batch: Batch) -> Values:
         """Compute the loss of a batch (x, y), and for each sample whether it is classified correctly.
 
+        In training the class of the highest score counts, without ``rest_class``, whose threshold a validation chooses.
         In a test the predicted and true classes are under ``"classes"``, from which ``test_macro_f1`` is computed.
         """
         x, y = batch
         scores = self(x)
-        predicted = scores.detach().argmax(1) if self._rest is None else self.decide(scores.detach())[1]
+        plain = self._rest is None or self.training
+        predicted = scores.detach().argmax(1) if plain else self.decide(scores.detach())[1]
         values: Values = {"loss": self.loss(scores, y), "accuracy": predicted == y}
         if "classes" in self.metrics["test"].metrics and self._tests:
             values["classes"] = (predicted, y)

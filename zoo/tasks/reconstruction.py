@@ -116,6 +116,10 @@ class Autoencoder(ZooModule):
         if stage != "train":
             self._reset_draws()
 
+    def end_epoch(self, stage: str) -> None:
+        """Drop the draws of an evaluation."""
+        self._draws = None
+
     def _reset_draws(self) -> None:
         """Let each evaluation draw the same corruptions, on the CPU: a device's own generator draws other numbers."""
         self._draws = torch.Generator().manual_seed(self.global_rank)

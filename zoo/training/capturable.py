@@ -23,9 +23,11 @@ def frozen_settings(model: L.LightningModule) -> tuple[tuple[Any, ...], bool]:
 
     These settings are the numbers, strings and flags among the hyper-parameters of a model and the attributes of its
     modules, the lengths of their collections, the states of their random number generators, and where each parameter
-    and buffer lies and whether it is trained. Hooks are Python that is called within the passes of the model.
+    and buffer lies and whether it is trained. What a validation chooses is not read in training and left out. Hooks are
+    Python that is called within the passes of the model.
     """
-    found: list[Any] = [value for value in model.hparams.values() if isinstance(value, PLAIN)]
+    chosen = getattr(model, "chosen_in_validation", ())
+    found: list[Any] = [v for name, v in model.hparams.items() if isinstance(v, PLAIN) and name not in chosen]
     hooked = torch_module._has_any_global_hook()
     for module in model.modules():
         attributes = vars(module)
@@ -78,6 +80,7 @@ class GraphOptimizer:
         self.capturable = [group.get("capturable") for group in groups]
         self.hook = None if self.obstacle else optimizer.register_state_dict_post_hook(self._as_numbers)
         if not self.obstacle:
+            optimizer._warned_capturable_if_run_uncaptured = True  # the first updates are
             self.refresh()
 
     def refresh(self) -> None:
@@ -86,8 +89,11 @@ class GraphOptimizer:
             if not isinstance(group["lr"], Tensor) or group["lr"].device.type != self.device.type:
                 group["lr"] = torch.tensor(float(group["lr"]), dtype=self.dtype, device=self.device)
             # On a CPU, where tests stand in for graphs, counters lie where an update reads them.
-            if "capturable" in group and self.device.type != "cpu":
+            if "capturable" in group and self.device.type != "cpu" and not group["capturable"]:
                 group["capturable"] = True
+                for state in (self.optimizer.state.get(parameter, {}) for parameter in group["params"]):
+                    if "step" in state:  # a resumed run may have left it on the host
+                        state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=self.device)
 
     def settings(self) -> tuple[Any, ...]:
         """Return the settings that a graph keeps, and the identity of the tensors that it reads."""

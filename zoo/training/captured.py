@@ -6,6 +6,7 @@ What an update computes is the same, in the same order, from the same random num
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import random
@@ -51,6 +52,9 @@ class Backend(Protocol):
     def capture(self, function: Callable[[], Values]) -> tuple[Callable[[], None], Values]:
         """Capture the work of a function without doing it; return what does it and the tensors it will write."""
 
+    def release(self) -> None:
+        """Free the memory of all graphs."""
+
 
 class CudaGraphs:
     """CUDA graphs of one device, which share their memory.
@@ -63,6 +67,7 @@ class CudaGraphs:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.stream, self.pool = device, torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        self.anchor: Any = None
 
     def run(self, function: Callable[[], Values]) -> Values:
         """Call a function on the stream of the captures.
@@ -101,27 +106,47 @@ class CudaGraphs:
             RuntimeError: If it does what cannot be captured; the random number generator is as before.
         """
         graph, current = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
-        generator = torch.cuda.default_generators[current.device_index]
+        index = current.device_index
+        generator = torch.cuda.default_generators[index]
         before, collects = generator.clone_state(), gc.isenabled()
         self.stream.wait_stream(current)
         torch.cuda.synchronize(self.device)
         gc.disable()  # what it frees might wait for the device
         try:
             with torch.cuda.stream(self.stream):
+                if self.anchor is None:
+                    self.anchor = self._capture_nothing()
+                torch._C._cuda_clearCublasWorkspaces()  # the graph's own lies in its pool
                 # Another thread, such as one that pins the next rows, may do what a capture may not.
                 graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
                 try:
                     values = function()
                 finally:
                     graph.capture_end()
+                    torch._C._cuda_clearCublasWorkspaces()
         except BaseException:
             generator.graphsafe_set_state(before)
+            with contextlib.suppress(RuntimeError):  # torch before 2.12 would go on allocating for this capture
+                torch._C._cuda_endAllocateToPool(index, self.pool)
             raise
         finally:
             if collects:
                 gc.enable()
         current.wait_stream(self.stream)
         return graph.replay, values
+
+    def _capture_nothing(self) -> torch.cuda.CUDAGraph:
+        """Return an empty graph; the pool of memory cannot be used again once no graph is left in it."""
+        graph = torch.cuda.CUDAGraph()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of an empty graph
+            graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
+            graph.capture_end()
+        return graph
+
+    def release(self) -> None:
+        """Free the memory of all graphs."""
+        self.anchor = None
 
 
 def graph_backend(model: L.LightningModule) -> Backend | None:
@@ -180,7 +205,6 @@ class CapturedUpdates:
         self.updates: dict[tuple[Any, ...], Update] = {}
         self.seen: Counter[tuple[Any, ...]] = Counter()
         self.settings: tuple[Any, ...] = ()
-        self.last: Update | None = None
         self.changes = 0
         self.hooked = False
         if self.obstacle:
@@ -200,7 +224,7 @@ class CapturedUpdates:
         if settings == self.settings:
             return
         self.changes += any(update.uses < SHORTEST_USE for update in self.updates.values())
-        self.settings, self.updates, self.last = settings, {}, None
+        self.settings, self.updates = settings, {}
         self.seen.clear()
         if self.changes > MOST_CHANGES:
             self._give_up("settings that a graph would keep change too often")
@@ -231,31 +255,41 @@ class CapturedUpdates:
             self.updates[key] = update
         for static, part in zip(update.batch, batch, strict=True):
             static.copy_(part, non_blocking=True)
+        self._bind_gradients(update)
         update.replay()
         update.uses += 1
-        if self.last is not update:
-            for parameter, gradient in update.gradients:
-                parameter.grad = gradient
-            self.last = update
         return {name: _copied(value) for name, value in update.values.items()}
+
+    def _bind_gradients(self, update: Update) -> None:
+        """Give the parameters the gradients that a graph writes, which a validation and other updates replace."""
+        first, own = update.gradients[0]
+        if first.grad is own and not self._in_place:
+            return
+        for parameter, gradient in update.gradients:
+            if parameter.grad is not gradient:
+                if self._in_place:  # the graph may add to them
+                    gradient.copy_(parameter.grad) if parameter.grad is not None else gradient.zero_()
+                parameter.grad = gradient
 
     def _learn(self, batch: Sequence[Tensor], starts: bool, ends: bool) -> Values:
         """Do the device's work of an update; no value keeps its graph of autograd, and with it a stream, alive."""
-        in_place = self.model.run.accumulation.every > 1  # all graphs add to the same gradients
-        values = learn(self.model, self.optimizer.optimizer, batch, starts, ends, self._step, not in_place)
+        values = learn(self.model, self.optimizer.optimizer, batch, starts, ends, self._step, not self._in_place)
         torch.clear_autocast_cache()
         return {name: _detached(value) for name, value in values.items()}
+
+    @property
+    def _in_place(self) -> bool:
+        """Whether gradients of several batches are summed, by all graphs in the same tensors."""
+        return self.model.run.accumulation.every > 1
 
     def _step(self) -> None:
         self.optimizer.optimizer.step()
 
     def _eager(self, batch: Sequence[Tensor], starts: bool, ends: bool) -> Values:
-        self.last = None
         return self.backend.run(lambda: self._learn(batch, starts, ends))
 
     def _observed(self, batch: Sequence[Tensor], starts: bool, ends: bool) -> Values:
         """Compute an update as usual and find out whether it can be captured."""
-        self.last = None
         noted: set[str] = set()
         self.model.run.noted = noted
         before = (host_randomness(self.model.device), frozen_settings(self.model))
@@ -303,12 +337,13 @@ class CapturedUpdates:
         if self.updates:
             for parameter in self.model.parameters():
                 parameter.grad = None if parameter.grad is None else parameter.grad.clone()
-        self.updates, self.last = {}, None
+        self.updates = {}
         self.rates.restore()
 
     def release(self) -> None:
         """End the fit: free the graphs and their memory, and leave the optimiser as it was built."""
         self._discard()
+        self.backend.release()
         self.obstacle = self.obstacle or "the fit has ended"
 
 
