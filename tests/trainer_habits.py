@@ -252,10 +252,22 @@ def pickled(model, data, folder):
     pickle.dumps(data)
 
 
+SIZES = ("hidden_dims", "hidden_dim", "embedding_dim", "attention_dim", "code_dim")
+
+
+def small_model(name):
+    """Return a model whose layers have at most 8 units: its width decides nothing here."""
+    defaults = {key: size for key, size in zoo.model_info(name)["parameters"].items() if key in SIZES}
+    args = {key: [8] * len(size) if isinstance(size, list) else 8 for key, size in defaults.items() if size}
+    if name == "lstm_captioner":
+        args |= {"input_shape": [3, 32, 32], "hidden_dims": [8, 8]}
+    return zoo.create_model(name, **args)
+
+
 def outcome(run, name, steps, folder):
     """Return what becomes of a habit with a model and so many batches a training step."""
     torch.manual_seed(0)
-    model = zoo.create_model(name)
+    model = small_model(name)
     data = tiny_data(model, batch_size=2, batches_per_step=steps)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
