@@ -247,7 +247,7 @@ def test_mean_and_std_are_those_of_the_training_data(name, make):
     assert torch.allclose(std, x.std(axes, correction=0), **tolerance)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
 def test_no_group_is_in_two_splits(name, make):
     data = make(name)
     if not data.generalises:
@@ -258,7 +258,7 @@ def test_no_group_is_in_two_splits(name, make):
     assert sum(map(len, groups)) == len(set.union(*groups))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
 def test_seeds_decide_validation_and_order_but_not_the_test_split(name, make):
     same, again, other = make(name, seed=3), make(name, seed=3), make(name, seed=4)
     for data in (same, again, other):

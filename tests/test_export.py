@@ -318,6 +318,7 @@ def translate_elsewhere(*words):
     return found.stdout.splitlines()
 
 
+@pytest.mark.slow
 @elsewhere
 def test_script_translates_without_torch(small_translator):
     model, sentences = small_translator

@@ -1,10 +1,13 @@
 """Checkpoints from a stranger: nothing of the user's is touched, and what is wrong in them is one line."""
 
+import contextlib
 import copy
 import math
 import os
+import shutil
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 import yaml
@@ -38,11 +41,35 @@ def own_recipe(max_epochs=2):
     )
 
 
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """A folder in which a recipe was trained for two epochs, and that of the run in it."""
+    folder = tmp_path_factory.mktemp("trained").resolve()
+    with contextlib.chdir(folder):
+        L.seed_everything(0, verbose=False)
+        return folder, fit_recipe(own_recipe()).run
+
+
 @pytest.fixture
-def trained():
-    """A run of two epochs, and the content of its last checkpoint."""
-    fit = fit_recipe(own_recipe())
-    return fit.run, torch.load(fit.run / "checkpoints" / "last.ckpt", weights_only=True)
+def trained(trained_once, tmp_path):
+    """A run of two epochs, as if trained in the folder of the test, and the content of its last checkpoint."""
+    folder, run = trained_once
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for path in run.rglob("*.ckpt"):
+        torch.save(moved(torch.load(path, weights_only=True), str(folder), str(tmp_path.resolve())), path)
+    return run, torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def moved(content, before, after):
+    """Return the content of a checkpoint with the paths of another folder."""
+    if isinstance(content, str):
+        return content.replace(before, after)
+    if isinstance(content, dict):
+        pairs = [(moved(key, before, after), moved(value, before, after)) for key, value in content.items()]
+        return type(content)(pairs)
+    if isinstance(content, (list, tuple)):
+        return type(content)(moved(part, before, after) for part in content)
+    return content
 
 
 def of_callback(content, name, monitor=True):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import need_files
+from marks import slowly
 from small_texts import TEXTS, small_text, write_texts
 
 import datamodules
@@ -31,7 +32,7 @@ def has_buckets(cls):
     return cls.bucket_keys is not datamodules.base.TensorDataModule.bucket_keys
 
 
-@pytest.mark.parametrize("name", [*TEXTS, CAPTIONS])
+@pytest.mark.parametrize("name", slowly([*TEXTS, CAPTIONS], CAPTIONS))
 def test_lengths_are_rounded_up(name, files, monkeypatch):
     data = make(name, files)
     data.setup()

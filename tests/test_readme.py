@@ -60,6 +60,7 @@ def test_command_1_trains_tests_and_says_what_to_do_next(tmp_path):
     assert list(tmp_path.glob("runs/mlp.digits/version_0/checkpoints/best.ckpt"))
 
 
+@pytest.mark.slow
 def test_python_block(tmp_path):
     run_blocks(block("python"), tmp_path)
 

@@ -62,7 +62,7 @@ COUNTS = [
     (callback, name)
     for callback in FIGURES
     for name, parameter in inspect.signature(callback).parameters.items()
-    if name in ("shown", "examined", "length", "counted")
+    if name in ("shown", "length", "counted")
 ]
 
 

@@ -30,7 +30,7 @@ class Beats(TensorBoardCallback):
     """
 
     def __init__(self, shown: int = 8, examined: int = 64) -> None:
-        check_counts(shown=shown, examined=examined)
+        check_counts(shown=shown)
         self.shown, self.examined = shown, examined
         self._clear()
 

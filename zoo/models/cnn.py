@@ -102,8 +102,8 @@ class CNN(Classifier):
     ) -> None:
         super().__init__(**training)
         shape = tuple([in_channels, 28, 28] if input_shape is None else input_shape)
-        if len(shape) != 3 or shape[0] != in_channels or min(shape) < 1:
-            raise ValueError(f"input_shape must be in_channels={in_channels}, height and width, not {list(shape)}")
+        if len(shape) != 3 or min(shape) < 1:
+            raise ValueError(f"input_shape must be channels, height and width, not {list(shape)}")
         self.input_shape = shape
         layers: list[nn.Module] = [Standardize([in_channels, None, None], mean, std)]
         channels = in_channels
