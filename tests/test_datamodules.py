@@ -25,6 +25,8 @@ from datamodules.splits import Split, stratified_split
 from zoo.nn import luma
 
 NAMES = datamodules.list_datamodules()
+EACH = slowly(NAMES, "cifar10_jpeg")
+"""All of them; to decode 60,000 pictures takes long."""
 PICTURES = (
     "cifar10",
     "cifar10_jpeg",
@@ -167,7 +169,7 @@ def test_the_list_is_sorted_and_holds_the_contract():
     assert datamodules.list_datamodules("nothing*") == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_the_class_is_public_and_knows_its_name(name):
     cls = find_datamodule(name)
     assert cls.name == name
@@ -234,7 +236,7 @@ def test_spec_and_batches_agree(name, make):
             assert spec["in_channels"] == spec["input_shape"][0]
 
 
-@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
+@pytest.mark.parametrize("name", EACH)
 def test_mean_and_std_are_those_of_the_training_data(name, make):
     data = make(name)
     if "mean" not in data.spec:
@@ -247,7 +249,7 @@ def test_mean_and_std_are_those_of_the_training_data(name, make):
     assert torch.allclose(std, x.std(axes, correction=0), **tolerance)
 
 
-@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
+@pytest.mark.parametrize("name", EACH)
 def test_no_group_is_in_two_splits(name, make):
     data = make(name)
     if not data.generalises:
@@ -258,7 +260,7 @@ def test_no_group_is_in_two_splits(name, make):
     assert sum(map(len, groups)) == len(set.union(*groups))
 
 
-@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
+@pytest.mark.parametrize("name", EACH)
 def test_seeds_decide_validation_and_order_but_not_the_test_split(name, make):
     same, again, other = make(name, seed=3), make(name, seed=3), make(name, seed=4)
     for data in (same, again, other):
@@ -276,7 +278,7 @@ def test_seeds_decide_validation_and_order_but_not_the_test_split(name, make):
     assert len(rows[0]) < 10 or not torch.equal(rows[0], rows[2])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_validation_rows_have_the_classes_in_proportion(name, make):
     data = make(name)
     if (
@@ -290,7 +292,7 @@ def test_validation_rows_have_the_classes_in_proportion(name, make):
     assert (shares[0] - shares[1]).abs().max() <= 1 / len(data.splits["val"].groups)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_the_checksum_is_stable(name, make):
     data = make(name, seed=5)
     assert data.sha256() == make(name).sha256()
@@ -299,7 +301,7 @@ def test_the_checksum_is_stable(name, make):
     assert data.sha256() == make(name).sha256()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_an_epoch_visits_each_row_once_and_the_next_in_another_order(name, make):
     data = make(name)
     data.setup()
@@ -320,7 +322,7 @@ def test_an_epoch_visits_each_row_once_and_the_next_in_another_order(name, make)
     assert torch.equal(x, data.splits["test"].tensors[0])
 
 
-@pytest.mark.parametrize("name", slowly(NAMES, "cifar10_jpeg"))
+@pytest.mark.parametrize("name", EACH)
 def test_many_batches_a_step_are_the_same_batches(name, make):
     many = name in ("cifar10", "cifar10_jpeg", "mnist", "fashion_mnist", *PATIENTS)
     for changes in (None, {"shift": 2, "rotate": 10, "scale": 0.1, "shear": 5, "flip": 0.5, "erase": 3}):
@@ -333,7 +335,7 @@ def test_many_batches_a_step_are_the_same_batches(name, make):
             assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 @pytest.mark.parametrize(
     ("args", "words"),
     [
