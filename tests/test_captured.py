@@ -15,6 +15,7 @@ from conftest import assert_same, quiet_trainer, state, tiny_data
 from recorded_graphs import RecordedGraphs
 
 import zoo
+from zoo.recipes import load_recipe
 from zoo.training import captured
 
 EAGER = {"lstm_captioner": "waits for the device"}
@@ -78,6 +79,55 @@ def test_captured_updates_are_the_same(name, graphs):
     else:
         assert stand_in.captures >= 1
         assert stand_in.replays >= 5
+
+
+CONFIGURED = sorted(
+    name
+    for name in zoo.list_recipes()
+    if load_recipe(name).data.get("args", {}).get("batches_per_step", 1) > 1
+    and "playground" not in name
+    and load_recipe(name).model["name"] not in EAGER
+)
+"""Recipes whose updates are captured on a GPU."""
+FROM_DATA = {
+    "deep_autoencoder.reuters": {"in_features": 40, "input_shape": [40]},
+    "deep_autoencoder.reuters_2d": {"in_features": 40, "input_shape": [40]},
+    "inpainting_autoencoder.cifar10_jpeg": {"input_shape": [3, 32, 32]},
+    "inpainting_autoencoder.flickr8k": {"input_shape": [3, 32, 32]},
+    "lstm_classifier.clinc150": {"num_classes": 3, "class_names": ["yes", "no", "oos"]},
+    "lstm_classifier.davidson": {"num_classes": 3},
+    "lstm_classifier.reuters_topics": {"num_classes": 4, "multi_label": True, "class_shares": [0.2] * 4},
+}
+"""Arguments that a datamodule gives these models."""
+
+
+def labelled(model):
+    """Return data of which each row has one class, or as one of several topics."""
+    data = chunks(model)
+    if not model.hparams.get("multi_label"):
+        return data
+    load, count = data.load, model.hparams["num_classes"]
+
+    def topics():
+        splits = load()
+        for name, split in splits.items():
+            x, y = split.stored
+            splits[name] = split._replace(stored=(x, torch.nn.functional.one_hot(y % count, count).to(torch.uint8)))
+        return splits
+
+    data.load = topics
+    return data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGURED)
+def test_updates_of_a_recipe_are_captured(name, graphs, caplog):
+    caplog.set_level("DEBUG", "zoo")
+    model = load_recipe(name).model
+    args = {**FROM_DATA.get(name, {}), **model.get("args", {})}
+    args |= {"embedding_init": "random"} if "embedding_init" in args else {}  # made-up texts are too few for another
+    both(lambda: zoo.create_model(model["name"], **args), labelled, max_epochs=1)
+    assert graphs[0].replays >= 5, caplog.text
 
 
 @pytest.mark.parametrize("name", EAGER)

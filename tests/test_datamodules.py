@@ -382,7 +382,7 @@ def test_only_images_are_augmented(name):
         datamodules.create_datamodule(name, augment={"shift": 1})
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in TEXTS])
+@pytest.mark.parametrize("name", slowly([name for name in NAMES if name not in TEXTS], "cifar10_jpeg"))
 def test_a_users_input_that_is_missing_or_senseless_is_named(name, make):
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         make(name).read("no such thing.png")

@@ -79,7 +79,9 @@ class ColourClasses(nn.Module):
         """
         classes, weights = self.encode(chroma)
         if self.training:
-            counts = classes[:, 0].flatten().bincount(minlength=len(self)).to(self.share)
+            found = classes[:, 0].flatten()  # unlike bincount, which waits for a device, a sum over classes does not
+            ones = torch.ones(found.shape, device=found.device)
+            counts = ones.new_zeros(len(self)).scatter_add_(0, found, ones).to(self.share)
             self.batches += 1  # the mean of all batches at first, so that the weights settle within an epoch
             self.share.lerp_(counts / counts.sum(), (1 / self.batches).clamp_min(MOMENTUM))
         smooth = self.smoothing @ self.share

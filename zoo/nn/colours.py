@@ -11,14 +11,14 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
 # From linear sRGB to XYZ under D65 with the 2 degree observer, the values of scikit-image.
 _RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+_XYZ_TO_RGB = tuple(map(tuple, torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64)).tolist()))
 _D65_WHITE = (0.95047, 1.0, 1.08883)
 _LAB_THRESHOLD = 6 / 29  # where the cube root of CIE 1976 L*a*b* turns into a line
 
 
-def _matmul_channels(x: Tensor, rows: tuple[tuple[float, ...], ...] | Tensor) -> Tensor:
+def _matmul_channels(x: Tensor, rows: tuple[tuple[float, ...], ...]) -> Tensor:
     """Multiply the channels of a batch (N, C, H, W) by a matrix."""
-    matrix = rows if isinstance(rows, Tensor) else torch.stack([constant(row, x) for row in rows])
-    return torch.einsum("kc,nchw->nkhw", matrix.to(x), x)
+    return torch.einsum("kc,nchw->nkhw", torch.stack([constant(row, x) for row in rows]), x)
 
 
 def luma(rgb: Tensor) -> Tensor:
@@ -57,7 +57,6 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     f = torch.cat([y + a / 500, y, y - b / 200], 1)
     xyz = torch.where(f > _LAB_THRESHOLD, f**3, 3 * _LAB_THRESHOLD**2 * (f - 4 / 29))
     xyz = xyz * constant(_D65_WHITE, lab)[:, None, None]
-    inverse = torch.linalg.inv(torch.tensor(_RGB_TO_XYZ, dtype=torch.float64)).to(lab.dtype)
-    linear = _matmul_channels(xyz, inverse)
+    linear = _matmul_channels(xyz, _XYZ_TO_RGB)
     gamma_corrected = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, gamma_corrected, 12.92 * linear)

@@ -119,7 +119,7 @@ def any_holes(x: Tensor, strength: float, generator: torch.Generator | None = No
     marks = cells.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
     pitch = 4 + 12 * draws[:, :1]
     marks = marks & ((rows + start[:, :1]) % pitch < 0.6 * pitch)[:, :, None]
-    marks[:, height // 2, width // 2] = True  # no image without a hole
+    marks[:, height // 2, width // 2].fill_(True)  # no image without a hole
     return torch.where((kind == 3)[:, None, None], marks, torch.where((kind == 2)[:, None, None], lines, rectangles))[
         :, None
     ]
