@@ -148,6 +148,45 @@ def test_validations_change_no_graph(name, graphs):
     assert graphs[0].released
 
 
+class Gradual(L.Callback):
+    """A callback that looks at gradients before they are used."""
+
+    takes_chunks = True
+
+    def on_before_optimizer_step(self, trainer, model, optimizer):
+        assert all(p.grad is not None for p in model.parameters())
+
+
+class OwnUpdate(zoo.base.ZooModule):
+    """A model that learns in its own way."""
+
+    def __init__(self, **args):
+        super().__init__(**args)
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+
+    def step(self, batch):
+        return {"loss": torch.nn.functional.cross_entropy(self.net(batch[0]), batch[1])}
+
+    def update(self, batch):
+        return super().update(batch)
+
+
+@pytest.mark.parametrize(
+    ("make", "callbacks", "why"),
+    [
+        (mlp, [Gradual()], "a callback with a hook on gradients"),
+        (OwnUpdate, [], "OwnUpdate overrides update"),
+    ],
+    ids=["hook", "update"],
+)
+def test_what_else_takes_part_in_an_update(make, callbacks, why, graphs, caplog):
+    caplog.set_level("DEBUG", "zoo")
+    model = make()
+    fit(model, chunks(mlp()), callbacks=callbacks)
+    assert graphs[0].runs == 0
+    assert why in caplog.text
+
+
 # ---- every option of an update ----
 
 OPTIONS = {

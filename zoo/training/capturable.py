@@ -77,7 +77,6 @@ class GraphOptimizer:
         hooked = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
         self.obstacle = "" if known else f"the update of {name} reads numbers on the host"
         self.obstacle = f"{name} has hooks" if hooked else self.obstacle
-        self.capturable = [group.get("capturable") for group in groups]
         self.hook = None if self.obstacle else optimizer.register_state_dict_post_hook(self._as_numbers)
         if not self.obstacle:
             optimizer._warned_capturable_if_run_uncaptured = True  # the first updates are

@@ -24,6 +24,7 @@ from zoo.training.cuda_graphs import Backend, CudaGraphs, Values
 from zoo.training.updates import learn
 
 LOG = logging.getLogger(__name__)
+WITHOUT = "updates are computed without CUDA graphs: %s"
 
 EAGER_UPDATES = 4
 """Updates of a kind that are computed without a graph before one is captured: kernels are chosen in the first ones, and
@@ -39,13 +40,17 @@ def graph_backend(model: L.LightningModule) -> Backend | None:
     return CudaGraphs(model.device) if model.device.type == "cuda" else None
 
 
-def capture_updates(trainer: L.Trainer, model: Any) -> CapturedUpdates | None:
+def capture_updates(model: Any) -> CapturedUpdates | None:
     """Return the captured updates of a fit; None where an update is more than arithmetic on one CUDA device."""
     run = model.run
-    if not (run.chunked and run.plain and model.hparams["cuda_graphs"]) or run.own_update:
+    backend = graph_backend(model) if run.chunked and model.hparams["cuda_graphs"] else None
+    if backend is None:
         return None
-    backend, optimizer = graph_backend(model), model.optimizers()
-    return None if backend is None else CapturedUpdates(model, optimizer, backend)
+    if run.own_update or not run.plain:
+        own = f"{type(model).__name__} overrides update" if run.own_update else ""
+        LOG.debug(WITHOUT, own or "several processes, a loss scale, or a callback with a hook on gradients")
+        return None
+    return CapturedUpdates(model, model.optimizers(), backend)
 
 
 @dataclass
@@ -213,7 +218,7 @@ class CapturedUpdates:
 
     def _give_up(self, reason: str) -> None:
         """Compute all further updates as usual."""
-        LOG.debug("updates are computed without CUDA graphs: %s", reason)
+        LOG.debug(WITHOUT, reason)
         self.obstacle = reason
         self._discard()
 

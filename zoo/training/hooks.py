@@ -84,7 +84,7 @@ class ModelHooks(Callback):
             raise ValueError("batches_per_step > 1 needs the datamodule itself: call Trainer.fit(model, datamodule)")
         updates.refuse_single_row(trainer, self.model.net)
         self.run.plain = updates.has_plain_step(trainer, self.model)
-        self.run.captured = capture_updates(trainer, self.model)
+        self.run.captured = capture_updates(self.model)
         restore_random_state(self.resumed, self.model.device)
         self.resumed = {}
         restore_unfrozen(trainer)
