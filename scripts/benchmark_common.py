@@ -118,12 +118,21 @@ def to_unit(x: Any) -> Any:
     return x.float().div_(255)
 
 
-def build(job: dict[str, Any], recipe: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """Build model, datamodule and trainer of a recipe, and truncate the splits to the numbers of rows of the job."""
+def build(job: dict[str, Any], recipe: Any, **settings: Any) -> tuple[Any, Any, Any]:
+    """Build model, datamodule and trainer of a recipe, and truncate the splits to the numbers of rows of the job.
+
+    Args:
+        job: Settings of the job.
+        recipe: The ``Recipe``, or its entries.
+        **settings: Arguments of ``Recipe.build``.
+    """
     from zoo.recipes import Recipe
 
     accelerator = {"accelerator": "gpu" if job["device"] == "cuda" else "cpu", "devices": 1}
-    model, data, trainer = Recipe(**recipe).build(trainer=accelerator, run=Path(job["folder"]) / f"run_{os.getpid()}")
+    settings["trainer"] = {**accelerator, **settings.get("trainer", {})}
+    run = Path(job["folder"]) / f"run_{os.getpid()}_{time.monotonic_ns()}"
+    made = Recipe(**recipe) if isinstance(recipe, dict) else recipe
+    model, data, trainer = made.build(**settings, run=run)
     data.setup()
     for split in ("train", "val"):
         if split in job and job[split] < len(data.splits[split].groups):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -178,32 +179,52 @@ def recipe_loop(job: dict[str, Any]) -> dict[str, Any]:
 
     If the job's ``update`` is False, the loop runs the forward and backward passes and does not update the weights.
     """
-    import torch
-
     from zoo.training.malloc import keep_freed_memory
 
     keep_freed_memory()
     model, data, trainer = shipped(job)
+    batches = [batch for chunk in data.train_dataloader() for batch in chunk]
+    return {"seconds": batch_loop(job, model, batches, str(trainer.precision))()}
+
+
+def batch_loop(
+    job: dict[str, Any], model: Any, batches: list[Any], precision: str, rounds: int = 1
+) -> Callable[[], list[float]]:
+    """Return the function that times a round of epochs of a hand-written loop over batches.
+
+    Args:
+        job: Settings of the job; unless ``update`` is True the weights are not updated.
+        model: The model, whose ``step`` computes the loss.
+        batches: The batches.
+        precision: Precision of the recipe's trainer.
+        rounds: Number of rounds, over all of which the learning rate is annealed.
+    """
+    import torch
+
     device, args = torch.device(job["device"]), model.hparams
-    batches = [tuple(part.to(device) for part in batch) for chunk in data.train_dataloader() for batch in chunk]
+    batches = [tuple(part.to(device) for part in batch) for batch in batches]
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=args["lr"], weight_decay=args["weight_decay"], fused=True)
-    steps = len(batches) * (job["warm_up"] + job["epochs"])
+    steps = len(batches) * (job["warm_up"] + job["epochs"]) * rounds
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args["lr"], total_steps=steps + 1)
-    starts = [now(job["device"])]
-    for _ in range(job["warm_up"] + job["epochs"]):
-        for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=str(trainer.precision).startswith("bf16")):
-                loss = model.step(batch)["loss"]
-            optimizer.zero_grad()
-            loss.backward()
-            if job["update"]:
-                if args.get("clip_norm"):
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), args["clip_norm"])
-                optimizer.step()
-                schedule.step()
-        starts.append(now(job["device"]))
-    return {"seconds": durations(starts, job["warm_up"])}
+
+    def epochs() -> list[float]:
+        starts = [now(job["device"])]
+        for _ in range(job["warm_up"] + job["epochs"]):
+            for batch in batches:
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision.startswith("bf16")):
+                    loss = model.step(batch)["loss"]
+                optimizer.zero_grad()
+                loss.backward()
+                if job["update"]:
+                    if args.get("clip_norm"):
+                        torch.nn.utils.clip_grad_norm_(model.parameters(), args["clip_norm"])
+                    optimizer.step()
+                    schedule.step()
+            starts.append(now(job["device"]))
+        return durations(starts, job["warm_up"])
+
+    return epochs
 
 
 def example(job: dict[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,24 @@
 """The benchmark on a CUDA device: contenders take turns in one process, over data that are loaded once.
 
+The zoo trains with logs, checkpoints and a progress bar, and without TensorBoard's pictures.
+
 Heavy packages are imported inside the functions, because the parent process of ``benchmark.py`` imports this module.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from benchmark_common import (
     BATCH,
     CASES,
     OPTIMIZER,
+    TEXT_RECIPE,
     TRAIN,
+    build,
     durations,
     evaluate,
     now,
@@ -25,7 +27,7 @@ from benchmark_common import (
     to_unit,
     train,
 )
-from benchmark_contenders import network, usual
+from benchmark_contenders import batch_loop, network, usual
 
 CAPTURED = ("denoising_autoencoder.mnist", "vae.mnist", "ecg_classifier.mitbih")
 """Recipes whose updates are timed with CUDA graphs and without."""
@@ -61,10 +63,8 @@ def take_turns(job: dict[str, Any], contenders: dict[str, Callable[[], list[floa
     return {"rounds": found, "errors": errors}
 
 
-def fitted(job: dict[str, Any], recipe: dict[str, Any], **overrides: Any) -> Callable[[], list[float]]:
-    """Return the function that trains a recipe anew, on data that are loaded once, and returns the seconds an epoch."""
-    from lightning.pytorch.callbacks import ModelCheckpoint
-
+def loaded(recipe: dict[str, Any]) -> Any:
+    """Return a recipe whose data are loaded once in a process."""
     from zoo.recipes import Recipe
 
     class Loaded(Recipe):
@@ -76,17 +76,24 @@ def fitted(job: dict[str, Any], recipe: dict[str, Any], **overrides: Any) -> Cal
                 LOADED[key] = super().datamodule(**args)
             return LOADED[key]
 
+    return Loaded(**recipe)
+
+
+def without_pictures(trainer: Any) -> Any:
+    """Return a trainer without the callbacks that draw in TensorBoard; logs, checkpoints and the bar stay."""
+    from zoo.callbacks import FIGURES
+
+    trainer.callbacks = [callback for callback in trainer.callbacks if not isinstance(callback, FIGURES)]
+    return trainer
+
+
+def fitted(job: dict[str, Any], recipe: dict[str, Any], **overrides: Any) -> Callable[[], list[float]]:
+    """Return the function that trains a recipe anew, on data that are loaded once, and returns the seconds an epoch."""
+
     def epochs() -> list[float]:
-        accelerator = "gpu" if job["device"] == "cuda" else "cpu"
-        run = Path(job["folder"]) / f"run_{os.getpid()}_{time.monotonic_ns()}"
-        settings = {"accelerator": accelerator, "devices": 1, "max_epochs": job["warm_up"] + job["epochs"] + 1}
-        settings["callbacks"] = [ModelCheckpoint(run)]
-        model, data, trainer = Loaded(**recipe).build(trainer=settings, run=run, **overrides)
-        data.setup()
-        for split in ("train", "val"):
-            if split in job and job[split] < len(data.splits[split].groups):
-                data.splits[split] = data.splits[split].take(range(job[split]))
-        return timed_fit(job, model, data, trainer)
+        length = {"max_epochs": job["warm_up"] + job["epochs"] + 1}
+        model, data, trainer = build(job, loaded(recipe), trainer=length, **overrides)
+        return timed_fit(job, model, data, without_pictures(trainer))
 
     return epochs
 
@@ -173,57 +180,29 @@ def cuda_captured(job: dict[str, Any]) -> dict[str, Any]:
 
 def cuda_tokens(job: dict[str, Any]) -> dict[str, Any]:
     """Time the epochs of the translator and of a hand-written loop over the same batches."""
-    import torch
-
     from zoo.recipes import load_recipe
 
     recipe = vars(load_recipe(job["recipe"]))
-    zoo = fitted(job, recipe)
-    zoo()  # loads the data, and trains once
-    (data,) = LOADED.values()
-    model = load_recipe(job["recipe"]).create_model(data.spec)
-    device, args = torch.device(job["device"]), model.hparams
-    batches = [tuple(part.to(device) for part in batch) for chunk in data.train_dataloader() for batch in chunk]
-    model.to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args["lr"], weight_decay=args["weight_decay"], fused=True)
+    model, data, _ = build(job, loaded(recipe))
+    batches = [batch for chunk in data.train_dataloader() for batch in chunk]
     precision = str(recipe["trainer"].get("precision", ""))
-
-    def loop() -> list[float]:
-        starts = [now(job["device"])]
-        for _ in range(job["warm_up"] + job["epochs"]):
-            for batch in batches:
-                with torch.autocast(device.type, torch.bfloat16, enabled=precision.startswith("bf16")):
-                    loss = model.step(batch)["loss"]
-                optimizer.zero_grad()
-                loss.backward()
-                if args.get("clip_norm"):
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), args["clip_norm"])
-                optimizer.step()
-            starts.append(now(job["device"]))
-        return durations(starts, job["warm_up"])
-
-    found = take_turns(job, {"zoo": zoo, "loop": loop})
+    loop = batch_loop({**job, "update": True}, model, batches, precision, job["rounds"])
+    found = take_turns(job, {"zoo": fitted(job, recipe), "loop": loop})
     split = data.splits["train"]
     return {**found, "tokens": int(split.column(1).sum() + split.column(3).sum())}
 
 
 def cuda_seconds(job: dict[str, Any]) -> dict[str, Any]:
-    """Time a recipe from data in memory to its test, for several seeds, with logs and checkpoints.
+    """Time a recipe from data in memory to its test, for several seeds.
 
     The first run of the process is apart, and so is a last one with TensorBoard's pictures.
     """
-    from lightning.pytorch.callbacks import ModelCheckpoint
-
     from zoo.recipes import load_recipe
 
     recipe, runs = load_recipe(job["recipe"]), []
     for seed in (0, *range(job["seeds"]), 0):
-        run = Path(job["folder"]) / f"seconds_{os.getpid()}_{len(runs)}"
-        settings: dict[str, Any] = {"accelerator": "gpu" if job["device"] == "cuda" else "cpu", "devices": 1}
-        settings |= {"max_epochs": job["epochs"]} if "epochs" in job else {}
-        settings |= {"callbacks": [ModelCheckpoint(run)]} if len(runs) <= job["seeds"] else {}
-        model, data, trainer = recipe.build(trainer=settings, seed=seed, run=run)
-        data.setup()
+        model, data, trainer = build(job, recipe, trainer=job.get("trainer", {}), seed=seed)
+        trainer = without_pictures(trainer) if len(runs) <= job["seeds"] else trainer
         start = now(job["device"])
         trainer.fit(model, data)
         accuracy = trainer.test(model, data, verbose=False)[0]["test_accuracy"]
@@ -282,8 +261,7 @@ class Turns:
     def tokens(self) -> None:
         """Time the translator on a part of its sentence pairs."""
         rows = {"train": 1_000 if self.quick else 16_384, "val": BATCH}
-        recipe = "lstm_seq2seq.fra_eng"
-        found = self.call(recipe, job="cuda_tokens", recipe=recipe, **self.job(10, 2), **rows)
+        found = self.call(TEXT_RECIPE, job="cuda_tokens", recipe=TEXT_RECIPE, **self.job(10, 2), **rows)
         self.keep("tokens", found, tokens=found["tokens"])
 
     def accuracy(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pooch
 import pytest
+import torch
 from conftest import need_files, no_server
 
 from datamodules import MNISTDataModule
@@ -131,7 +132,8 @@ def test_recipe_is_timed_with_graphs_and_without(cuda, job, monkeypatch):
 
 def test_seconds_to_an_accuracy_are_those_of_each_seed(cuda, job):
     recipe = "logistic_regression.mnist"
-    found = cuda.cuda_seconds({**job, "recipe": recipe, "seeds": 1, "epochs": 1})
+    whole = {key: value for key, value in job.items() if key not in ("train", "val")}
+    found = cuda.cuda_seconds({**whole, "recipe": recipe, "seeds": 1, "trainer": {"max_epochs": 1}})
     (run,) = found["runs"]
     assert run["accuracy"] > 0.85
     assert found["first"]["seconds"][0] > 0
@@ -153,3 +155,45 @@ def test_table_of_a_cuda_device(load):
         "99 % on MNIST, seconds",
     ]
     assert [line.split("|")[-2].strip() for line in lines[2:]] == ["yes", "aim", "aim", "aim", "yes"]
+
+
+# ---- the checks on a CUDA device ----
+
+
+@pytest.fixture(scope="module")
+def checks(load):
+    return load("cuda_checks")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_checks_without_a_device_are_one_line(checks, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["cuda_checks.py", "tests", "--output", str(tmp_path / "new")])
+    assert checks.main() == 2
+    assert capsys.readouterr().err == "cuda_checks: torch finds no CUDA device here\n"
+    assert not (tmp_path / "new").exists()
+
+
+ENDLESS = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print("started")
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("kept")
+"""
+
+
+def test_part_that_takes_too_long_writes_what_it_has(checks, tmp_path):
+    assert checks.run([sys.executable, "-c", ENDLESS], tmp_path / "log", 3) == "stopped after 3 s"
+    written = (tmp_path / "log").read_text()
+    assert "started" in written
+    assert "kept" in written
+    assert checks.run([sys.executable, "-c", "import zoo"], tmp_path / "log", 60) == "exit status 0"
+
+
+@pytest.mark.slow
+def test_summary_of_the_tests_names_failures(checks, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIGHTNING_ZOO_TEST_DEVICE", "cpu")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k 'classify_takes or shared_data'")
+    assert checks.run_tests(tmp_path, 120) == "pytest -m gpu: exit status 0; 7 passed, 0 failed, 0 skipped"

@@ -278,7 +278,9 @@ MEMORY = (
 
 
 @pytest.mark.parametrize("error", MEMORY, ids=["cuda", "cpu", "python"])
-@pytest.mark.parametrize(("command", "advice"), [("fit", "--data.batch_size"), ("predict", "inputs")])
+@pytest.mark.parametrize(
+    ("command", "advice"), [("fit", "--data.batch_size"), ("predict", "inputs"), ("verify", "a machine with more")]
+)
 def test_too_little_memory_is_one_line(monkeypatch, capfd, command, advice, error):
     def fail(*args):
         raise error

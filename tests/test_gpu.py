@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import answer, need_files, quiet_trainer, tiny_batch, tiny_data
 from recorded_graphs import RecordedGraphs
+from test_captured import OPTIONS
 
 import datamodules
 import zoo
@@ -167,15 +168,9 @@ def test_losses_are_those_of_updates_without_graphs(name):
     assert loss == pytest.approx(float(usual), rel=0.02, abs=0.01)
 
 
-OPTIONS = {
-    "accumulate": {"accumulate": 3},
-    "clip_norm": {"clip_norm": 0.05},
-    "max_norm": {"max_norm": 0.5},
-    "penalties": {"l1": 1e-3, "l2": 1e-2},
-    "onecycle": {"schedule": "onecycle", "lr": 0.01},
-    "plateau": {"schedule": "plateau", "patience": 1, "lr": 0.01},
+MORE_OPTIONS = {
+    **OPTIONS,
     "dropout": {"dropout": 0.5},
-    "momentum": {"optimizer": "momentum", "lr": 0.1},
     "rmsprop": {"optimizer": "rmsprop"},
     "adagrad": {"optimizer": "adagrad"},
     "max_steps": {"max_steps": 41},
@@ -183,7 +178,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", MORE_OPTIONS.values(), ids=MORE_OPTIONS)
 def test_options_keep_their_meaning(options):
     assert_captured_is_eager("mlp", epochs=4, **options)
 

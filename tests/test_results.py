@@ -15,7 +15,7 @@ from safetensors import safe_open
 import zoo
 from datamodules.base import data_root
 from zoo import pretrained
-from zoo.baselines import captions, measure
+from zoo.baselines import measure
 from zoo.files import write_atomically
 from zoo.recipes import load_recipe
 from zoo.recipes.claims import Claim, format_claim, judge, mean_std, select_metric
@@ -109,18 +109,18 @@ def test_shipped_weights_score_what_the_result_file_says(recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [name for name in SHIPPED if name.startswith("lstm_")])
-def test_what_shipped_models_make_of_texts_is_what_the_result_file_says(recipe, monkeypatch):
-    monkeypatch.setattr(captions, "ASKED", 10)  # to rank all pictures for each caption takes minutes
+def test_what_shipped_models_make_of_texts_is_what_the_result_file_says(recipe):
     data = need_files(load_recipe(recipe).datamodule())
     model = zoo.create_model(recipe, pretrained=True)
     for name in load_recipe(recipe).measures:
         for metric, value in measure("measure", name, model, data).metrics.items():
             recorded = pretrained.load_result(recipe)["metrics"][metric]["values"][0]
-            if "seconds" in metric or metric in ("test_recall_1", "test_recall_10"):
-                continue  # another machine is faster or slower; other captions were ranked
-            # Weights of half precision may translate a sentence otherwise; these are percentages.
+            if "seconds" in metric:
+                continue  # another machine is faster or slower
+            # Weights of half precision may translate a sentence otherwise, or rank a picture; these are percentages.
+            ranks = metric in ("test_recall_1", "test_recall_10")
             text = any(name in metric for name in ("bleu", "chrf", "rouge"))
-            assert value == pytest.approx(recorded, abs=0.5 if text else 0.02), metric
+            assert value == pytest.approx(recorded, abs=1 if ranks else 0.5 if text else 0.02), metric
 
 
 @pytest.mark.parametrize("recipe", zoo.list_recipes())

@@ -98,7 +98,8 @@ def check_habit(habit, model, folder):
         place.mkdir()
         found = trainer_habits.outcome(HABITS[habit], model, steps, place)
         # Where a loss of half precision overflows depends on the processor.
-        assert found == outcome or habit == "`precision` `16-true`", f"{habit}, {model}, {steps} batches a step"
+        rounded = habit == trainer_habits.HALF and model != "mlp"
+        assert found == outcome or rounded, f"{habit}, {model}, {steps} batches a step"
 
 
 @pytest.mark.parametrize("name", HABITS)

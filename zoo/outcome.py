@@ -71,8 +71,9 @@ def _describe(error: Exception, words: list[str]) -> str:
     wanted = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", line)
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or (wanted and "memory" in line):
         size = f" for {wanted[1]}" if wanted else ""
-        advice = "fewer or smaller inputs" if words[:1] == ["predict"] else "a smaller --data.batch_size"
-        return f"there is not enough memory{size}{' on the GPU' * ('CUDA' in line)}: try {advice}"
+        fits = dict.fromkeys(("fit", "test", "tune"), "a smaller --data.batch_size")
+        advised = {**fits, "predict": "fewer or smaller inputs"}.get("".join(words[:1]), "a machine with more")
+        return f"there is not enough memory{size}{' on the GPU' * ('CUDA' in line)}: try {advised}"
     expected = (ValueError, OSError, ArithmeticError, ModuleNotFoundError)
     return line if isinstance(error, expected) else f"{type(error).__name__}: {line} ({DEBUG}=1 shows where)"
 

@@ -160,7 +160,7 @@ class Translator(ZooModule):
 
     def decoder_inputs(self, src: Tensor, before: Tensor) -> Tensor:
         """Return the decoder's input tokens (N, T) in training: true ones, some replaced by predictions."""
-        if self.true_share == 1:
+        if self.hparams["teacher_forcing"] == 1 or self._trainer is None:
             return before
         with torch.no_grad():
             predicted = self(src, before).argmax(2)

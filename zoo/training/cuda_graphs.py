@@ -102,7 +102,8 @@ class CudaGraphs:
                     torch._C._cuda_clearCublasWorkspaces()
         except BaseException:
             generator.graphsafe_set_state(before)
-            with contextlib.suppress(RuntimeError):  # torch before 2.12 would go on allocating for this capture
+            # torch before 2.12 would go on allocating for this capture.
+            with contextlib.suppress(RuntimeError, AttributeError):
                 torch._C._cuda_endAllocateToPool(index, self.pool)
             raise
         finally:
